@@ -1,0 +1,84 @@
+"""Write generated/ from openapi.yaml, or (--check) fail unless it is exactly what would be written."""
+
+import argparse
+import filecmp
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "generator-config.yaml"
+PACKAGE = Path("generated") / "binance_options_client"
+
+
+class GenerationError(Exception):
+    """The generator or one of its hooks failed or warned; the text is what it printed."""
+
+
+def files(folder: Path) -> set[Path]:
+    """Every file below the folder but Python's caches, by its path from there."""
+    return {f.relative_to(folder) for f in folder.rglob("*") if f.is_file() and "__pycache__" not in f.parts}
+
+
+def differences(old: Path, new: Path) -> list[str]:
+    """One line for each file that is missing, extra or not the same to the byte."""
+    before, after = files(old), files(new)
+    rows = [(f, "extra") for f in before - after] + [(f, "missing") for f in after - before]
+    rows += [(f, "differs") for f in before & after if not filecmp.cmp(old / f, new / f, shallow=False)]
+    return [f"{what}: {f}" for f, what in sorted(rows)]
+
+
+def generate(document: Path, target: Path) -> None:
+    """Run the generator, quiet unless something is wrong."""
+    command = ["openapi-python-client", "generate", "--path", str(document), "--config", str(CONFIG)]
+    run = subprocess.run(
+        [*command, "--meta", "none", "--fail-on-warning", "--overwrite", "--output-path", str(target)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode or run.stderr:
+        raise GenerationError(run.stdout + run.stderr)
+    # The generator hides what a hook prints unless the hook fails. Each is run once more, to see its warnings.
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(folder) / "again"
+        shutil.copytree(target, again)
+        for hook in YAML(typ="safe").load(CONFIG)["post_hooks"]:
+            run = subprocess.run(hook, shell=True, cwd=again, capture_output=True, text=True, check=False)  # noqa: S602  the generator runs them so
+            if run.returncode or run.stderr:
+                raise GenerationError(f"post-hook `{hook}`:\n{run.stdout}{run.stderr}")
+        if rows := differences(target, again):
+            raise GenerationError("a second run of the post-hooks changed their output:\n" + "\n".join(rows))
+
+
+def main() -> int:
+    """Generate aside, then compare or replace."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything would change")
+    check = parser.parse_args().check
+    committed = ROOT / PACKAGE
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / PACKAGE.name
+        try:
+            generate(ROOT / "openapi.yaml", fresh)
+        except GenerationError as error:
+            print(f"generation failed; nothing was changed\n{error}", file=sys.stderr)
+            return 1
+        rows = differences(committed, fresh)
+        print("\n".join(rows) or f"{PACKAGE}: nothing changed")
+        if check:
+            if rows:
+                print("generated/ is not what openapi.yaml gives: run `make generate`", file=sys.stderr)
+            return 1 if rows else 0
+        if rows:
+            shutil.rmtree(committed, ignore_errors=True)
+            shutil.copytree(fresh, committed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
