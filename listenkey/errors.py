@@ -1,0 +1,132 @@
+"""Every error that listenkey raises.
+
+ListenKeyError
+├─ ConfigurationError    the call cannot be made at all
+├─ TransportError        no answer: refused, broken, timed out (`__cause__` says which)
+├─ UnexpectedResponse    an answer that openapi.yaml does not describe
+├─ ApiError              Binance refused: .status .code .reason .retry_after
+│  ├─ Unauthorized       the API key, its permissions or the address is not accepted
+│  ├─ KeyNotFound        there is no such listen key any more
+│  ├─ RateLimited        wait .retry_after seconds
+│  │  └─ Banned          the address is banned for .retry_after seconds
+│  └─ ServerError        Binance's own fault: the call may or may not have taken effect
+└─ LeaseLost             a keeper could not renew in time
+"""
+
+import math
+
+
+class ListenKeyError(Exception):
+    """The base of every error of this package."""
+
+
+class ConfigurationError(ListenKeyError):
+    """The call cannot be made at all; nothing was sent. The text says which setting to mend."""
+
+
+class TransportError(ListenKeyError):
+    """No answer came: refused, broken or timed out. The call may or may not have taken effect."""
+
+
+class UnexpectedResponse(ListenKeyError):
+    """An answer that openapi.yaml does not describe, such as HTML, cut JSON or a field of the wrong type.
+
+    Attributes:
+        status: the answer's HTTP status.
+    """
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(status, what)  # both in args, so that the error can be pickled
+        self.status = status
+        self._what = what
+
+    def __str__(self) -> str:
+        return f"Not an answer that Binance documents: {self._what}. Check base_url and any proxy. (HTTP {self.status})"
+
+
+class ApiError(ListenKeyError):
+    """Binance refused the call.
+
+    Attributes:
+        status: the answer's HTTP status.
+        code: Binance's error code, such as -1125; None when the answer has none.
+        reason: Binance's text without control characters and API key, at most 200 characters; None without one.
+        retry_after: seconds to wait before the next call; None when the answer does not say.
+    """
+
+    def __init__(
+        self, status: int, code: int | None = None, reason: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(status, code, reason, retry_after)
+        self.status = status
+        self.code = code
+        self.reason = reason
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        reason = self.reason or self._default()
+        code = "" if self.code is None else f", code {self.code}"
+        advice = self._advice()
+        return f"{reason.rstrip('.')}.{advice and ' '}{advice} (HTTP {self.status}{code})"
+
+    def _default(self) -> str:
+        return "Binance refused the call"
+
+    def _advice(self) -> str:
+        # 403 and 410: options general-info page, "HTTP return codes", and the withdrawal of the spot listen key.
+        return {
+            403: "A firewall refused it: stop, and wait long before the next call.",
+            404: "Check base_url.",
+            410: "The endpoint was withdrawn.",
+        }.get(self.status, "")
+
+
+class Unauthorized(ApiError):
+    """The API key, its permissions or the address it is used from is not accepted."""
+
+    def _default(self) -> str:
+        return "Binance does not accept the API key"
+
+    def _advice(self) -> str:
+        return "Check the API key, its permissions and the addresses it may be used from."
+
+
+class KeyNotFound(ApiError):
+    """The account has no live listen key (options error page, -1125)."""
+
+    def _advice(self) -> str:
+        return "Call start() for a new one."
+
+
+class RateLimited(ApiError):
+    """Too many requests. Going on before `retry_after` has passed leads to a ban of the address."""
+
+    def _default(self) -> str:
+        return "Too many requests"
+
+    def _advice(self) -> str:
+        if self.retry_after is None:
+            return "Stop, and wait before the next call; Binance did not say how long."
+        return f"Send nothing for {math.ceil(self.retry_after)} s."
+
+
+class Banned(RateLimited):
+    """The IP address is banned, for 2 minutes at first and up to 3 days (options general-info page, HTTP 418)."""
+
+    def _default(self) -> str:
+        return "This IP address is banned"
+
+
+class ServerError(ApiError):
+    """A fault on Binance's side. The call may or may not have taken effect; it is safe to repeat."""
+
+    def _default(self) -> str:
+        return "Binance had a fault"
+
+    def _advice(self) -> str:
+        wait = "" if self.retry_after is None else f" after {math.ceil(self.retry_after)} s"
+        return f"The call may or may not have taken effect; it is safe to repeat{wait}."
+
+
+class LeaseLost(ListenKeyError):
+    """A keeper could not renew the listen key in time (`__cause__` says why). It is final: start anew."""
