@@ -1,0 +1,609 @@
+"""A stand-in for the exchange, on loopback: listen keys with real life and limits, and faults on demand.
+
+It needs nothing but Python, and shares no code with the client: a shared mistake would agree with itself. ::
+
+    with Sandbox(life=2.0) as sandbox:
+        client = ListenKeyClient("test-key", base_url=sandbox.url)
+        sandbox.faults.add("status", status=503, headers={"Retry-After": "3"})
+
+Programs in other languages run it with ``listenkey sandbox`` and steer it over HTTP, at the same address:
+
+===================  =====================================================================================
+``POST /faults``     a JSON object: ``{"fault": "status", "times": 2, "status": 503}``; 204, or 400 and why
+``DELETE /faults``   takes back every fault that is still waiting; 204
+``POST /expire``     ends every live listen key; 204
+===================  =====================================================================================
+
+What it knows of Binance is from these pages of its options documentation: "Start User Data Stream", "User Data Streams"
+(life, renewal), "General Info" (statuses, weights, the ban of 2 minutes to 3 days), "Error Code" (-1008, -1020, -1125,
+-2014, -2015). ``Retry-After`` is on the spot pages only. Not documented, and so chosen here: HTML for an unknown path,
+-1020 with 405, and how many answers of 429 lead to a ban.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import json
+import logging
+import math
+import os
+import re
+import secrets
+import socket
+import socketserver
+import string
+import struct
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, Self
+
+__all__ = ["FAULTS", "Faults", "Request", "Sandbox"]
+
+_ENDPOINT = "/eapi/v1/listenKey"
+_REDIRECTED = "/redirected"
+_WELL_FORMED = re.compile(r"[!-~]+")
+_BAN_AFTER = 5  # answers of 429 in one minute; the next is 418
+_KEPT = 10_000  # records in Sandbox.requests
+_FRAMING = {"connection", "content-length", "transfer-encoding"}
+_NO_KEY = "X" * 64  # stands where a listen key would, in faulty answers
+_RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # SO_LINGER: on, 0 seconds; closing then sends RST
+_log = logging.getLogger("listenkey.sandbox")
+
+
+FAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {
+        "status": {"status": 200, "body": b"", "headers": {}},
+        "redirect": {"status": 302},
+        "echo": {"status": 400},
+        "cut": {"status": 200},
+        "not-utf8": {"status": 200},
+        "bad-gzip": {"status": 200},
+        "gzip-bomb": {"status": 200},
+        "nested": {"status": 200},
+        "huge": {"status": 200},
+        "drip": {"status": 200, "interval": 1.0},
+        "drip-headers": {"status": 200, "interval": 1.0},
+        "silent": {},
+        "reset": {},
+        "lost": {},
+    }
+)
+"""Every fault by name, with its options and their defaults. `Faults` says what each does."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that the sandbox saw. Neither the API key nor the query string is kept: either may hold a secret."""
+
+    method: str
+    path: str
+    status: int | None
+    """HTTP status of the answer; None when none was to be sent (faults silent, reset and lost)."""
+    with_key: bool
+    """Whether the request carried X-MBX-APIKEY, well-formed or not."""
+    time: float
+    """When it was read, in seconds of `time.monotonic()`."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Fault:
+    name: str
+    answer: _Answer
+    interval: float  # seconds
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _error(status: int, code: int, msg: str, headers: Mapping[str, str | None] = MappingProxyType({})) -> _Answer:
+    return _Answer(status, _json({"code": code, "msg": msg}), headers)
+
+
+@functools.cache
+def _bomb() -> bytes:
+    """64 MiB of zeros as one gzip member (several would stop some decoders after the first)."""
+    squeeze = zlib.compressobj(wbits=31)
+    mebibyte = bytes(1 << 20)
+    return b"".join([*(squeeze.compress(mebibyte) for _ in range(64)), squeeze.flush()])
+
+
+class Faults:
+    """What the sandbox will do wrong: a queue, of which each request to the endpoint takes the first, before all else.
+
+    A faulty answer replaces the real one: no listen key changes, no limit is checked (the weight is counted). The one
+    exception is ``lost``. `status` is the HTTP status of the answer, 200 to 999; `interval` is in seconds.
+
+    ================  ======================  ==========================================================================
+    name              options                 what the client gets
+    ================  ======================  ==========================================================================
+    ``status``        status=200, body=b"",   this answer: bytes and text as they are, anything else (None too) as JSON;
+                      headers={}              a header given replaces the usual one in any case, None leaves it out
+    ``redirect``      status=302              Location: /redirected of the sandbox; `Request.with_key` of a request for
+                                              that path tells whether the API key was carried along
+    ``echo``          status=400              an error whose msg holds the API key
+    ``cut``           status=200              fewer bytes than Content-Length says, then the end of the connection
+    ``not-utf8``      status=200              JSON with bytes that are not UTF-8
+    ``bad-gzip``      status=200              Content-Encoding: gzip, and a body that is not
+    ``gzip-bomb``     status=200              64 KiB of gzip that become 64 MiB
+    ``nested``        status=200              50,000 opening brackets
+    ``huge``          status=200              50 MB without Content-Length, for as long as the client takes them
+    ``drip``          status=200,             the body, byte by byte
+                      interval=1.0
+    ``drip-headers``  status=200,             status line and headers, byte by byte, then the body
+                      interval=1.0
+    ``silent``                                nothing, until the client leaves or the sandbox stops
+    ``reset``                                 a connection reset (RST) instead of an answer
+    ``lost``                                  the same, after the call has taken effect
+    ================  ======================  ==========================================================================
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: deque[tuple[_Fault, int | None]] = deque()
+
+    def add(self, name: str, /, *, times: int | None = 1, **options: object) -> None:
+        """Queue the fault `name` for the next `times` requests; None: for all, until `clear()`.
+
+        Raises:
+            ValueError: there is no such fault or option, or its value cannot be used; the text says what can.
+        """
+        if not isinstance(name, str) or name not in FAULTS:
+            raise ValueError(f"There is no fault {name!r}; there are: {', '.join(FAULTS)}.")
+        for option in options.keys() - FAULTS[name].keys():
+            raise ValueError(f"Fault {name} has no option {option!r}; it has: {', '.join(FAULTS[name]) or 'none'}.")
+        if times is not None and (type(times) is not int or times < 1):
+            raise ValueError(f"times must be a whole number from 1, or None for every request, not {times!r}.")
+        given = {"status": 200, "body": b"", "headers": {}, "interval": 1.0, **FAULTS[name], **options}
+        status, body, headers, interval = given["status"], given["body"], given["headers"], given["interval"]
+        if type(status) is not int or not 200 <= status <= 999:
+            raise ValueError(f"status must be a whole number from 200 to 999, not {status!r}.")
+        if not isinstance(interval, int | float) or not 0 < interval < math.inf:
+            raise ValueError(f"interval must be a number of seconds above 0, not {interval!r}.")
+        if not isinstance(headers, Mapping) or not all(map(_sendable, headers.items())):
+            raise ValueError("headers must map names to texts of one line each, or to None, in Latin-1.")
+        try:
+            content = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else _json(body)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"body must be bytes, text or something JSON can hold: {error}") from None
+        with self._lock:
+            self._queue.append((_Fault(name, _Answer(status, content, dict(headers)), interval), times))
+
+    def clear(self) -> None:
+        """Take back every fault that is still waiting."""
+        with self._lock:
+            self._queue.clear()
+
+    def _take(self) -> _Fault | None:
+        with self._lock:
+            if not self._queue:
+                return None
+            fault, times = self._queue[0]
+            if times == 1:
+                self._queue.popleft()
+            elif times is not None:
+                self._queue[0] = fault, times - 1
+            return fault
+
+
+def _sendable(header: tuple[object, object]) -> bool:
+    name, value = header
+    return (
+        isinstance(name, str)
+        and re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) is not None
+        and (value is None or (isinstance(value, str) and re.fullmatch(r"[\t -~\xa0-\xff]*", value) is not None))
+    )
+
+
+@dataclass
+class _Usage:
+    """What one client address has done: times are seconds of the monotonic clock."""
+
+    since: float
+    weight: int = 0
+    refused: int = 0  # answers of 429 since then
+    banned_until: float = 0.0
+    bans: int = 0
+
+
+class _Exchange:
+    """The state: one listen key per account, one usage per client address. Nothing here knows of connections."""
+
+    def __init__(self, life: float, accounts: Mapping[str, str] | None, *, expiration: bool, limit: int | None) -> None:
+        self._life, self._accounts, self._expiration, self._limit = life, accounts, expiration, limit
+        self._lock = threading.Lock()
+        self._keys: dict[str, tuple[str, float]] = {}  # by account: the listen key, when it ends (monotonic)
+        self._usages: dict[str, _Usage] = {}
+        self._minute, self._first_ban, self._longest_ban = 60.0, 120.0, 3 * 86400.0  # seconds; tests scale them
+
+    def count(self, address: str) -> int:
+        """Count one call of weight 1, and say what the address has used in the running minute."""
+        with self._lock:
+            now = time.monotonic()
+            usage = self._usages.setdefault(address, _Usage(now))
+            if now >= usage.since + self._minute:
+                usage.since, usage.weight, usage.refused = now, 0, 0
+            usage.weight += 1
+            return usage.weight
+
+    def expire(self) -> None:
+        with self._lock:
+            self._keys.clear()
+
+    def answer(self, method: str, path: str, api_key: str | None, address: str) -> _Answer:
+        with self._lock:
+            now = time.monotonic()
+            if refusal := self._over_limit(self._usages[address], now):
+                return refusal
+            if path != _ENDPOINT:
+                return _Answer(404, b"<html><body><h1>404 Not Found</h1></body></html>", {"Content-Type": "text/html"})
+            if method not in ("POST", "PUT", "DELETE"):
+                return _error(405, -1020, "This operation is not supported.", {"Allow": "POST, PUT, DELETE"})
+            if api_key is None or not _WELL_FORMED.fullmatch(api_key):
+                return _error(401, -2014, "API-key format invalid.")
+            account = api_key if self._accounts is None else self._accounts.get(api_key)
+            if account is None:
+                return _error(401, -2015, "Invalid API-key, IP, or permissions for action.")
+            return self._act(method, account, now)
+
+    def _over_limit(self, usage: _Usage, now: float) -> _Answer | None:
+        if now >= usage.banned_until:
+            if self._limit is None or usage.weight <= self._limit:
+                return None
+            usage.refused += 1
+            if usage.refused <= _BAN_AFTER:
+                wait = {"Retry-After": str(math.ceil(usage.since + self._minute - now))}
+                return _error(429, -1008, f"Too many requests; the limit is {self._limit} weight a minute.", wait)
+            usage.banned_until = now + min(self._first_ban * 2**usage.bans, self._longest_ban)
+            usage.bans += 1
+        left = usage.banned_until - now
+        until = round((time.time() + left) * 1000)
+        wait = {"Retry-After": str(math.ceil(left))}
+        return _error(418, -1008, f"Way too many requests; IP banned until {until}.", wait)
+
+    def _act(self, method: str, account: str, now: float) -> _Answer:
+        key, ends = self._keys.get(account, ("", now))
+        alive = now < ends
+        if not alive and method != "POST":
+            return _error(400, -1125, "This listenKey does not exist.")
+        if method == "DELETE":
+            del self._keys[account]
+            return _Answer(200, b"{}")
+        if not alive:
+            key = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(64))
+        self._keys[account] = key, now + self._life
+        if method == "PUT":
+            return _Answer(200, b"{}")
+        expiration = {"expiration": int((time.time() + self._life) * 1000)} if self._expiration else {}
+        return _Answer(200, _json({"listenKey": key, **expiration}))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection: HTTP/1.1, kept open between requests."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+    used: int | None = None  # weight, as the answer will say it; None: say nothing
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        if name.startswith("do_"):  # the base class looks for do_POST and so on; here the exchange judges the method
+            return self.do
+        raise AttributeError(name)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class calls it so
+        """Print nothing: `do` logs, and knows what is secret."""
+
+    def do(self) -> None:
+        """Answer one request."""
+        sandbox = self.server.sandbox
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not re.fullmatch("[0-9]{1,5}", length):
+            self.close_connection = True
+            return self.send(_error(413, -1100, "The sandbox takes bodies of a known length, up to 99999 bytes."))
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            raise ConnectionAbortedError("the client left within its request")
+        path = self.path.partition("?")[0]
+        if path in ("/faults", "/expire"):
+            self.used = None
+            return self.send(self.control(path, body))
+        api_key, address = self.headers.get("X-MBX-APIKEY"), str(self.client_address[0])
+        self.used = sandbox._exchange.count(address)
+        fault = sandbox.faults._take() if path == _ENDPOINT else None
+        answer: _Answer | None
+        if fault is None or fault.name == "lost":
+            answer = sandbox._exchange.answer(self.command, path, api_key, address)
+        else:
+            answer = fault.answer
+        status = None if fault and fault.name in ("silent", "reset", "lost") else answer.status
+        sandbox._record(Request(self.command, path, status, api_key is not None, time.monotonic()))
+        _log.debug("%s %s: %s, fault %s", self.command, path, status, fault and fault.name)
+        if fault is None:
+            return self.send(answer)
+        return self.misbehave(fault, answer, api_key)
+
+    def control(self, path: str, body: bytes) -> _Answer:
+        sandbox = self.server.sandbox
+        match self.command, path:
+            case "POST", "/expire":
+                sandbox.expire()
+            case "DELETE", "/faults":
+                sandbox.faults.clear()
+            case "POST", "/faults":
+                try:
+                    options = json.loads(body)
+                    if not isinstance(options, dict) or "fault" not in options:
+                        raise ValueError('The body must be a JSON object with "fault" in it.')
+                    sandbox.faults.add(options.pop("fault"), **options)
+                except (ValueError, RecursionError) as error:
+                    return _Answer(400, _json({"error": str(error)}))
+            case _:
+                return _Answer(405, b"", {"Allow": "POST" if path == "/expire" else "POST, DELETE"})
+        return _Answer(204)
+
+    def misbehave(self, fault: _Fault, answer: _Answer, api_key: str | None) -> None:
+        status, body = answer.status, _json({"listenKey": _NO_KEY})
+        match fault.name:
+            case "status":
+                self.send(answer)
+            case "redirect":
+                self.send(_Answer(status, b"", {"Location": self.server.sandbox.url + _REDIRECTED}))
+            case "echo":
+                self.send(_error(status, -1102, f"The API key {api_key} was refused."))
+            case "cut":
+                self.send(_Answer(status, body[:20], {"Content-Length": str(len(body))}))
+            case "not-utf8":
+                self.send(_Answer(status, b'{"listenKey":"\xff\xfe"}'))
+            case "bad-gzip":
+                self.send(_Answer(status, body, {"Content-Encoding": "gzip"}))
+            case "gzip-bomb":
+                self.send(_Answer(status, _bomb(), {"Content-Encoding": "gzip"}))
+            case "nested":
+                self.send(_Answer(status, b"[" * 50_000))
+            case "huge":
+                self.wfile.write(self.head(_Answer(status, b"", {"Content-Length": None})) + b'{"listenKey":"')
+                for _ in range(1000):
+                    self.wfile.write(b"X" * 50_000)
+                self.wfile.write(b'"}')
+            case "drip":
+                self.wfile.write(self.head(_Answer(status, body)))
+                self.drip(body, fault.interval)
+            case "drip-headers":
+                self.drip(self.head(_Answer(status, body)), fault.interval)
+                self.wfile.write(body)
+            case "silent":
+                while self.connection.recv(4096):
+                    pass
+                self.close_connection = True
+            case _:  # reset, lost
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                self.close_connection = True
+
+    def drip(self, data: bytes, interval: float) -> None:
+        for byte in data:
+            self.wfile.write(bytes([byte]))
+            if self.server.stopping.wait(interval):
+                raise ConnectionAbortedError("the sandbox stops")
+
+    def send(self, answer: _Answer) -> None:
+        bare = self.command == "HEAD" or answer.status in (204, 304)  # by HTTP, these never carry a body
+        self.wfile.write(self.head(answer) + (b"" if bare else answer.body))
+
+    def head(self, answer: _Answer) -> bytes:
+        """Status line and headers; closes the connection afterwards when `answer` meddles with the body's length."""
+        overridden = {name.lower() for name in answer.headers}
+        self.close_connection = self.close_connection or not overridden.isdisjoint(_FRAMING)
+        usual = {"Date": self.date_time_string(), "Content-Type": "application/json"}
+        if self.used is not None:
+            usual["X-MBX-USED-WEIGHT-1M"] = str(self.used)
+        if answer.status not in (204, 304):
+            usual["Content-Length"] = str(len(answer.body))
+        if self.close_connection:
+            usual["Connection"] = "close"
+        headers = {name: value for name, value in usual.items() if name.lower() not in overridden} | dict(
+            answer.headers
+        )
+        lines = [f"HTTP/1.1 {answer.status} {self.responses.get(answer.status, ('',))[0]}"]
+        lines += [f"{name}: {value}" for name, value in headers.items() if value is not None]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+class _Server(socketserver.TCPServer):
+    """Accepts connections, and gives each a thread that `stop` can end."""
+
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, sandbox: Sandbox, host: str, port: int) -> None:
+        self.sandbox = sandbox
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, threading.Thread] = {}
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
+        self._acceptor = threading.Thread(
+            target=self.serve_forever, args=(0.02,), name="listenkey-sandbox", daemon=True
+        )
+        self._acceptor.start()
+
+    def process_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401  as in the base class
+        """Start the connection's thread."""
+        thread = threading.Thread(
+            target=self._serve, args=(request, client_address), name="listenkey-sandbox-connection", daemon=True
+        )
+        with self._lock:
+            self._open[request] = thread
+        thread.start()
+
+    def _serve(self, request: socket.socket, client_address: object) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except OSError as error:  # the client left, or the sandbox stops
+            _log.debug("connection ended: %s", error)
+        finally:
+            with self._lock:
+                del self._open[request]
+            request.close()
+
+    def stop(self) -> None:
+        """Accept no more, wake every connection's thread, wait for all to end."""
+        self.stopping.set()
+        self.shutdown()
+        self._acceptor.join()
+        self.server_close()
+        with self._lock:
+            threads = list(self._open.values())
+            for connection in self._open:
+                with suppress(OSError):  # the client has closed it already
+                    connection.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+
+
+class Sandbox:
+    """A stand-in for Binance's `/eapi/v1/listenKey` on loopback, for as long as its `with` block (or until `close()`).
+
+    Any API key of printable ASCII characters without a space is an account of its own. Request weight is counted per
+    client address, in minutes that start with the first request: over `limit` come five answers of 429, then 418 and a
+    ban of 2 minutes, twice as long each further time, up to 3 days. The query string and the body of calls are ignored.
+
+    Args:
+        life: How long a listen key lives after POST or PUT, in seconds.
+        accounts: Account names by API key: any other key is refused with -2015, and keys with the same name share one
+            listen key. None: every key is an account.
+        expiration: Whether the answer to POST says when the key ends.
+        limit: Request weight one client address may use in a minute. None: any.
+        host: ``localhost`` or a loopback address to listen on.
+        port: Port to listen on. 0: any free one.
+
+    Raises:
+        ValueError: an argument cannot be used; `host` is not loopback.
+    """
+
+    faults: Faults
+    """What goes wrong next."""
+
+    def __init__(
+        self,
+        *,
+        life: float = 3600.0,
+        accounts: Mapping[str, str] | None = None,
+        expiration: bool = True,
+        limit: int | None = 2400,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        if not 0 < life < math.inf:
+            raise ValueError(f"life must be a number of seconds above 0, not {life!r}.")
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit must be at least 1, or None for no limit, not {limit!r}.")
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port must be from 0 to 65535, not {port!r}.")
+        if not all(map(_WELL_FORMED.fullmatch, accounts or ())):
+            raise ValueError("accounts: an API key must be printable ASCII characters without a space.")
+        self._host = "127.0.0.1" if host == "localhost" else host
+        if not _is_loopback(self._host):
+            raise ValueError(
+                f"host must be localhost or a loopback address, not {host!r}: the sandbox speaks plain http, which "
+                "would carry API keys across the network in clear."
+            )
+        self._port = port
+        self._exchange = _Exchange(
+            life, None if accounts is None else dict(accounts), expiration=expiration, limit=limit
+        )
+        self.faults = Faults()
+        self._lock = threading.Lock()
+        self._requests: deque[Request] = deque(maxlen=_KEPT)
+        self._server: _Server | None = None
+        self._closed = False
+
+    def start(self) -> Self:
+        """Listen; `with` does it for you.
+
+        Raises:
+            RuntimeError: it has been started or closed before; make another one.
+            OSError: the address cannot be listened on, for example because the port is in use.
+        """
+        if self._server or self._closed:
+            raise RuntimeError(f"A sandbox starts once, and this one is {'closed' if self._closed else 'running'}.")
+        try:
+            self._server = _Server(self, self._host, self._port)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"The sandbox cannot listen on {self._host} port {self._port} ({error.strerror}); "
+                "give another port, or 0 for any free one",
+            ) from None
+        return self
+
+    def close(self) -> None:
+        """Stop at once, whatever is under way, and wait until every thread and connection is gone. May be repeated."""
+        self._closed = True
+        server, self._server = self._server, None
+        if server:
+            server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.url if self._server else 'closed' if self._closed else 'not started'}>"
+
+    @property
+    def url(self) -> str:
+        """The base URL to give a client, for example ``http://127.0.0.1:54321``.
+
+        Raises:
+            RuntimeError: the sandbox does not run.
+        """
+        if self._server is None:
+            raise RuntimeError("This sandbox does not run; use it inside its with block, or call start() first.")
+        host, port = self._server.server_address[:2]
+        return f"http://[{host!s}]:{port}" if ":" in self._host else f"http://{host!s}:{port}"
+
+    @property
+    def requests(self) -> list[Request]:
+        """What the sandbox saw, oldest first: the last 10,000 requests, without those that steer it."""
+        with self._lock:
+            return list(self._requests)
+
+    def expire(self) -> None:
+        """End every live listen key at once, as if its life were over."""
+        self._exchange.expire()
+
+    def _record(self, request: Request) -> None:
+        with self._lock:
+            self._requests.append(request)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
