@@ -46,8 +46,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
     from typing import Any, Self
 
 __all__ = ["FAULTS", "Faults", "Request", "Sandbox"]
@@ -55,6 +53,7 @@ __all__ = ["FAULTS", "Faults", "Request", "Sandbox"]
 _ENDPOINT = "/eapi/v1/listenKey"
 _REDIRECTED = "/redirected"
 _WELL_FORMED = re.compile(r"[!-~]+")
+_MINUTE, _FIRST_BAN, _LONGEST_BAN = 60.0, 120.0, 3 * 86400.0  # seconds
 _BAN_AFTER = 5  # answers of 429 in one minute; the next is 418
 _KEPT = 10_000  # records in Sandbox.requests
 _FRAMING = {"connection", "content-length", "transfer-encoding"}
@@ -118,6 +117,10 @@ def _json(value: object) -> bytes:
 
 def _error(status: int, code: int, msg: str, headers: Mapping[str, str | None] = MappingProxyType({})) -> _Answer:
     return _Answer(status, _json({"code": code, "msg": msg}), headers)
+
+
+def _retry_after(seconds: float) -> dict[str, str | None]:
+    return {"Retry-After": str(max(1, math.ceil(round(seconds, 3))))}  # rounded: a sum of floats may be a hair too long
 
 
 @functools.cache
@@ -234,14 +237,13 @@ class _Exchange:
         self._lock = threading.Lock()
         self._keys: dict[str, tuple[str, float]] = {}  # by account: the listen key, when it ends (monotonic)
         self._usages: dict[str, _Usage] = {}
-        self._minute, self._first_ban, self._longest_ban = 60.0, 120.0, 3 * 86400.0  # seconds; tests scale them
 
     def count(self, address: str) -> int:
         """Count one call of weight 1, and say what the address has used in the running minute."""
         with self._lock:
             now = time.monotonic()
             usage = self._usages.setdefault(address, _Usage(now))
-            if now >= usage.since + self._minute:
+            if now >= usage.since + _MINUTE:
                 usage.since, usage.weight, usage.refused = now, 0, 0
             usage.weight += 1
             return usage.weight
@@ -272,14 +274,13 @@ class _Exchange:
                 return None
             usage.refused += 1
             if usage.refused <= _BAN_AFTER:
-                wait = {"Retry-After": str(math.ceil(usage.since + self._minute - now))}
-                return _error(429, -1008, f"Too many requests; the limit is {self._limit} weight a minute.", wait)
-            usage.banned_until = now + min(self._first_ban * 2**usage.bans, self._longest_ban)
+                msg = f"Too many requests; the limit is {self._limit} weight a minute."
+                return _error(429, -1008, msg, _retry_after(usage.since + _MINUTE - now))
+            usage.banned_until = now + min(_FIRST_BAN * 2**usage.bans, _LONGEST_BAN)
             usage.bans += 1
         left = usage.banned_until - now
         until = round((time.time() + left) * 1000)
-        wait = {"Retry-After": str(math.ceil(left))}
-        return _error(418, -1008, f"Way too many requests; IP banned until {until}.", wait)
+        return _error(418, -1008, f"Way too many requests; IP banned until {until}.", _retry_after(left))
 
     def _act(self, method: str, account: str, now: float) -> _Answer:
         key, ends = self._keys.get(account, ("", now))
@@ -306,15 +307,16 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     used: int | None = None  # weight, as the answer will say it; None: say nothing
 
-    def __getattr__(self, name: str) -> Callable[[], None]:
-        if name.startswith("do_"):  # the base class looks for do_POST and so on; here the exchange judges the method
-            return self.do
-        raise AttributeError(name)
+    def parse_request(self) -> bool:
+        """Lead every method to `do_any`: the exchange judges it, not the base class."""
+        parsed = super().parse_request()
+        self.method, self.command = self.command, "any"
+        return parsed
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class calls it so
-        """Print nothing: `do` logs, and knows what is secret."""
+        """Print nothing: `do_any` logs, and knows what is secret."""
 
-    def do(self) -> None:
+    def do_any(self) -> None:
         """Answer one request."""
         sandbox = self.server.sandbox
         length = self.headers.get("Content-Length", "0")
@@ -331,21 +333,20 @@ class _Handler(BaseHTTPRequestHandler):
         api_key, address = self.headers.get("X-MBX-APIKEY"), str(self.client_address[0])
         self.used = sandbox._exchange.count(address)
         fault = sandbox.faults._take() if path == _ENDPOINT else None
-        answer: _Answer | None
-        if fault is None or fault.name == "lost":
-            answer = sandbox._exchange.answer(self.command, path, api_key, address)
-        else:
+        if fault and fault.name != "lost":
             answer = fault.answer
+        else:
+            answer = sandbox._exchange.answer(self.method, path, api_key, address)
         status = None if fault and fault.name in ("silent", "reset", "lost") else answer.status
-        sandbox._record(Request(self.command, path, status, api_key is not None, time.monotonic()))
-        _log.debug("%s %s: %s, fault %s", self.command, path, status, fault and fault.name)
+        sandbox._record(Request(self.method, path, status, api_key is not None, time.monotonic()))
+        _log.debug("%s %s: %s, fault %s", self.method, path, status, fault and fault.name)
         if fault is None:
             return self.send(answer)
         return self.misbehave(fault, answer, api_key)
 
     def control(self, path: str, body: bytes) -> _Answer:
         sandbox = self.server.sandbox
-        match self.command, path:
+        match self.method, path:
             case "POST", "/expire":
                 sandbox.expire()
             case "DELETE", "/faults":
@@ -407,7 +408,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise ConnectionAbortedError("the sandbox stops")
 
     def send(self, answer: _Answer) -> None:
-        bare = self.command == "HEAD" or answer.status in (204, 304)  # by HTTP, these never carry a body
+        bare = self.method == "HEAD" or answer.status in (204, 304)  # by HTTP, these never carry a body
         self.wfile.write(self.head(answer) + (b"" if bare else answer.body))
 
     def head(self, answer: _Answer) -> bytes:
@@ -567,9 +568,7 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
