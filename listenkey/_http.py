@@ -85,14 +85,27 @@ class Answer:
     date: datetime | None
 
 
-class _Attempt:
-    """What became known of the attempt under way: the head of its answer."""
+class _AsyncAttempt:
+    """What became known of the attempt under way: its connection, and the head of its answer."""
 
     head: httpx.Response | None = None
+    _stream: Any = None  # an AsyncNetworkStream of httpcore
+
+    def watch(self, event: str, info: dict[str, Any]) -> None:
+        """Learn the connection from an event of httpx's `trace` extension."""
+        if event.endswith("connect_tcp.complete"):
+            self._stream = info["return_value"]
+
+    async def end(self) -> None:
+        """Close the connection: cancelled in a TLS handshake, httpcore would leave it open."""
+        if self._stream is not None:
+            await self._stream.aclose()
 
 
-class _WatchedAttempt(_Attempt):
-    """A sync attempt. At the deadline its connection is cut: httpx bounds each read, not the sum of them."""
+class _Attempt:
+    """The same for a sync attempt. At the deadline it is cut: httpx bounds each read, not the sum of them."""
+
+    head: httpx.Response | None = None
 
     def __init__(self, seconds: float) -> None:
         self.late = False
@@ -102,8 +115,8 @@ class _WatchedAttempt(_Attempt):
         self._timer.daemon = True
         self._timer.start()
 
-    def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Learn the socket from httpx's `trace` extension."""
+    def watch(self, event: str, info: dict[str, Any]) -> None:
+        """Learn the socket, as above."""
         if event.endswith("connect_tcp.complete"):
             with self._lock:
                 # A duplicate, because TLS will take the descriptor out of this socket object.
@@ -128,8 +141,8 @@ class _WatchedAttempt(_Attempt):
 
 
 # httpx's hooks get the request and the answer alone; this is how they find the attempt that they belong to.
-_sync_attempt: ContextVar[_WatchedAttempt] = ContextVar("_sync_attempt")
-_async_attempt: ContextVar[_Attempt] = ContextVar("_async_attempt")
+_sync_attempt: ContextVar[_Attempt] = ContextVar("_sync_attempt")
+_async_attempt: ContextVar[_AsyncAttempt] = ContextVar("_async_attempt")
 
 
 class _Body:
@@ -182,6 +195,12 @@ class _Exchange:
             },
         )
 
+    def _mask_log(self, info: dict[str, Any]) -> None:
+        """Take the API key out of what httpcore is about to log: an answer's headers may echo it."""
+        for name, value in info.items():
+            if self._api_key in (text := repr(value)):
+                info[name] = text.replace(self._api_key, "***")
+
     def _verdict(self, response: httpx.Response, body: bytes | None) -> ListenKeyError | None:
         """Name the error for every answer that the generated parser must not see. A body of None could not be read."""
         weight = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
@@ -215,14 +234,14 @@ class Exchange(_Exchange):
     def __init__(self, api_key: str, base_url: str, timeout: float) -> None:
         super().__init__(api_key, base_url, timeout)
         with _settings():
-            self._generated = self._client(request=[self._watch], response=[self._read])
+            self._generated = self._client(request=[self._trace], response=[self._read])
             # Built now: threads that share a fresh generated client would each build one.
             self._httpx = self._generated.get_httpx_client()
 
     def send(self, operation: Operation) -> Reply:
         """Make one attempt. Raises the error that its outcome is."""
         _refuse_closed(self._httpx)
-        attempt = _WatchedAttempt(self.timeout)
+        attempt = _Attempt(self.timeout)
         token = _sync_attempt.set(attempt)
         try:
             return operation.send(client=self._generated)
@@ -235,8 +254,14 @@ class Exchange(_Exchange):
             _sync_attempt.reset(token)
             attempt.end()
 
-    def _watch(self, request: httpx.Request) -> None:
-        request.extensions["trace"] = _sync_attempt.get().trace
+    def _trace(self, request: httpx.Request) -> None:
+        attempt = _sync_attempt.get()
+
+        def trace(event: str, info: dict[str, Any]) -> None:
+            attempt.watch(event, info)
+            self._mask_log(info)
+
+        request.extensions["trace"] = trace
 
     def _read(self, response: httpx.Response) -> None:
         attempt = _sync_attempt.get()
@@ -263,13 +288,13 @@ class AsyncExchange(_Exchange):
     def __init__(self, api_key: str, base_url: str, timeout: float) -> None:
         super().__init__(api_key, base_url, timeout)
         with _settings():
-            self._generated = self._client(response=[self._read])
+            self._generated = self._client(request=[self._trace], response=[self._read])
             self._httpx = self._generated.get_async_httpx_client()
 
     async def send(self, operation: Operation) -> Reply:
         """Make one attempt. Raises the error that its outcome is."""
         _refuse_closed(self._httpx)
-        attempt = _Attempt()
+        attempt = _AsyncAttempt()
         token = _async_attempt.set(attempt)
         try:
             async with asyncio.timeout(self.timeout):
@@ -281,6 +306,16 @@ class AsyncExchange(_Exchange):
             raise UnexpectedResponse(200, "its listenKey is missing") from None
         finally:
             _async_attempt.reset(token)
+            await attempt.end()
+
+    async def _trace(self, request: httpx.Request) -> None:
+        attempt = _async_attempt.get()
+
+        async def trace(event: str, info: dict[str, Any]) -> None:
+            attempt.watch(event, info)
+            self._mask_log(info)
+
+        request.extensions["trace"] = trace
 
     async def _read(self, response: httpx.Response) -> None:
         _async_attempt.get().head = response

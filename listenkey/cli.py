@@ -1,0 +1,186 @@
+"""The command line. It sits on the public API; the only place that prints or reads the environment."""
+
+import argparse
+import getpass
+import json
+import os
+import sys
+import threading
+from typing import NoReturn
+
+from listenkey import (
+    ConfigurationError,
+    KeyNotFound,
+    ListenKeyClient,
+    ListenKeyError,
+    RateLimited,
+    Unauthorized,
+)
+from listenkey.client import BASE_URL
+
+API_KEY = """The API key comes from BINANCE_API_KEY; else from a hidden prompt on a terminal; else from the first line
+of standard input. It is never an argument, which every user of the machine could read."""
+STATUSES = """exit status: 0 done, 2 usage or a setting that cannot work, 3 the API key is not accepted, 4 there is no
+listen key, 5 too many requests, 6 any other answer or none, 130 stopped by Ctrl-C."""
+
+
+class _Stop(Exception):
+    """End with this exit status, after this line on standard error."""
+
+    def __init__(self, status: int, line: str) -> None:
+        super().__init__(line)
+        self.status = status
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run one command, then exit with its status (see STATUSES). `argv` None means the program's own arguments."""
+    args = _parser().parse_args(argv)
+    try:
+        args.command(args)
+        sys.stdout.flush()
+    except _Stop as stop:
+        _end(stop.status, str(stop))
+    except ListenKeyError as error:
+        _end(_status(error), str(error))
+    except BrokenPipeError:  # the reader of a pipe left early
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would complain as it ends
+        _end(6, "nobody reads the output.")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _end(status: int, line: str) -> NoReturn:
+    print(f"listenkey: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _status(error: ListenKeyError) -> int:
+    statuses = {ConfigurationError: 2, Unauthorized: 3, KeyNotFound: 4, RateLimited: 5}
+    return next((status for kind, status in statuses.items() if isinstance(error, kind)), 6)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="listenkey",
+        description="Binance European Options' user data stream: the account's listen key.",
+        epilog=STATUSES,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, run: object, what: str, example: str, about: str = API_KEY) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=f"{about}\n\n{STATUSES}\n\nexample:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(command=run)
+        return command
+
+    start = add("start", _start, "print a listen key, valid for 60 minutes", 'KEY="$(listenkey start)"')
+    start.add_argument("--json", action="store_true", help="print the key with its expiry, as JSON")
+    keepalive = add("keepalive", _keepalive, "put the listen key back to 60 minutes", "listenkey keepalive")
+    delete = add("delete", _delete, "end the listen key, for every program on the account", "listenkey delete --yes")
+    delete.add_argument("--yes", action="store_true", help="do not ask first")
+    for command in (start, keepalive, delete):
+        command.add_argument(
+            "--base-url",
+            default=os.environ.get("LISTENKEY_BASE_URL") or BASE_URL,
+            metavar="URL",
+            help=f"where the exchange is (default: LISTENKEY_BASE_URL, else {BASE_URL})",
+        )
+
+    sandbox = add(
+        "sandbox",
+        _sandbox,
+        "run a stand-in for the exchange on this machine",
+        "listenkey sandbox --port 8080 --life 60 --fault silent --fault 'status {\"status\": 503}'",
+        "Any API key in visible ASCII is an account of its own.",
+    )
+    sandbox.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)")
+    sandbox.add_argument("--life", type=float, default=3600.0, metavar="S", help="seconds a key lives (default: 3600)")
+    sandbox.add_argument(
+        "--limit", type=int, default=2400, metavar="N", help="weight a minute (default: 2400; 0: no limit)"
+    )
+    sandbox.add_argument(
+        "--no-expiration", action="store_true", help="leave `expiration` out, as the Chinese page does"
+    )
+    sandbox.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="misbehave once: a fault's name, then its options as JSON",
+    )
+    return parser
+
+
+def _client(args: argparse.Namespace) -> ListenKeyClient:
+    return ListenKeyClient(_api_key(), base_url=args.base_url)
+
+
+def _api_key() -> str:
+    if key := os.environ.get("BINANCE_API_KEY"):
+        return key
+    try:
+        key = getpass.getpass("API key: ") if _on_terminal() else sys.stdin.readline().rstrip("\r\n")
+    except (EOFError, UnicodeDecodeError):
+        key = ""
+    if not key:
+        raise _Stop(2, "no API key: set BINANCE_API_KEY, or give it on standard input.")
+    return key
+
+
+def _on_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _start(args: argparse.Namespace) -> None:
+    with _client(args) as client:
+        key = client.start()
+    if args.json:
+        fields = {"listenKey": key.value, "expiresAt": key.expires_at.isoformat(), "estimated": key.estimated}
+        print(json.dumps(fields))
+    else:
+        print(key.value)
+
+
+def _keepalive(args: argparse.Namespace) -> None:
+    with _client(args) as client:
+        client.keepalive()
+    print("valid for another 60 minutes")
+
+
+def _delete(args: argparse.Namespace) -> None:
+    if not args.yes:
+        if _on_terminal():
+            print(
+                "This ends the listen key for every program on the account. End it? [y/N] ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+                raise _Stop(2, "nothing was ended.")
+        elif not os.environ.get("BINANCE_API_KEY"):
+            raise _Stop(2, "the API key comes from standard input, so there is no one to ask: add --yes.")
+    with _client(args) as client:
+        print("ended" if client.delete() else "there was no listen key")
+
+
+def _sandbox(args: argparse.Namespace) -> None:
+    from listenkey.sandbox import Sandbox
+
+    try:
+        sandbox = Sandbox(port=args.port, life=args.life, limit=args.limit or None, expiration=not args.no_expiration)
+        for fault in args.fault:
+            name, _, options = fault.partition(" ")
+            sandbox.faults.add(name, **json.loads(options or "{}"))
+    except (OSError, TypeError, ValueError) as error:
+        raise _Stop(2, str(error)) from error
+    with sandbox:
+        print(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:", file=sys.stderr)
+        print(f"export LISTENKEY_BASE_URL={sandbox.url}", flush=True)
+        threading.Event().wait()

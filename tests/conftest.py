@@ -1,0 +1,105 @@
+"""What the tests share: one way to call both twins, and servers on loopback that do as they are told."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from listenkey import AsyncListenKeyClient, ListenKey, ListenKeyClient
+
+pytest_plugins = ["pytester"]
+API_KEY = "test-api-key-0123456789abcdef"
+
+
+class Calls(Protocol):
+    """A client of either kind, called without await."""
+
+    def start(self) -> ListenKey: ...
+    def keepalive(self) -> None: ...
+    def delete(self) -> bool: ...
+    @property
+    def used_weight(self) -> int | None: ...
+
+
+class _Awaited:
+    """An async client whose calls run to their end in the fixture's event loop."""
+
+    def __init__(self, runner: asyncio.Runner, client: AsyncListenKeyClient) -> None:
+        self._runner, self._client = runner, client
+
+    def start(self) -> ListenKey:
+        return self._runner.run(self._client.start())
+
+    def keepalive(self) -> None:
+        self._runner.run(self._client.keepalive())
+
+    def delete(self) -> bool:
+        return self._runner.run(self._client.delete())
+
+    @property
+    def used_weight(self) -> int | None:
+        return self._client.used_weight
+
+
+Twin = Callable[..., Calls]
+
+
+@pytest.fixture(params=["sync", "async"])
+def twin(request: pytest.FixtureRequest) -> Iterator[Twin]:
+    """Make clients of one kind, and close them after the test."""
+    with contextlib.ExitStack() as stack:
+        runner = stack.enter_context(asyncio.Runner())
+
+        def make(base_url: str, **settings: Any) -> Calls:
+            settings = {"api_key": API_KEY, "base_url": base_url, **settings}
+            if request.param == "sync":
+                return stack.enter_context(ListenKeyClient(**settings))
+            client = AsyncListenKeyClient(**settings)
+            stack.callback(lambda: runner.run(client.aclose()))
+            return _Awaited(runner, client)
+
+        yield make
+
+
+Script = Callable[[socket.socket], object]
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[[Script], str]]:
+    """Serve each connection with a script that gets the socket, after the head of its request was read."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(script: Script) -> str:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def run() -> None:
+                while True:
+                    try:
+                        connection, _ = listener.accept()
+                    except OSError:
+                        return
+                    with connection, contextlib.suppress(OSError):
+                        head = b""
+                        while b"\r\n\r\n" not in head:
+                            head += connection.recv(4096) or b"\r\n\r\n"
+                        script(connection)
+
+            thread = threading.Thread(target=run, daemon=True)
+            thread.start()
+            stack.callback(thread.join, 5)
+            stack.callback(listener.shutdown, socket.SHUT_RDWR)
+            return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        yield serve
+
+
+@pytest.fixture
+def closed_port() -> str:
+    """Name an address where nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}"
