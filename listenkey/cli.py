@@ -1,6 +1,7 @@
 """The command line. It sits on the public API; the only place that prints or reads the environment."""
 
 import argparse
+import contextlib
 import getpass
 import json
 import os
@@ -17,6 +18,7 @@ from listenkey import (
     Unauthorized,
 )
 from listenkey.client import BASE_URL
+from listenkey.sandbox import Sandbox
 
 API_KEY = """The API key comes from BINANCE_API_KEY; else from a hidden prompt on a terminal; else from the first line
 of standard input. It is never an argument, which every user of the machine could read."""
@@ -124,10 +126,12 @@ def _client(args: argparse.Namespace) -> ListenKeyClient:
 def _api_key() -> str:
     if key := os.environ.get("BINANCE_API_KEY"):
         return key
-    try:
-        key = getpass.getpass("API key: ") if _on_terminal() else sys.stdin.readline().rstrip("\r\n")
-    except (EOFError, UnicodeDecodeError):
-        key = ""
+    key = ""
+    with contextlib.suppress(EOFError, UnicodeDecodeError):
+        if _on_terminal():
+            key = getpass.getpass("API key: ")
+        elif sys.stdin is not None:  # None: it was closed
+            key = sys.stdin.readline().rstrip("\r\n")
     if not key:
         raise _Stop(2, "no API key: set BINANCE_API_KEY, or give it on standard input.")
     return key
@@ -171,16 +175,16 @@ def _delete(args: argparse.Namespace) -> None:
 
 
 def _sandbox(args: argparse.Namespace) -> None:
-    from listenkey.sandbox import Sandbox
-
-    try:
-        sandbox = Sandbox(port=args.port, life=args.life, limit=args.limit or None, expiration=not args.no_expiration)
-        for fault in args.fault:
-            name, _, options = fault.partition(" ")
-            sandbox.faults.add(name, **json.loads(options or "{}"))
-    except (OSError, TypeError, ValueError) as error:
-        raise _Stop(2, str(error)) from error
-    with sandbox:
+    with contextlib.ExitStack() as stack:
+        try:
+            sandbox = stack.enter_context(
+                Sandbox(port=args.port, life=args.life, limit=args.limit or None, expiration=not args.no_expiration)
+            )
+            for fault in args.fault:
+                name, _, options = fault.partition(" ")
+                sandbox.faults.add(name, **json.loads(options or "{}"))
+        except (OSError, TypeError, ValueError) as error:
+            raise _Stop(2, str(error)) from error
         print(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:", file=sys.stderr)
         print(f"export LISTENKEY_BASE_URL={sandbox.url}", flush=True)
         threading.Event().wait()

@@ -1,0 +1,120 @@
+"""What users install: the wheel, in an environment with no development tools, and types that a checker sees."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.timeout(240)  # installs from the registry
+
+SMOKE = """
+import importlib.metadata, sys
+from listenkey import ListenKeyClient
+from listenkey.sandbox import Sandbox
+with Sandbox() as sandbox, ListenKeyClient("any-key", base_url=sandbox.url) as client:
+    assert client.start().value == client.start().value
+print(*sorted(dist.name.lower() for dist in importlib.metadata.distributions()))
+"""
+
+TYPED = """
+import asyncio
+from datetime import datetime
+from typing import assert_type
+
+from binance_options_client.models import ListenKeyResponse
+from listenkey import ApiError, AsyncListenKeyClient, ListenKey, ListenKeyClient
+from listenkey.sandbox import Sandbox
+
+
+def use(client: ListenKeyClient) -> None:
+    key = client.start()
+    assert_type(key, ListenKey)
+    assert_type(key.value, str)
+    assert_type(key.expires_at, datetime)
+    assert_type(key.estimated, bool)
+    assert_type(client.keepalive(), None)
+    assert_type(client.delete(), bool)
+    assert_type(client.used_weight, int | None)
+
+
+async def ause(client: AsyncListenKeyClient) -> None:
+    assert_type(await client.start(), ListenKey)
+    assert_type(await client.delete(), bool)
+
+
+def look(error: ApiError) -> None:
+    assert_type(error.status, int)
+    assert_type(error.code, int | None)
+    assert_type(error.reason, str | None)
+    assert_type(error.retry_after, float | None)
+
+
+with Sandbox(life=1.0) as sandbox:
+    assert_type(sandbox.url, str)
+ListenKeyClient()  # type: ignore[call-arg]
+ListenKeyClient("key", "https://eapi.binance.com")  # type: ignore[call-arg]
+ListenKeyClient("key").start().value = ""  # type: ignore[misc]
+ListenKeyResponse()  # type: ignore[call-arg]
+"""
+
+
+def run(*command: object, cwd: Path) -> str:
+    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (wheel,) = dist.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an environment that holds the wheel and what it needs."""
+    folder = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-m", "venv", folder, cwd=folder)
+    python = folder / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=folder)
+    return python
+
+
+def test_the_wheel_holds_both_packages_and_no_more(wheel: Path) -> None:
+    names = {Path(name).parts[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in names if not name.endswith(".dist-info")} == {"listenkey", "binance_options_client"}
+    files = set(zipfile.ZipFile(wheel).namelist())
+    assert {"listenkey/py.typed", "binance_options_client/py.typed", "listenkey/sandbox.py"} <= files
+
+
+def test_the_sdist_holds_the_contract_and_builds(dist: Path, tmp_path: Path) -> None:
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    assert (source / "openapi.yaml").exists()
+    run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path / "out", cwd=source)
+
+
+def test_the_installed_wheel_works_without_development_tools(python: Path, tmp_path: Path) -> None:
+    installed = set(run(python, "-W", "error", "-c", SMOKE, cwd=tmp_path).split())
+    needed = {"binance-options-listenkey", "attrs", "httpx", "httpcore", "h11", "anyio", "certifi", "idna"}
+    assert needed <= installed <= needed | {"pip", "setuptools", "typing_extensions", "sniffio"}
+    assert "example:" in run(python.with_name("listenkey"), "start", "--help", cwd=tmp_path)
+
+
+def test_a_typed_program_of_a_user(python: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(TYPED)
+    options = ["--strict", "--python-executable", python, "--config-file", "", "--cache-dir", tmp_path / "cache"]
+    run(sys.executable, "-m", "mypy", *options, "program.py", cwd=tmp_path)

@@ -1,0 +1,43 @@
+"""Get a listen key and renew it: `make run`. Asks Binance if BINANCE_API_KEY is set, else a sandbox on this machine."""
+
+import contextlib
+import os
+import sys
+import time
+
+from listenkey import ListenKey, ListenKeyClient, ListenKeyError
+from listenkey.client import BASE_URL
+from listenkey.sandbox import Sandbox
+
+
+def show(what: str, key: ListenKey) -> None:
+    """Print a key, shortened: it is a secret while it lives."""
+    print(f"{what}: {key.value[:6]}… until {key.expires_at:%Y-%m-%d %H:%M:%S} UTC{' (estimated)' * key.estimated}")
+
+
+def main() -> int:
+    """Start, wait a moment, start again."""
+    with contextlib.ExitStack() as stack:
+        api_key = os.environ.get("BINANCE_API_KEY")
+        if api_key:
+            where = base_url = os.environ.get("LISTENKEY_BASE_URL") or BASE_URL
+        else:
+            api_key = "demo"
+            base_url = stack.enter_context(Sandbox()).url
+            where = f"the sandbox on {base_url}, not Binance: BINANCE_API_KEY is not set"
+        print(f"asking {where}")
+        try:
+            client = stack.enter_context(ListenKeyClient(api_key, base_url=base_url))
+            first = client.start()
+            show("listen key", first)
+            time.sleep(2)
+            second = client.start()
+        except ListenKeyError as error:
+            print(error, file=sys.stderr)
+            return 1
+        show("the same, renewed" if second.value == first.value else "replaced by", second)
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
