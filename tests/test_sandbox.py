@@ -37,7 +37,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def call(sandbox: Sandbox, method: str = "POST", path: str = PATH, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's
+def call(sandbox: Sandbox, method: str = "POST", path: str = PATH, **options: Any) -> httpx.Response:
     # verify=False: it is plain http, and to load certificates for each call takes longer than all else
     return httpx.request(method, sandbox.url + path, **{"headers": KEY, "trust_env": False, "verify": False, **options})
 
@@ -52,7 +52,7 @@ def outcome(response: httpx.Response) -> tuple[int, object]:
     return response.status_code, response.json()
 
 
-def steer(sandbox: Sandbox, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  httpx's
+def steer(sandbox: Sandbox, method: str, path: str, **options: Any) -> httpx.Response:
     return call(sandbox, method, path, headers={}, **options)
 
 
