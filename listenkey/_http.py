@@ -185,7 +185,8 @@ class _Exchange:
             # The first piece of a compressed answer can inflate to 67 MB before any limit sees it.
             headers={"Accept-Encoding": "identity"},
             timeout=httpx.Timeout(self.timeout),
-            verify_ssl=httpx.create_ssl_context(),
+            # Plain http has no certificates to check, and to load them takes most of the time of making a client.
+            verify_ssl=httpx.create_ssl_context() if self.base_url.startswith("https:") else False,
             httpx_args={
                 "event_hooks": event_hooks,
                 # Calls come every half hour: a kept connection would be found dead by the call that needs it.

@@ -238,6 +238,22 @@ def test_timeout_bounds_the_tls_handshake(twin: Twin) -> None:
     assert "within 0.4 s" in str(error)
 
 
+def test_a_connection_made_after_the_deadline_is_cut() -> None:
+    # A host's further addresses may take longer than the timeout to be tried.
+    class Stream:
+        def get_extra_info(self, name: str) -> socket.socket:
+            return ours
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        attempt = _http._Attempt(0.01)
+        attempt._timer.join()
+        attempt.watch("connection.connect_tcp.complete", {"return_value": Stream()})
+        assert attempt.late
+        assert theirs.recv(1) == b""
+        attempt.end()
+
+
 @pytest.mark.parametrize(
     "answer",
     [
