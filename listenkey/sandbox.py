@@ -189,6 +189,8 @@ class Faults:
             content = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else _json(body)
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"body must be bytes, text or something JSON can hold: {error}") from None
+        if name == "gzip-bomb":
+            _bomb()  # made here, once per process: in a connection's thread it would hold up Sandbox.close()
         with self._lock:
             self._queue.append((_Fault(name, _Answer(status, content, dict(headers)), interval), times))
 
@@ -440,7 +442,8 @@ class _Server(socketserver.TCPServer):
         self.sandbox = sandbox
         self.stopping = threading.Event()
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, threading.Thread] = {}
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []  # touched by the acceptor alone, and after its end by stop()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         self._acceptor = threading.Thread(
@@ -453,8 +456,9 @@ class _Server(socketserver.TCPServer):
         thread = threading.Thread(
             target=self._serve, args=(request, client_address), name="listenkey-sandbox-connection", daemon=True
         )
+        self._threads = [*(each for each in self._threads if each.is_alive()), thread]
         with self._lock:
-            self._open[request] = thread
+            self._open.add(request)
         thread.start()
 
     def _serve(self, request: socket.socket, client_address: object) -> None:
@@ -464,7 +468,7 @@ class _Server(socketserver.TCPServer):
             _log.debug("connection ended: %s", error)
         finally:
             with self._lock:
-                del self._open[request]
+                self._open.remove(request)
             request.close()
 
     def stop(self) -> None:
@@ -474,11 +478,10 @@ class _Server(socketserver.TCPServer):
         self._acceptor.join()
         self.server_close()
         with self._lock:
-            threads = list(self._open.values())
             for connection in self._open:
                 with suppress(OSError):  # the client has closed it already
                     connection.shutdown(socket.SHUT_RDWR)
-        for thread in threads:
+        for thread in self._threads:
             thread.join()
 
 

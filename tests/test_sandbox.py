@@ -672,6 +672,17 @@ def test_stopping_is_immediate_and_leaves_nothing_behind(name: str | None) -> No
     assert open_files() <= files
 
 
+def test_stopping_waits_for_connections_that_are_just_ending() -> None:
+    for _ in range(20):
+        with Sandbox() as sandbox:
+            sandbox.faults.add("drip", times=None)
+            with connected(sandbox) as leaving, connected(sandbox) as dripping:
+                dripping.sendall(request_bytes())
+                leaving.sendall(request_bytes())
+                assert dripping.recv(1) == leaving.recv(1) == b"H"
+        assert threads() == []
+
+
 def test_it_starts_once_and_says_so() -> None:
     sandbox = Sandbox()
     assert repr(sandbox) == "<Sandbox not started>"
