@@ -1,0 +1,160 @@
+"""When a listen key is renewed, how long to wait after a failure, when it is lost. Pure: it is told the time.
+
+Times are seconds on one clock that counts sleep. The figures are for a life of an hour and shrink with a shorter one.
+"""
+
+import math
+import threading
+from collections import deque
+from random import Random
+
+from listenkey.errors import ApiError, Banned, ListenKeyError, RateLimited, ServerError, TransportError, Unauthorized
+
+HOUR = 3600.0
+DUE = (0.45, 0.5)  # of the life: 2.1 requests an hour, and half of the life left to sit out an outage
+AT_RISK = 0.75  # of the life: from here on a failure is no longer a quiet matter
+LONGEST_WAIT = 30.0  # after a failure
+FLOOR = 20.0  # after a success
+BURST = 10  # requests in any minute; in 75 s as we send them, for one may arrive a timeout (at most 15 s) late
+BURST_WINDOW = 75.0
+RATE_LIMIT_WAIT = 60.0  # after a 429 that does not say how long
+BAN_WAIT = 120.0  # after a 418 that does not say: the shortest ban (options general-info page), then twice as long
+LONGEST_BAN = 3 * 24 * HOUR  # options general-info page; not scaled, for it bounds what the server says
+
+
+class Quiet:
+    """What 429 and 418 ask of an address: send nothing until then. One for each client, shared by its keepers."""
+
+    def __init__(self) -> None:
+        self.until = -math.inf
+        self.error: RateLimited | None = None
+        self._bans = 0  # in a row, without a told end
+        self._lock = threading.Lock()
+
+    def refused(self, error: RateLimited, now: float, *, scale: float, last_try: float, random: Random) -> None:
+        """Note a 429 or 418. A wait of our own choice ends by `last_try` if that is at least its first step away."""
+        with self._lock:
+            if error.retry_after is not None:
+                wait = min(max(error.retry_after, 0.0), LONGEST_BAN)
+            else:
+                first = longest = RATE_LIMIT_WAIT * scale
+                if isinstance(error, Banned):
+                    first, longest = BAN_WAIT * scale, min(BAN_WAIT * scale * 2.0 ** min(self._bans, 32), LONGEST_BAN)
+                    self._bans += 1
+                wait = min(longest, max(first, last_try - now))
+            wait += random.uniform(0, min(wait, LONGEST_WAIT * scale) / 2)
+            if now + wait > self.until:
+                self.until, self.error = now + wait, error
+
+    def answered(self) -> None:
+        """Note a success: the next ban is a first one again."""
+        with self._lock:
+            self._bans = 0
+
+
+class Lease:
+    """One keeper's schedule.
+
+    Args:
+        assumed: seconds a key is taken to live; the server may say less, never more.
+        timeout: seconds one request may take.
+        quiet: shared by the keepers of one client.
+        random: where jitter comes from.
+    """
+
+    def __init__(self, assumed: float, timeout: float, quiet: Quiet, random: Random) -> None:
+        self._assumed = assumed
+        self._timeout = timeout
+        self._quiet = quiet
+        self._random = random
+        self._scale = assumed / HOUR
+        # A second is never a sleep: tests at a scaled life would mistake a busy machine for one.
+        self._minute = max(60 * self._scale, 1.0)
+        self._sends: deque[float] = deque(maxlen=BURST)
+        self._due = self._not_before = self._looked = -math.inf
+        self.sent = -math.inf
+        self.life = assumed
+        self.deadline = math.inf
+        self.failures = 0
+        self.under_way = False
+
+    @property
+    def slice(self) -> float:
+        """Seconds that a loop may wait before it looks again: waits stand still while a machine sleeps."""
+        return self._minute / 2
+
+    @property
+    def next_send(self) -> float:
+        """When the next request is sent."""
+        burst = self._sends[0] + BURST_WINDOW * self._scale if len(self._sends) == BURST else -math.inf
+        return max(self._due, self._not_before, burst, self._quiet.until)
+
+    def at_risk(self, now: float) -> bool:
+        """Whether the renewal is late, or the next try is too late."""
+        return now >= self.sent + AT_RISK * self.life or self.next_send >= self.deadline
+
+    def lost(self, now: float) -> bool:
+        """Whether the key has to be taken for dead."""
+        return now >= self.deadline
+
+    def send(self, now: float) -> None:
+        """Note that a request is sent now."""
+        self._sends.append(now)
+        self._looked = now
+        self.under_way = True
+
+    def renewed(self, now: float, life: float | None) -> bool:
+        """Note the answer to the request under way: a key that lives `life` seconds, None when it does not say.
+
+        Returns:
+            False when that life is not believed: zero or less, or too short to be kept at our pace.
+        """
+        believed = life is None or life >= 60 * self._scale
+        self.life = self._assumed if life is None or life <= 0 else min(self._assumed, max(life, 60 * self._scale))
+        self.sent = self._sends[-1]
+        self.deadline = self.sent + self.life
+        self._due = self.sent + self.life * self._random.uniform(*DUE)
+        self._not_before = now + FLOOR * self._scale
+        self.failures = 0
+        self._quiet.answered()
+        self._looked = self.sent
+        self.look(now)  # the machine may have slept between request and answer
+        self.under_way = False
+        return believed
+
+    def failed(self, now: float, error: ListenKeyError) -> None:
+        """Note that the request under way failed."""
+        self.under_way = False
+        self.failures += 1
+        wait = min(LONGEST_WAIT, 2.0 ** min(self.failures - 1, 9))
+        if not isinstance(error, TransportError | ServerError | RateLimited):
+            wait = LONGEST_WAIT  # an answer that will hardly change soon
+        wait *= self._scale * self._random.uniform(0.5, 1)
+        if isinstance(error, Unauthorized):
+            self.deadline = now
+        elif isinstance(error, RateLimited):
+            last_try = self.deadline - 2 * self._timeout - LONGEST_WAIT * self._scale
+            self._quiet.refused(error, now, scale=self._scale, last_try=last_try, random=self._random)
+        elif isinstance(error, ApiError) and error.retry_after is not None:
+            # A server's own fault is no ban: its wish is followed as far as it leaves tries before the deadline.
+            wait = max(wait, min(error.retry_after, (self.deadline - now) / 2))
+        self._due, self._not_before = now, now + wait
+
+    def ask(self, now: float) -> None:
+        """Note that a renewal is wanted now; floor and waits stand."""
+        self._due = min(self._due, now)
+
+    def look(self, now: float) -> float:
+        """Note the time. A long gap means that the machine slept or the process was paused: renew at once.
+
+        Returns:
+            The gap in seconds; 0.0 when there was none.
+        """
+        before, self._looked = self._looked, max(self._looked, now)
+        gap = now - before
+        if gap <= self._minute + self._timeout * self.under_way:
+            return 0.0
+        self._due = min(self._due, now)
+        if before < self.deadline <= now:
+            self.deadline = now + self._minute  # the server may still know the key
+        return gap
