@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from listenkey import _http
+from listenkey._lease import Quiet
 from listenkey.errors import ConfigurationError, KeyNotFound, ServerError, TransportError
 
 BASE_URL = "https://eapi.binance.com"  # options general-info page
@@ -65,6 +66,7 @@ class ListenKeyClient:
     def __init__(self, api_key: str, *, base_url: str = BASE_URL, timeout: float = 10.0, attempts: int = 3) -> None:
         self._attempts = _check_attempts(attempts)
         self._exchange = _http.Exchange(api_key, base_url, timeout)
+        self._quiet = Quiet()
 
     def start(self) -> ListenKey:
         """Make the account's listen key, or get the live one with a fresh 60 minutes (POST, weight 1).
@@ -152,6 +154,7 @@ class AsyncListenKeyClient:
     def __init__(self, api_key: str, *, base_url: str = BASE_URL, timeout: float = 10.0, attempts: int = 3) -> None:
         self._attempts = _check_attempts(attempts)
         self._exchange = _http.AsyncExchange(api_key, base_url, timeout)
+        self._quiet = Quiet()
 
     async def start(self) -> ListenKey:
         """As `ListenKeyClient.start`."""
