@@ -129,4 +129,15 @@ class ServerError(ApiError):
 
 
 class LeaseLost(ListenKeyError):
-    """A keeper could not renew the listen key in time (`__cause__` says why). It is final: start anew."""
+    """A keeper could not renew the listen key in time (`__cause__` says why). It is final: start anew.
+
+    Attributes:
+        retry_after: seconds to wait before anything is sent, after a 429 or 418; None when there is no such wait.
+    """
+
+    def __init__(self, what: str, retry_after: float | None = None) -> None:
+        super().__init__(what, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
