@@ -14,17 +14,21 @@ from listenkey.errors import (
     Unauthorized,
     UnexpectedResponse,
 )
+from listenkey.keeper import AsyncListenKeyKeeper, KeeperStatus, ListenKeyKeeper
 
 __all__ = [
     "ApiError",
     "AsyncListenKeyClient",
+    "AsyncListenKeyKeeper",
     "Banned",
     "ConfigurationError",
+    "KeeperStatus",
     "KeyNotFound",
     "LeaseLost",
     "ListenKey",
     "ListenKeyClient",
     "ListenKeyError",
+    "ListenKeyKeeper",
     "RateLimited",
     "ServerError",
     "TransportError",

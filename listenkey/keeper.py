@@ -1,0 +1,578 @@
+"""Keep the account's listen key alive: a thread for the sync client, a task for the async one.
+
+The two are dumb loops around `_lease`: ask what to do, wait or send, note what came of it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from types import TracebackType
+from typing import Literal, Self, TypeVar, cast
+
+from listenkey._lease import BURST, Lease
+from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, Started, _backoff
+from listenkey.errors import (
+    ApiError,
+    ConfigurationError,
+    LeaseLost,
+    ListenKeyError,
+    ServerError,
+    TransportError,
+    Unauthorized,
+    UnexpectedResponse,
+)
+
+LIFE = 3600.0  # seconds (Start User Data Stream page)
+LONGEST_TIMEOUT = 15.0  # seconds; with a longer one an outage of 29 minutes could cost the key
+_OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug
+_DELETED = "deleted the listen key, for every program on the account"
+
+_log = logging.getLogger("listenkey")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class KeeperStatus:
+    """How a keeper is doing, at one moment.
+
+    Attributes:
+        state: "running"; "lost" once the key could not be renewed; "closed" after the block.
+        key_age: seconds since the request was sent that last renewed the key.
+        next_renewal: seconds until the next request, 0.0 while one is under way; None when not running.
+        time_left: seconds until the key is called lost unless it is renewed; None when not running.
+        at_risk: True when renewal is overdue (3/4 of the life are over), or has to wait past the end of `time_left`.
+        last_error: why the last request failed; None when it succeeded.
+        renewals: requests that succeeded, the first one included.
+        failures: requests that failed.
+        replacements: how often the key became another one.
+    """
+
+    state: Literal["running", "lost", "closed"]
+    key_age: float
+    next_renewal: float | None
+    time_left: float | None
+    at_risk: bool
+    last_error: ListenKeyError | None
+    renewals: int
+    failures: int
+    replacements: int
+
+
+class WitnessedClock:
+    """Seconds that count sleep, where the monotonic clock may not: whichever of two clocks went further, went right.
+
+    A wall clock put forward passes for a sleep, which costs one early renewal; put back, it changes nothing.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+        self._clocks = monotonic, wall
+        self._seen = monotonic(), wall()
+        self._now = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        """Seconds since some fixed moment."""
+        with self._lock:
+            seen = self._clocks[0](), self._clocks[1]()
+            self._now += max(0.0, seen[0] - self._seen[0], seen[1] - self._seen[1])
+            self._seen = seen
+            return self._now
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+_clock: Callable[[], float] = _boottime if hasattr(time, "CLOCK_BOOTTIME") else WitnessedClock()
+
+
+class _Keeper:
+    """What the twins share: everything but how to wait and how to send."""
+
+    _client_type: type[ListenKeyClient | AsyncListenKeyClient]
+
+    def __init__(
+        self, client: ListenKeyClient | AsyncListenKeyClient, delete_on_exit: bool, assumed_life: float
+    ) -> None:
+        if not isinstance(client, self._client_type):
+            raise ConfigurationError(f"{type(self).__name__} needs a client of type {self._client_type.__name__}.")
+        timeout = client._exchange.timeout
+        if timeout > LONGEST_TIMEOUT:
+            raise ConfigurationError(
+                f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds, or it could not try "
+                "often enough before the key ends."
+            )
+        self._delete_on_exit = delete_on_exit
+        self._attempts = min(client._attempts, BURST)
+        self._quiet = client._quiet
+        self._lease = Lease(assumed_life, timeout, self._quiet, Random())  # noqa: S311  jitter, no secret
+        self._pid = os.getpid()
+        self._lock = threading.RLock()  # a signal handler may ask for the status while its thread holds it
+        # Under the lock:
+        self._state: Literal["new", "starting", "running", "lost", "closed"] = "new"
+        self._key: ListenKey | None = None
+        self._lost: tuple[str, BaseException | None] = ("", None)  # why, and its cause
+        self._last_error: ListenKeyError | None = None
+        self._renewals = self._failures = self._keys = 0
+        self._at_risk = self._disbelieved = False
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """Let everyone who waits look again. Called under the lock."""
+
+    @property
+    def key(self) -> ListenKey:
+        """The key to use now.
+
+        Raises:
+            LeaseLost: it could not be renewed; `__cause__` says why.
+            ConfigurationError: the block is not entered, or is left, or belongs to another process.
+        """
+        self._refuse_misuse()
+        with self._lock:
+            return self._live_key()
+
+    def status(self) -> KeeperStatus:
+        """Say how the keeper is doing.
+
+        Raises:
+            ConfigurationError: the block is not entered, or belongs to another process.
+        """
+        self._refuse_misuse()
+        with self._lock:
+            now, lease = self._look(), self._lease
+            running = self._state == "running"
+            return KeeperStatus(
+                state=cast(Literal["running", "lost", "closed"], self._state),
+                key_age=now - lease.sent,
+                next_renewal=(0.0 if lease.under_way else max(0.0, lease.next_send - now)) if running else None,
+                time_left=max(0.0, lease.deadline - now) if running else None,
+                at_risk=running and self._at_risk,
+                last_error=self._last_error,
+                renewals=self._renewals,
+                failures=self._failures,
+                replacements=self._keys - 1,
+            )
+
+    def _refuse_misuse(self) -> None:
+        if os.getpid() != self._pid:  # first of all: its lock may be held for ever here
+            raise ConfigurationError("This keeper runs in another process: after a fork, make a new client and keeper.")
+        if self._state in ("new", "starting"):
+            raise ConfigurationError(f"This keeper is not running: enter it, as in `with {type(self).__name__}(...)`.")
+
+    # Entering and leaving.
+
+    def _enter(self) -> None:
+        """Refuse a second entry, and with the error of a 429 or 418 any entry before its wait is over."""
+        with self._lock:
+            if self._state != "new":
+                raise ConfigurationError("A keeper is entered once: make a new one.")
+            left, error = self._quiet.until - _clock(), self._quiet.error
+            if left > 0 and error is not None:
+                raise type(error)(error.status, error.code, error.reason, left)
+            self._state = "starting"
+
+    def _begun(self, attempt: int, outcome: Started | ListenKeyError) -> float | None:
+        """Say how long to wait until the next attempt to start; None: it has. Raises the last attempt's error."""
+        with self._lock:
+            self._count(_clock(), outcome)
+            if isinstance(outcome, Started):
+                self._state = "running"
+                _log.info("started a listen key", extra={"event": "started"})
+                return None
+        if isinstance(outcome, TransportError | ServerError) and attempt < self._attempts:
+            return _backoff(outcome, attempt)
+        raise outcome
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._state != "lost":
+                self._state = "closed"
+            self._wake()
+
+    def _may_delete(self) -> bool:
+        if not self._delete_on_exit or self._state == "lost":
+            return False
+        if quiet := _clock() < self._quiet.until:
+            _log.warning("listen key not deleted: %s", self._quiet.error, extra={"event": "not_deleted"})
+        return not quiet
+
+    # The loop's turns. All of these are called under the lock.
+
+    def _turn(self) -> float | None:
+        """Say what the loop does next: wait so many seconds and ask again, send (0.0), or end (None)."""
+        now = self._look()
+        if self._state != "running":
+            return None
+        return self._slice(min(self._lease.next_send, self._lease.deadline) - now)
+
+    def _slice(self, wait: float) -> float:
+        return max(0.0, min(wait, self._lease.slice))
+
+    def _look(self) -> float:
+        """Note what the time has brought, whoever asks: a keeper that hangs must not look alive. Returns the time."""
+        now, lease = _clock(), self._lease
+        if self._state != "running":
+            return now
+        if gap := lease.look(now):
+            _log.info("asleep or paused for %.0f s: renewing", gap, extra={"event": "woke", "seconds": gap})
+        if lease.lost(now):
+            why = "cannot be renewed" if isinstance(self._last_error, Unauthorized) else "was not renewed in time"
+            self._lose(f"The listen key {why}: {self._last_error or 'no request was answered.'}", self._last_error)
+        elif not self._at_risk and lease.at_risk(now):
+            self._at_risk = True
+            left, wait = lease.deadline - now, max(0.0, lease.next_send - now)
+            _log.warning(
+                "listen key at risk: lost in %.0f s, next renewal in %.0f s; last error: %s",
+                left,
+                wait,
+                self._last_error,
+                extra={"event": "at_risk", "time_left": left, "next_renewal": wait},
+            )
+        return now
+
+    def _note(self, outcome: Started | ListenKeyError) -> None:
+        """Note what came of a renewal."""
+        now = self._look()
+        failures, keys = self._lease.failures, self._keys
+        self._count(now, outcome)  # even when nobody wants it any more: a ban counts for the client's other keepers
+        if self._state != "running":
+            return
+        if isinstance(outcome, ListenKeyError):
+            level = logging.DEBUG if failures else logging.INFO
+            wait = self._lease.next_send - now
+            extra = {"event": "failed", "failures": failures + 1, "next_renewal": wait}
+            _log.log(level, "renewal failed, next in %.0f s: %s", wait, outcome, extra=extra)
+        else:
+            self._at_risk = False
+            extra = {"event": "renewed" if keys == self._keys else "replaced", "failures": failures}
+            _log.info("listen key %s; failures before it: %d", extra["event"], failures, extra=extra)
+        self._look()
+        self._wake()
+
+    def _count(self, now: float, outcome: Started | ListenKeyError) -> None:
+        if isinstance(outcome, ListenKeyError):
+            self._lease.failed(now, outcome)
+            self._last_error = outcome
+            self._failures += 1
+            return
+        if not self._lease.renewed(now, outcome.life) and not self._disbelieved:
+            self._disbelieved = True
+            _log.warning(
+                "a life of %.0f s is not believed: going on with %.0f s",
+                outcome.life,
+                self._lease.life,
+                extra={"event": "disbelieved", "life": outcome.life},
+            )
+        self._last_error = None
+        self._renewals += 1
+        self._keys += self._key is None or self._key.value != outcome.key.value
+        self._key = outcome.key
+
+    def _lose(self, why: str, cause: BaseException | None) -> None:
+        self._state, self._lost = "lost", (why, cause)
+        self._wake()
+        _log.error("%s", why, extra={"event": "lost"})
+
+    def _halt(self, cause: BaseException) -> None:
+        """Note that the loop has ended, and why. Unless the block was left, the key is lost."""
+        with self._lock:
+            if self._state == "running":
+                self._lose(f"The keeper broke down ({type(cause).__name__}).", cause)
+
+    # What callers wait for: None means not yet. All of these are called under the lock.
+
+    def _raise_lost(self) -> None:
+        now = self._look()
+        if self._state == "lost":
+            why, cause = self._lost
+            quiet = self._quiet.until - now
+            raise LeaseLost(f"{why} Start anew, with a new keeper.", quiet if quiet > 0 else None) from cause
+
+    def _live_key(self) -> ListenKey:
+        self._raise_lost()
+        if self._state == "closed" or self._key is None:
+            raise ConfigurationError("This keeper is closed: nobody renews its key any more.")
+        return self._key
+
+    def _ended(self) -> bool | None:
+        self._raise_lost()
+        return self._state == "closed" or None
+
+    def _change(self, seen: int) -> tuple[int, ListenKey | None] | None:
+        if self._ended():
+            return seen, None
+        return (self._keys, self._key) if self._keys > seen else None
+
+    def _ask(self) -> int:
+        """Ask for a renewal; a request under way will do. Returns how many outcomes there are once it is there."""
+        self._live_key()
+        self._lease.ask(_clock())
+        self._wake()
+        return self._renewals + self._failures + 1
+
+    def _outcome(self, number: int) -> ListenKey | None:
+        key = self._live_key()
+        if self._renewals + self._failures < number:
+            return None
+        if self._last_error is not None:
+            raise self._last_error
+        return key
+
+
+class ListenKeyKeeper(_Keeper):
+    """Keeps the account's listen key alive, in a daemon thread, until its `with` block is left.
+
+    It renews at 27 to 30 of the key's 60 minutes. Binance's User Data Streams page advises to renew "every 60
+    minutes"; that is the key's whole life, so such a renewal races the expiry, and one lost packet costs the stream.
+    Here half of the life is left to sit out an outage: none costs the key that is shorter than half an hour, less 30
+    seconds and twice the client's timeout.
+
+    It renews with POST, not PUT. Both extend the live key, but only POST shows it when it is another one, makes a new
+    one when it has gone, and says when it ends.
+
+    Leaving the block takes no time and leaves the key alone, for other programs on the account may use it. A request
+    under way cannot be cut short: its thread sends nothing more, and is gone within the client's timeout.
+
+    Args:
+        client: the account's client, with a timeout of at most 15 seconds. Close it after the keeper.
+        delete_on_exit: end the key when the block is left. This ends it for every program on the account, and makes
+            leaving take as long as a request under way and `client.delete()` do. An error of it is logged, not raised.
+
+    Raises:
+        ConfigurationError: the client's timeout is too long or its kind is wrong; the keeper is entered twice.
+        Others: entering raises what `client.start()` does, RateLimited or Banned also while another keeper of the
+            client waits out a 429 or 418.
+    """
+
+    _client_type = ListenKeyClient
+
+    def __init__(self, client: ListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float = LIFE) -> None:
+        super().__init__(client, delete_on_exit, _assumed_life)
+        self._client = client
+        self._changed = threading.Condition(self._lock)
+        self._thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
+
+    def wait(self) -> None:
+        """Block until the keeper is closed.
+
+        Raises:
+            LeaseLost: the key could not be renewed.
+            ConfigurationError: the block is not entered, or belongs to another process.
+        """
+        self._until(self._ended)
+
+    def changes(self) -> Iterator[ListenKey]:
+        """Iterate over the key to use: the one of now, then each replacement. A slow reader gets the newest.
+
+        Ends when the keeper is closed. Any number of iterators may run at once.
+
+        Raises:
+            LeaseLost: the key could not be renewed.
+            ConfigurationError: the block is not entered, or belongs to another process.
+        """
+        seen, key = self._until(partial(self._change, 0))
+        while key is not None:
+            yield key
+            seen, key = self._until(partial(self._change, seen))
+
+    def renew_now(self) -> ListenKey:
+        """Renew, and return the key: for callers who learn by other means that the one they have is gone.
+
+        One request serves all who ask before it is answered. It is sent as soon as the keeper's pace allows: 20
+        seconds after the last success, later after failures, and never before a 429 or 418 is waited out.
+
+        Raises:
+            ApiError, TransportError, UnexpectedResponse: the request failed. The keeper goes on trying.
+            LeaseLost: the key could not be renewed.
+            ConfigurationError: the block is not entered, or is left, or belongs to another process.
+        """
+        self._refuse_misuse()
+        with self._lock:
+            number = self._ask()
+        return self._until(partial(self._outcome, number))
+
+    def __enter__(self) -> Self:
+        self._enter()
+        try:
+            attempt = 1
+            while (wait := self._begun(attempt, self._request())) is not None:
+                time.sleep(wait)
+                attempt += 1
+            self._thread.start()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
+            return
+        self._close()
+        if self._delete_on_exit:
+            self._thread.join(LONGEST_TIMEOUT)  # or the request under way might make a key after the DELETE
+        if self._may_delete():
+            try:
+                self._client.delete()
+                _log.info(_DELETED, extra={"event": "deleted"})
+            except ListenKeyError as failure:
+                _log.warning("listen key not deleted: %s", failure, extra={"event": "not_deleted"})
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+
+    def _until(self, ready: Callable[[], T | None]) -> T:
+        self._refuse_misuse()
+        with self._changed:
+            while (found := ready()) is None:
+                self._changed.wait(self._slice(self._lease.deadline - _clock()))
+            return found
+
+    def _request(self) -> Started | ListenKeyError:
+        with self._lock:
+            self._lease.send(_clock())
+        try:
+            return self._client._start_once()
+        except _OUTCOMES as error:
+            return error
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._changed:
+                    wait = self._turn()
+                    if wait:
+                        self._changed.wait(wait)
+                if wait is None:
+                    return
+                if wait == 0:
+                    outcome = self._request()
+                    with self._changed:
+                        self._note(outcome)
+        except BaseException as bug:  # noqa: BLE001  whatever it is, a dead keeper says so
+            self._halt(bug)
+
+
+class AsyncListenKeyKeeper(_Keeper):
+    """Keeps the account's listen key alive, in a task, until its `async with` block is left. As `ListenKeyKeeper`.
+
+    Leaving the block cancels what is under way and leaves no task.
+    """
+
+    _client_type = AsyncListenKeyClient
+
+    def __init__(
+        self, client: AsyncListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float = LIFE
+    ) -> None:
+        super().__init__(client, delete_on_exit, _assumed_life)
+        self._client = client
+        self._changed = asyncio.Event()
+
+    async def wait(self) -> None:
+        """As `ListenKeyKeeper.wait`."""
+        await self._until(self._ended)
+
+    def changes(self) -> AsyncIterator[ListenKey]:
+        """As `ListenKeyKeeper.changes`."""
+        return _Changes(self)
+
+    async def renew_now(self) -> ListenKey:
+        """As `ListenKeyKeeper.renew_now`."""
+        self._refuse_misuse()
+        with self._lock:
+            number = self._ask()
+        return await self._until(partial(self._outcome, number))
+
+    async def __aenter__(self) -> Self:
+        self._enter()
+        try:
+            attempt = 1
+            while (wait := self._begun(attempt, await self._request())) is not None:
+                await asyncio.sleep(wait)
+                attempt += 1
+        except BaseException:
+            self._close()
+            raise
+        self._task = asyncio.create_task(self._run(), name="listenkey-keeper")
+        self._task.add_done_callback(self._task_done)  # a task that is cancelled before it starts runs no `except`
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
+            return
+        self._close()
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if self._may_delete():
+            try:
+                await self._client.delete()
+                _log.info(_DELETED, extra={"event": "deleted"})
+            except ListenKeyError as failure:
+                _log.warning("listen key not deleted: %s", failure, extra={"event": "not_deleted"})
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+    async def _until(self, ready: Callable[[], T | None]) -> T:
+        self._refuse_misuse()
+        while True:
+            with self._lock:
+                if (found := ready()) is not None:
+                    return found
+            await self._pause(self._slice(self._lease.deadline - _clock()))
+
+    async def _request(self) -> Started | ListenKeyError:
+        with self._lock:
+            self._lease.send(_clock())
+        try:
+            return await self._client._start_once()
+        except _OUTCOMES as error:
+            return error
+
+    async def _run(self) -> None:
+        while True:
+            with self._lock:
+                wait = self._turn()
+            if wait is None:
+                return
+            if wait:
+                await self._pause(wait)
+            else:
+                outcome = await self._request()
+                with self._lock:
+                    self._note(outcome)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        if cause := asyncio.CancelledError() if task.cancelled() else task.exception():
+            self._halt(cause)
+
+
+class _Changes(AsyncIterator[ListenKey]):
+    """No generator: one that is left early would be closed by a task of its own."""
+
+    def __init__(self, keeper: AsyncListenKeyKeeper) -> None:
+        self._keeper, self._seen = keeper, 0
+
+    async def __anext__(self) -> ListenKey:
+        self._seen, key = await self._keeper._until(partial(self._keeper._change, self._seen))
+        if key is None:
+            raise StopAsyncIteration
+        return key
