@@ -155,6 +155,6 @@ class Lease:
         if gap <= self._minute + self._timeout * self.under_way:
             return 0.0
         self._due = min(self._due, now)
-        if before < self.deadline <= now:
-            self.deadline = now + self._minute  # the server may still know the key
+        if before < self.deadline:
+            self.deadline = max(self.deadline, now + self._minute)  # time to ask: the server may still know the key
         return gap
