@@ -162,9 +162,14 @@ class _Keeper:
                 replacements=self._keys - 1,
             )
 
+    def _refuse_fork(self) -> None:
+        if os.getpid() != self._pid:  # to be asked before its lock, which may be held for ever here
+            raise ConfigurationError(
+                "This keeper belongs to another process: after a fork, make a new client and keeper."
+            )
+
     def _refuse_misuse(self) -> None:
-        if os.getpid() != self._pid:  # first of all: its lock may be held for ever here
-            raise ConfigurationError("This keeper runs in another process: after a fork, make a new client and keeper.")
+        self._refuse_fork()
         if self._state in ("new", "starting"):
             raise ConfigurationError(f"This keeper is not running: enter it, as in `with {type(self).__name__}(...)`.")
 
@@ -172,6 +177,7 @@ class _Keeper:
 
     def _enter(self) -> None:
         """Refuse a second entry, and with the error of a 429 or 418 any entry before its wait is over."""
+        self._refuse_fork()
         with self._lock:
             if self._state != "new":
                 raise ConfigurationError("A keeper is entered once: make a new one.")
