@@ -4,16 +4,24 @@ import argparse
 import contextlib
 import getpass
 import json
+import logging
 import os
+import shutil
+import signal
+import subprocess
 import sys
 import threading
+import time
 from typing import NoReturn
 
 from listenkey import (
     ConfigurationError,
+    KeeperStatus,
     KeyNotFound,
+    LeaseLost,
     ListenKeyClient,
     ListenKeyError,
+    ListenKeyKeeper,
     RateLimited,
     Unauthorized,
 )
@@ -23,7 +31,12 @@ from listenkey.sandbox import Sandbox
 API_KEY = """The API key comes from BINANCE_API_KEY; else from a hidden prompt on a terminal; else from the first line
 of standard input. It is never an argument, which every user of the machine could read."""
 STATUSES = """exit status: 0 done, 2 usage or a setting that cannot work, 3 the API key is not accepted, 4 there is no
-listen key, 5 too many requests, 6 any other answer or none, 130 stopped by Ctrl-C."""
+listen key, 5 too many requests, 6 any other answer or none, 7 the listen key could not be kept alive, 130 stopped by
+Ctrl-C."""
+KEEP = """Without a program, each key is a line on standard output: the first one, then replacements. A program finds
+its key in LISTENKEY, and no BINANCE_API_KEY. When the key is replaced it gets SIGTERM, after 10 seconds SIGKILL, and
+is started anew; its exit status is passed on (128 and the signal's number, when a signal ended it)."""
+CLEAR = "\r\x1b[K"  # back to the start of the line, and erase it
 
 
 class _Stop(Exception):
@@ -58,7 +71,7 @@ def _end(status: int, line: str) -> NoReturn:
 
 
 def _status(error: ListenKeyError) -> int:
-    statuses = {ConfigurationError: 2, Unauthorized: 3, KeyNotFound: 4, RateLimited: 5}
+    statuses = {ConfigurationError: 2, Unauthorized: 3, KeyNotFound: 4, RateLimited: 5, LeaseLost: 7}
     return next((status for kind, status in statuses.items() if isinstance(error, kind)), 6)
 
 
@@ -86,7 +99,17 @@ def _parser() -> argparse.ArgumentParser:
     keepalive = add("keepalive", _keepalive, "put the listen key back to 60 minutes", "listenkey keepalive")
     delete = add("delete", _delete, "end the listen key, for every program on the account", "listenkey delete --yes")
     delete.add_argument("--yes", action="store_true", help="do not ask first")
-    for command in (start, keepalive, delete):
+    keep = add(
+        "keep",
+        _keep,
+        "keep a listen key alive until Ctrl-C",
+        "listenkey keep -- python bot.py",
+        f"{API_KEY}\n\n{KEEP}",
+    )
+    keep.add_argument(
+        "program", nargs="*", metavar="-- PROGRAM ARG", help="run this program with the key, and restart it"
+    )
+    for command in (start, keepalive, delete, keep):
         command.add_argument(
             "--base-url",
             default=os.environ.get("LISTENKEY_BASE_URL") or BASE_URL,
@@ -172,6 +195,69 @@ def _delete(args: argparse.Namespace) -> None:
             raise _Stop(2, "the API key comes from standard input, so there is no one to ask: add --yes.")
     with _client(args) as client:
         print("ended" if client.delete() else "there was no listen key")
+
+
+def _keep(args: argparse.Namespace) -> None:
+    live = not args.program and sys.stderr.isatty()
+    if not live:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s listenkey: %(message)s"))
+        handler.addFilter(lambda record: record.levelno < logging.ERROR)  # LeaseLost is the command's last line anyway
+        log = logging.getLogger("listenkey")
+        log.addHandler(handler)
+        log.setLevel(logging.WARNING if args.program else logging.INFO)
+    with _client(args) as client, ListenKeyKeeper(client) as keeper:
+        if args.program:
+            sys.exit(_supervise(keeper, args.program))
+        shown = ""
+        try:
+            while True:
+                if (value := keeper.key.value) != shown:
+                    print(f"{CLEAR if live else ''}{value}", flush=True)
+                    shown = value
+                if live:
+                    line = _status_line(keeper.status())[: shutil.get_terminal_size().columns - 1]
+                    print(f"{CLEAR}{line}", end="", file=sys.stderr, flush=True)
+                time.sleep(1)
+        finally:
+            if live:
+                print(CLEAR, end="", file=sys.stderr, flush=True)
+
+
+def _status_line(status: KeeperStatus) -> str:
+    age, wait, left = (
+        f"{(seconds or 0) / 60:.1f} min" for seconds in (status.key_age, status.next_renewal, status.time_left)
+    )
+    counts = f"renewals {status.renewals}, failures {status.failures}, replacements {status.replacements}"
+    trouble = f"; {'AT RISK' if status.at_risk else 'last error'}: {status.last_error}" if status.last_error else ""
+    return f"key renewed {age} ago, next in {wait}, lost in {left}; {counts}{trouble}"
+
+
+def _supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
+    """Run the program with the key until it ends by itself. Returns its exit status."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # or the program would be left behind
+    environment = {name: value for name, value in os.environ.items() if name != "BINANCE_API_KEY"}
+    while True:
+        key = keeper.key.value
+        try:
+            running = subprocess.Popen(program, env={**environment, "LISTENKEY": key})  # noqa: S603  the user's own
+        except OSError as error:
+            raise _Stop(2, f"cannot run {program[0]}: {error.strerror}.") from error
+        try:
+            while keeper.key.value == key:
+                try:
+                    status = running.wait(0.5)
+                except subprocess.TimeoutExpired:
+                    continue
+                return status if status >= 0 else 128 - status
+        finally:
+            running.terminate()  # nothing, when it has ended
+            try:
+                running.wait(10)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                running.kill()
+                running.wait()
+        print("listenkey: the listen key was replaced; starting the program anew.", file=sys.stderr)
 
 
 def _sandbox(args: argparse.Namespace) -> None:

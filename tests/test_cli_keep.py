@@ -1,0 +1,188 @@
+"""`listenkey keep`, run as a person runs it. A life is 4 seconds, so that renewals come soon."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from listenkey.sandbox import Sandbox
+
+from .test_cli import environment
+
+LIFE = 4.0
+# The command itself, with the one thing changed that a person cannot change: how long a key is taken to live.
+COMMAND = f"""
+import functools, sys
+from listenkey import ListenKeyKeeper, cli
+cli.ListenKeyKeeper = functools.partial(ListenKeyKeeper, _assumed_life={LIFE})
+cli.main(sys.argv[1:])
+"""
+KEEP = [sys.executable, "-c", COMMAND, "keep"]
+# A program that writes down its key, and why it ends.
+PROGRAM = """
+import os, signal, sys, time
+def say(text):
+    with open(sys.argv[1], "a") as log:
+        log.write(text + "\\n")
+def stop(*_):
+    say("SIGTERM")
+    if "--stubborn" not in sys.argv:
+        sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+say("BINANCE_API_KEY" in os.environ and "it has the API key" or os.environ["LISTENKEY"])
+end = time.monotonic() + 30
+while time.monotonic() < end:
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(life=LIFE, limit=None) as running:
+        yield running
+
+
+def start(sandbox: Sandbox, *args: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*KEEP, *args], env=environment(sandbox.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_help_has_an_example() -> None:
+    help_ = subprocess.run([*KEEP, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "listenkey keep -- python bot.py" in help_.split("example:")[1]
+
+
+def test_keeps_and_prints_each_key_until_ctrl_c(sandbox: Sandbox) -> None:
+    with start(sandbox) as keeping:
+        assert keeping.stdout
+        first = keeping.stdout.readline().strip()
+        until(lambda: len(sandbox.requests) >= 2)
+        sandbox.expire()
+        second = keeping.stdout.readline().strip()
+        keeping.send_signal(signal.SIGINT)
+        out, err = keeping.communicate(timeout=5)
+    assert keeping.returncode == 130
+    assert len({first, second}) == 2
+    assert len(first) == len(second) == 64
+    assert out == ""
+    assert [line.split("listenkey: ")[1] for line in err.splitlines()] == [
+        "started a listen key",
+        "listen key renewed; failures before it: 0",
+        "listen key replaced; failures before it: 0",
+    ]
+    assert first not in err
+    assert {request.method for request in sandbox.requests} == {"POST"}
+
+
+def test_lease_lost_is_status_7(sandbox: Sandbox) -> None:
+    with start(sandbox) as keeping:
+        until(lambda: sandbox.requests)
+        sandbox.faults.add("status", status=401, times=None)
+        _, err = keeping.communicate(timeout=20)
+    assert keeping.returncode == 7
+    last = err.splitlines()[-1]
+    assert last.startswith("listenkey: The listen key cannot be renewed: Binance does not accept the API key.")
+    assert err.count("cannot be renewed") == 1
+
+
+def test_a_key_that_never_was_is_its_own_status(sandbox: Sandbox) -> None:
+    sandbox.faults.add("status", status=401)
+    with start(sandbox) as keeping:
+        assert keeping.wait(10) == 3
+
+
+def test_a_live_line_on_a_terminal(sandbox: Sandbox) -> None:
+    child, terminal = pty.fork()
+    if child == 0:  # pragma: no cover  the child becomes the program
+        os.execve(KEEP[0], KEEP, {**environment(sandbox.url), "COLUMNS": "300"})
+    shown = ""
+    interrupted = False
+    while select.select([terminal], [], [], 20)[0]:
+        try:
+            shown += os.read(terminal, 4096).decode()
+        except OSError:  # the program has ended
+            break
+        if len(sandbox.requests) == 1:
+            sandbox.faults.add("reset", times=None)
+        if "; last error: No answer from" in shown and not interrupted:
+            interrupted = True
+            os.write(terminal, b"\x03")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    os.close(terminal)
+    assert "\r\x1b[Kkey renewed 0.0 min ago, next in 0.0 min, lost in 0.1 min; renewals 1, failures 0, repl" in shown
+    assert shown.rstrip("^C\r\n").endswith("\x1b[K"), "the line is gone at the end"
+
+
+def test_runs_a_program_and_passes_its_status_on(sandbox: Sandbox) -> None:
+    code = "import os, sys; print(os.environ['LISTENKEY'], sys.argv[1:]); sys.exit(42)"
+    with start(sandbox, "--", sys.executable, "-c", code, "--flag", "--", "x") as keeping:
+        out, err = keeping.communicate(timeout=10)
+    assert (keeping.returncode, err) == (42, "")
+    assert out.split(maxsplit=1)[1] == "['--flag', '--', 'x']\n"
+    with start(sandbox, "--", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)") as keeping:
+        assert keeping.wait(10) == 128 + 9
+    with start(sandbox, "--", "no-such-program") as keeping:
+        assert (
+            keeping.communicate(timeout=10)[1] == "listenkey: cannot run no-such-program: No such file or directory.\n"
+        )
+    assert keeping.returncode == 2
+
+
+def lines(log: Path) -> list[str]:
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def test_a_replaced_key_restarts_the_program(sandbox: Sandbox, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log)) as keeping:
+        until(lambda: lines(log))
+        sandbox.expire()
+        until(lambda: len(lines(log)) == 3)
+        keeping.send_signal(signal.SIGTERM)
+        assert keeping.communicate(timeout=10)[1] == (
+            "listenkey: the listen key was replaced; starting the program anew.\n"
+        )
+    assert keeping.returncode == 128 + signal.SIGTERM
+    first, why, second, end = lines(log)
+    assert len({first, second}) == 2
+    assert len(first) == len(second) == 64
+    assert why == end == "SIGTERM"
+
+
+@pytest.mark.parametrize("way", ["ctrl-c", "lost"])
+def test_the_program_never_outlives_the_command(sandbox: Sandbox, tmp_path: Path, way: str) -> None:
+    log = tmp_path / "log"
+    with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log)) as keeping:
+        until(lambda: lines(log))
+        if way == "ctrl-c":
+            keeping.send_signal(signal.SIGINT)
+        else:
+            sandbox.faults.add("status", status=401, times=None)
+        assert keeping.wait(10) == (130 if way == "ctrl-c" else 7)
+    assert lines(log)[1:] == ["SIGTERM"]
+
+
+def test_a_stubborn_program_is_killed_after_10_seconds(sandbox: Sandbox, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log), "--stubborn") as keeping:
+        until(lambda: lines(log))
+        keeping.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert keeping.wait(20) == 128 + signal.SIGTERM
+        assert 9.5 < time.monotonic() - began < 13
