@@ -1,0 +1,90 @@
+"""README's loop that starts anew: how long it waits, and when it gives up."""
+
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from listenkey import LeaseLost, ListenKeyClient, ListenKeyKeeper, Unauthorized
+from listenkey.sandbox import Sandbox
+
+from .conftest import API_KEY
+from .test_readme import BLOCKS
+
+(LOOP,) = [block.content for block in BLOCKS if block.info == "python anew"]
+
+
+def run(sandbox: Sandbox, trade: Any, rounds: int) -> list[float]:
+    """Run the loop in a small life until it has waited so often; give its waits."""
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == rounds:
+            raise StopIteration
+
+    names: dict[str, Any] = {}
+    exec(compile(LOOP, "README.md", "exec"), names)
+    names.update(time=SimpleNamespace(sleep=sleep), trade=trade)
+    names["ListenKeyKeeper"] = partial(ListenKeyKeeper, _assumed_life=1.0)
+    with (
+        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5, attempts=1) as client,
+        pytest.raises(StopIteration),
+    ):
+        names["trade_all_night"](client)
+    return waits
+
+
+def test_waits_grow_from_1_to_60_seconds() -> None:
+    with Sandbox() as sandbox:
+        sandbox.faults.add("reset", times=None)
+        assert run(sandbox, None, 8) == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert len(sandbox.requests) == 8
+
+
+def test_a_key_that_was_had_starts_the_count_anew() -> None:
+    with Sandbox() as sandbox:
+
+        def trade(keeper: ListenKeyKeeper) -> None:
+            sandbox.faults.add("reset", times=None)
+            keeper.wait()
+
+        sandbox.faults.add("reset", times=2)
+        assert run(sandbox, trade, 5) == [1, 2, 1, 2, 4]
+
+
+def test_a_ban_is_waited_out() -> None:
+    with Sandbox() as sandbox:
+
+        def trade(keeper: ListenKeyKeeper) -> None:
+            sandbox.faults.add("status", status=418, headers={"Retry-After": "600"}, times=None)
+            keeper.wait()
+
+        lost, refused = run(sandbox, trade, 2)
+        assert 590 < refused < lost < 601
+    assert len(sandbox.requests) == 2, "the second keeper asks nothing"
+
+
+def test_a_key_that_is_not_accepted_ends_it() -> None:
+    names: dict[str, Any] = {"trade": ListenKeyKeeper.wait}
+    exec(compile(LOOP, "README.md", "exec"), names)
+    names["ListenKeyKeeper"] = partial(ListenKeyKeeper, _assumed_life=1.0)
+    with Sandbox(accounts={"known": "me"}) as sandbox:
+        with ListenKeyClient("unknown", base_url=sandbox.url) as client, pytest.raises(Unauthorized):
+            names["trade_all_night"](client)
+
+        def trade(keeper: ListenKeyKeeper) -> None:
+            sandbox.faults.add("status", status=401)
+            keeper.wait()
+
+        names["trade"] = trade
+        with ListenKeyClient("known", base_url=sandbox.url) as client, pytest.raises(LeaseLost):
+            names["trade_all_night"](client)
+
+
+def test_it_returns_what_the_trade_returns() -> None:
+    names: dict[str, Any] = {"trade": lambda keeper: keeper.key.value}
+    exec(compile(LOOP, "README.md", "exec"), names)
+    with Sandbox() as sandbox, ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        assert len(names["trade_all_night"](client)) == 64
