@@ -14,11 +14,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from types import TracebackType
 from typing import Literal, Self, TypeVar, cast
 
-from listenkey._lease import BURST, Lease
-from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, Started, _backoff
+from listenkey._lease import LONGEST_WAIT, Lease
+from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, Started
 from listenkey.errors import (
     ApiError,
     ConfigurationError,
@@ -33,9 +32,6 @@ from listenkey.errors import (
 LIFE = 3600.0  # seconds (Start User Data Stream page)
 LONGEST_TIMEOUT = 15.0  # seconds; with a longer one an outage of 29 minutes could cost the key
 _OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug
-_DELETED = "deleted the listen key, for every program on the account"
-
-_log = logging.getLogger("listenkey")
 T = TypeVar("T")
 
 
@@ -94,6 +90,10 @@ def _boottime() -> float:
 _clock: Callable[[], float] = _boottime if hasattr(time, "CLOCK_BOOTTIME") else WitnessedClock()
 
 
+def _tell(level: int, event: str, text: str, **fields: object) -> None:
+    logging.getLogger("listenkey").log(level, text % fields, extra={"event": event, **fields})
+
+
 class _Keeper:
     """What the twins share: everything but how to wait and how to send."""
 
@@ -106,12 +106,9 @@ class _Keeper:
             raise ConfigurationError(f"{type(self).__name__} needs a client of type {self._client_type.__name__}.")
         timeout = client._exchange.timeout
         if timeout > LONGEST_TIMEOUT:
-            raise ConfigurationError(
-                f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds, or it could not try "
-                "often enough before the key ends."
-            )
+            raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
         self._delete_on_exit = delete_on_exit
-        self._attempts = min(client._attempts, BURST)
+        self._attempts = client._attempts
         self._quiet = client._quiet
         self._lease = Lease(assumed_life, timeout, self._quiet, Random())  # noqa: S311  jitter, no secret
         self._pid = os.getpid()
@@ -150,10 +147,11 @@ class _Keeper:
         with self._lock:
             now, lease = self._look(), self._lease
             running = self._state == "running"
+            next_send = now if lease.under_way else lease.next_send
             return KeeperStatus(
                 state=cast(Literal["running", "lost", "closed"], self._state),
                 key_age=now - lease.sent,
-                next_renewal=(0.0 if lease.under_way else max(0.0, lease.next_send - now)) if running else None,
+                next_renewal=max(0.0, next_send - now) if running else None,
                 time_left=max(0.0, lease.deadline - now) if running else None,
                 at_risk=running and self._at_risk,
                 last_error=self._last_error,
@@ -164,9 +162,7 @@ class _Keeper:
 
     def _refuse_fork(self) -> None:
         if os.getpid() != self._pid:  # to be asked before its lock, which may be held for ever here
-            raise ConfigurationError(
-                "This keeper belongs to another process: after a fork, make a new client and keeper."
-            )
+            raise ConfigurationError("This keeper is another process's: after a fork, make a new client and keeper.")
 
     def _refuse_misuse(self) -> None:
         self._refuse_fork()
@@ -176,27 +172,18 @@ class _Keeper:
     # Entering and leaving.
 
     def _enter(self) -> None:
-        """Refuse a second entry, and with the error of a 429 or 418 any entry before its wait is over."""
         self._refuse_fork()
         with self._lock:
             if self._state != "new":
                 raise ConfigurationError("A keeper is entered once: make a new one.")
-            left, error = self._quiet.until - _clock(), self._quiet.error
-            if left > 0 and error is not None:
-                raise type(error)(error.status, error.code, error.reason, left)
+            self._refuse_noise()
             self._state = "starting"
 
-    def _begun(self, attempt: int, outcome: Started | ListenKeyError) -> float | None:
-        """Say how long to wait until the next attempt to start; None: it has. Raises the last attempt's error."""
-        with self._lock:
-            self._count(_clock(), outcome)
-            if isinstance(outcome, Started):
-                self._state = "running"
-                _log.info("started a listen key", extra={"event": "started"})
-                return None
-        if isinstance(outcome, TransportError | ServerError) and attempt < self._attempts:
-            return _backoff(outcome, attempt)
-        raise outcome
+    def _refuse_noise(self) -> None:
+        """Raise the 429 or 418 whose wait is not over."""
+        left, error = self._quiet.until - _clock(), self._quiet.error
+        if left > 0 and error is not None:
+            raise type(error)(error.status, error.code, error.reason, left)
 
     def _close(self) -> None:
         with self._lock:
@@ -204,21 +191,26 @@ class _Keeper:
                 self._state = "closed"
             self._wake()
 
-    def _may_delete(self) -> bool:
-        if not self._delete_on_exit or self._state == "lost":
-            return False
-        if quiet := _clock() < self._quiet.until:
-            _log.warning("listen key not deleted: %s", self._quiet.error, extra={"event": "not_deleted"})
-        return not quiet
+    @contextlib.contextmanager
+    def _deleting(self) -> Iterator[None]:
+        """Turn the outcome of a DELETE into a line of the log: leaving the block raises nothing of its own."""
+        try:
+            yield
+            _tell(logging.INFO, "deleted", "deleted the listen key, for every program on the account")
+        except ListenKeyError as error:
+            _tell(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
 
     # The loop's turns. All of these are called under the lock.
 
     def _turn(self) -> float | None:
-        """Say what the loop does next: wait so many seconds and ask again, send (0.0), or end (None)."""
-        now = self._look()
-        if self._state != "running":
+        """Say what the loop does next: wait so many seconds and ask again, send now (0.0), or end (None)."""
+        now, lease = self._look(), self._lease
+        if self._state not in ("starting", "running"):
             return None
-        return self._slice(min(self._lease.next_send, self._lease.deadline) - now)
+        wait = self._slice(min(lease.next_send, lease.deadline) - now)
+        if not wait:
+            lease.send(now)
+        return wait
 
     def _slice(self, wait: float) -> float:
         return max(0.0, min(wait, self._lease.slice))
@@ -229,68 +221,60 @@ class _Keeper:
         if self._state != "running":
             return now
         if gap := lease.look(now):
-            _log.info("asleep or paused for %.0f s: renewing", gap, extra={"event": "woke", "seconds": gap})
+            _tell(logging.INFO, "woke", "asleep or paused for %(seconds).0f s: renewing", seconds=gap)
+        # Another keeper of the client may have met the 429 or 418 that this one waits out.
+        error = self._last_error or (self._quiet.error if now < self._quiet.until else None)
         if lease.lost(now):
-            why = "cannot be renewed" if isinstance(self._last_error, Unauthorized) else "was not renewed in time"
-            self._lose(f"The listen key {why}: {self._last_error or 'no request was answered.'}", self._last_error)
+            why = "cannot be renewed" if isinstance(error, Unauthorized) else "was not renewed in time"
+            self._lose(f"The listen key {why}: {error or 'no request was answered.'}", error)
         elif not self._at_risk and lease.at_risk(now):
             self._at_risk = True
+            text = "listen key at risk: lost in %(left).0f s, next renewal in %(wait).0f s; last error: %(error)s"
             left, wait = lease.deadline - now, max(0.0, lease.next_send - now)
-            _log.warning(
-                "listen key at risk: lost in %.0f s, next renewal in %.0f s; last error: %s",
-                left,
-                wait,
-                self._last_error,
-                extra={"event": "at_risk", "time_left": left, "next_renewal": wait},
-            )
+            _tell(logging.WARNING, "at_risk", text, left=left, wait=wait, error=error)
         return now
 
     def _note(self, outcome: Started | ListenKeyError) -> None:
-        """Note what came of a renewal."""
-        now = self._look()
-        failures, keys = self._lease.failures, self._keys
-        self._count(now, outcome)  # even when nobody wants it any more: a ban counts for the client's other keepers
-        if self._state != "running":
+        """Note what came of a request. The last attempt to start raises what went wrong."""
+        now, lease = self._look(), self._lease
+        failures = lease.failures
+        if isinstance(outcome, ListenKeyError):
+            lease.failed(now, outcome)  # even when the block is left: a ban counts for the client's other keepers
+        if self._state not in ("starting", "running"):
             return
         if isinstance(outcome, ListenKeyError):
-            level = logging.DEBUG if failures else logging.INFO
-            wait = self._lease.next_send - now
-            extra = {"event": "failed", "failures": failures + 1, "next_renewal": wait}
-            _log.log(level, "renewal failed, next in %.0f s: %s", wait, outcome, extra=extra)
-        else:
-            self._at_risk = False
-            extra = {"event": "renewed" if keys == self._keys else "replaced", "failures": failures}
-            _log.info("listen key %s; failures before it: %d", extra["event"], failures, extra=extra)
-        self._look()
-        self._wake()
-
-    def _count(self, now: float, outcome: Started | ListenKeyError) -> None:
-        if isinstance(outcome, ListenKeyError):
-            self._lease.failed(now, outcome)
             self._last_error = outcome
             self._failures += 1
-            return
-        if not self._lease.renewed(now, outcome.life) and not self._disbelieved:
-            self._disbelieved = True
-            _log.warning(
-                "a life of %.0f s is not believed: going on with %.0f s",
-                outcome.life,
-                self._lease.life,
-                extra={"event": "disbelieved", "life": outcome.life},
-            )
-        self._last_error = None
-        self._renewals += 1
-        self._keys += self._key is None or self._key.value != outcome.key.value
-        self._key = outcome.key
+            wait = max(0.0, lease.next_send - now)
+            if self._state == "starting":
+                again = isinstance(outcome, TransportError | ServerError) and wait <= LONGEST_WAIT
+                if not again or self._failures >= self._attempts:
+                    raise outcome
+            text = "no listen key; next try in %(wait).0f s: %(error)s"
+            level = logging.DEBUG if failures else logging.INFO
+            _tell(level, "failed", text, wait=wait, error=outcome, failures=failures + 1)
+        else:
+            if not lease.renewed(now, outcome.life) and not self._disbelieved:
+                self._disbelieved = True
+                text = "a life of %(told).0f s is not believed: going on with %(life).0f s"
+                _tell(logging.WARNING, "disbelieved", text, told=outcome.life, life=lease.life)
+            changed = self._key is None or self._key.value != outcome.key.value
+            event = "started" if self._key is None else "replaced" if changed else "renewed"
+            self._state, self._key, self._last_error, self._at_risk = "running", outcome.key, None, False
+            self._renewals += 1
+            self._keys += changed
+            _tell(logging.INFO, event, f"{event} the listen key; failures before: %(failures)d", failures=failures)
+        self._look()
+        self._wake()
 
     def _lose(self, why: str, cause: BaseException | None) -> None:
         self._state, self._lost = "lost", (why, cause)
         self._wake()
-        _log.error("%s", why, extra={"event": "lost"})
+        _tell(logging.ERROR, "lost", "%(why)s", why=why)
 
     def _halt(self, cause: BaseException) -> None:
         """Note that the loop has ended, and why. Unless the block was left, the key is lost."""
-        with self._lock:
+        with self._lock, contextlib.suppress(Exception):  # the log itself may be what broke
             if self._state == "running":
                 self._lose(f"The keeper broke down ({type(cause).__name__}).", cause)
 
@@ -409,30 +393,24 @@ class ListenKeyKeeper(_Keeper):
     def __enter__(self) -> Self:
         self._enter()
         try:
-            attempt = 1
-            while (wait := self._begun(attempt, self._request())) is not None:
-                time.sleep(wait)
-                attempt += 1
+            while self._state == "starting":
+                self._step()
             self._thread.start()
         except BaseException:
             self._close()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
             return
         self._close()
         if self._delete_on_exit:
             self._thread.join(LONGEST_TIMEOUT)  # or the request under way might make a key after the DELETE
-        if self._may_delete():
-            try:
+        if self._delete_on_exit and self._state != "lost":
+            with self._deleting():
+                self._refuse_noise()
                 self._client.delete()
-                _log.info(_DELETED, extra={"event": "deleted"})
-            except ListenKeyError as failure:
-                _log.warning("listen key not deleted: %s", failure, extra={"event": "not_deleted"})
 
     def _wake(self) -> None:
         self._changed.notify_all()
@@ -444,27 +422,26 @@ class ListenKeyKeeper(_Keeper):
                 self._changed.wait(self._slice(self._lease.deadline - _clock()))
             return found
 
-    def _request(self) -> Started | ListenKeyError:
-        with self._lock:
-            self._lease.send(_clock())
-        try:
-            return self._client._start_once()
-        except _OUTCOMES as error:
-            return error
+    def _step(self) -> bool:
+        """Take one turn. False: there are no more."""
+        with self._changed:
+            wait = self._turn()
+            if wait:
+                self._changed.wait(wait)
+        if wait == 0:
+            outcome: Started | ListenKeyError
+            try:
+                outcome = self._client._start_once()
+            except _OUTCOMES as error:
+                outcome = error
+            with self._changed:
+                self._note(outcome)
+        return wait is not None
 
     def _run(self) -> None:
         try:
-            while True:
-                with self._changed:
-                    wait = self._turn()
-                    if wait:
-                        self._changed.wait(wait)
-                if wait is None:
-                    return
-                if wait == 0:
-                    outcome = self._request()
-                    with self._changed:
-                        self._note(outcome)
+            while self._step():
+                pass
         except BaseException as bug:  # noqa: BLE001  whatever it is, a dead keeper says so
             self._halt(bug)
 
@@ -502,10 +479,8 @@ class AsyncListenKeyKeeper(_Keeper):
     async def __aenter__(self) -> Self:
         self._enter()
         try:
-            attempt = 1
-            while (wait := self._begun(attempt, await self._request())) is not None:
-                await asyncio.sleep(wait)
-                attempt += 1
+            while self._state == "starting":
+                await self._step()
         except BaseException:
             self._close()
             raise
@@ -513,20 +488,16 @@ class AsyncListenKeyKeeper(_Keeper):
         self._task.add_done_callback(self._task_done)  # a task that is cancelled before it starts runs no `except`
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
             return
         self._close()
         self._task.cancel()
         await asyncio.wait([self._task])
-        if self._may_delete():
-            try:
+        if self._delete_on_exit and self._state != "lost":
+            with self._deleting():
+                self._refuse_noise()
                 await self._client.delete()
-                _log.info(_DELETED, extra={"event": "deleted"})
-            except ListenKeyError as failure:
-                _log.warning("listen key not deleted: %s", failure, extra={"event": "not_deleted"})
 
     def _wake(self) -> None:
         self._changed.set()
@@ -545,26 +516,24 @@ class AsyncListenKeyKeeper(_Keeper):
                     return found
             await self._pause(self._slice(self._lease.deadline - _clock()))
 
-    async def _request(self) -> Started | ListenKeyError:
+    async def _step(self) -> bool:
         with self._lock:
-            self._lease.send(_clock())
-        try:
-            return await self._client._start_once()
-        except _OUTCOMES as error:
-            return error
+            wait = self._turn()
+        if wait:
+            await self._pause(wait)
+        elif wait == 0:
+            outcome: Started | ListenKeyError
+            try:
+                outcome = await self._client._start_once()
+            except _OUTCOMES as error:
+                outcome = error
+            with self._lock:
+                self._note(outcome)
+        return wait is not None
 
     async def _run(self) -> None:
-        while True:
-            with self._lock:
-                wait = self._turn()
-            if wait is None:
-                return
-            if wait:
-                await self._pause(wait)
-            else:
-                outcome = await self._request()
-                with self._lock:
-                    self._note(outcome)
+        while await self._step():
+            pass
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         if cause := asyncio.CancelledError() if task.cancelled() else task.exception():

@@ -82,9 +82,9 @@ def test_keeps_and_prints_each_key_until_ctrl_c(sandbox: Sandbox) -> None:
     assert len(first) == len(second) == 64
     assert out == ""
     assert [line.split("listenkey: ")[1] for line in err.splitlines()] == [
-        "started a listen key",
-        "listen key renewed; failures before it: 0",
-        "listen key replaced; failures before it: 0",
+        "started the listen key; failures before: 0",
+        "renewed the listen key; failures before: 0",
+        "replaced the listen key; failures before: 0",
     ]
     assert first not in err
     assert {request.method for request in sandbox.requests} == {"POST"}
