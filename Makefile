@@ -30,6 +30,9 @@ generate: $(READY) ## write generated/ from openapi.yaml
 drift: $(READY) ## fail unless generated/ is exactly what make generate writes
 	python tools/generate.py --check
 
+reuse: $(READY) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
+	python tests/reuse/run.py $(if $(DOC),--document $(DOC)) $(ONLY)
+
 lock: $(READY) ## pin the development tools of pyproject.toml anew
 	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
 		--custom-compile-command "make lock" -o requirements-dev.txt
@@ -40,4 +43,4 @@ $(READY): requirements-dev.txt pyproject.toml
 	pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test lint types unit generate drift lock
+.PHONY: help run test lint types unit generate drift lock reuse
