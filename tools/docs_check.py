@@ -34,16 +34,16 @@ from ruamel.yaml import YAML
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "openapi.yaml"
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
-# Binance's parameter types, and the schemas that carry them.
+# Binance's parameter types, and the type and format (or "enum") of the schemas that carry them. No schema carries two.
 TYPES: dict[str, list[tuple[str, str | None]]] = {
     "STRING": [("string", None)],
-    "ENUM": [("string", None)],
+    "ENUM": [("string", "enum")],
     "LONG": [("integer", "int64")],
-    "INT": [("integer", None), ("integer", "int32"), ("integer", "int64")],
-    "INTEGER": [("integer", None), ("integer", "int32"), ("integer", "int64")],
-    "DECIMAL": [("string", None), ("string", "decimal"), ("number", None)],
-    "DOUBLE": [("number", None), ("number", "double")],
-    "FLOAT": [("number", None), ("number", "float")],
+    "INT": [("integer", "int32"), ("integer", None)],
+    "INTEGER": [("integer", "int32"), ("integer", None)],
+    "DECIMAL": [("string", "decimal"), ("number", None)],
+    "DOUBLE": [("number", "double")],
+    "FLOAT": [("number", "float")],
     "BOOLEAN": [("boolean", None)],
     "ARRAY": [("array", None)],
     "LIST": [("array", None)],
@@ -84,8 +84,8 @@ TELLTALES = {
     "deprecation notice": re.compile(
         r"(?i)deprecat|sunset|discontinu|retire|decommission|no longer|obsolete|弃用|废弃|下线|停用|不再"
     ),
-    "error code": re.compile(r"(?<![\w.])[-−–](\d{4,5})\b"),
-    "HTTP status": re.compile(r"\b([345]\d\d)\b(?=[^.\d]|\.?$)"),
+    "error code": re.compile(r"(?<![\w.])([-−–]\d{4,5})\b"),
+    "HTTP status": re.compile(r"(?i)\b(?:HTTP|status)\D{0,12}\b([345]\d\d)\b"),
 }
 
 
@@ -206,6 +206,7 @@ class Comparison:
         self.rows: list[Row] = []
         self.prose: list[tuple[Section, str, Sentence]] = []
         self.recorded: list[str] = list(operation.source.get("text", {}).get(part.language, []))
+        self.there = f"x-source.text.{part.language}"
         self.life: float | None = operation.spec.get("x-lifetime-minutes")
         self.lived = False  # some sentence states the lifetime
 
@@ -306,11 +307,13 @@ class Comparison:
         for section, block in contents(sections):
             if isinstance(block, Table):
                 rows = [cells for _, cells in block.rows]
-                if plain(rows) == plain(ours.get("table", [])):
+                if "table" in ours:
                     self.unread(section, [replace(block, rows=[])])
-                else:
+                if plain(rows) != plain(ours.get("table", [])):
                     page = "; ".join(": ".join(cells) for cells in rows)
-                    todo = f"write it to x-request-weight.table: {json.dumps(rows, ensure_ascii=False)}"
+                    head = digest("weight", " | ".join(block.header))
+                    table = json.dumps(rows, ensure_ascii=False)
+                    todo = f"write it to x-request-weight.table: {table}, and put {head} in {self.there}"
                     self.differs("request weight", block.line, excerpt(page), says, todo)
                 continue
             match = re.fullmatch(r"(?:weight)?(\d+)(?:per|每)?(ip|uid|order)?", letters(block.text).casefold())
@@ -323,7 +326,7 @@ class Comparison:
             elif (own := digest("weight", block.text)) in self.recorded:
                 self.unread(section, [block])
             else:
-                todo = f"change x-request-weight; if that cannot say it, put {own} in x-source.text.{self.language}"
+                todo = f"change x-request-weight; if that cannot say it, put {own} in {self.there}"
                 fact = "request weight" + topics([Sentence(block.line, block.text)], self.life)
                 self.differs(fact, block.line, excerpt(block.text), says, todo)
 
@@ -360,22 +363,25 @@ class Comparison:
     def parameter(self, section: Section, line: int, row: dict[str, str], ours: dict[str, Any] | None) -> None:
         """Compare one row of the table."""
         name = row.pop("name")
+        prose = [fact for fact, cell in row.items() if fact not in {"type", "mandatory"} and letters(cell)]
         if ours is None:
             page = ", ".join(f"{fact} {cell or '(empty)'}" for fact, cell in row.items())
-            self.differs(f"parameter {name}", line, excerpt(page), "no such parameter", f"add {name} to parameters")
+            cells = [digest(f"parameters:{name}:{fact}", row[fact]) for fact in prose]
+            todo = f"add {name} to parameters" + (f", and {', '.join(cells)} to {self.there}" if cells else "")
+            self.differs(f"parameter {name}", line, excerpt(page), "no such parameter", todo)
             return
         schema, says = ours.get("schema", {}), describe(ours)
+        form = "enum" if "enum" in schema else schema.get("format")
         known = TYPES.get(re.split(r"\W", row.get("type", "").upper())[0], [])
-        if "type" in row and (schema.get("type"), schema.get("format")) not in known:
+        if "type" in row and (schema.get("type"), form) not in known:
             self.differs(
                 f"parameter {name}: type", line, row["type"] or "(empty)", says, "change the parameter's schema"
             )
         if "mandatory" in row and MANDATORY.get(row["mandatory"].upper()) is not ours.get("required", False):
             todo = "change the parameter's required"
             self.differs(f"parameter {name}: mandatory", line, row["mandatory"] or "(empty)", says, todo)
-        for fact in row.keys() - {"type", "mandatory"}:
-            if letters(row[fact]):
-                self.unread(section, [Sentence(line, row[fact])], f":{name}:{fact}")
+        for fact in prose:
+            self.unread(section, [Sentence(line, row[fact])], f":{name}:{fact}")
 
     def response(self, sections: list[Section]) -> None:
         """Compare each example: its shape with the document's of this language, its values with the schema."""
@@ -480,7 +486,6 @@ class Comparison:
 
     def text(self) -> None:
         """Hold every sentence against the digests, and name what the new ones speak of."""
-        there = f"x-source.text.{self.language}"
         page = [(self.fingerprint(kind, sentence), section, sentence) for section, kind, sentence in self.prose]
         if self.life and not self.lived:
             line = next((section.line for section in self.part.of("description")), self.part.line)
@@ -498,18 +503,22 @@ class Comparison:
         changed = len(new) == len(gone)
         for i, (own, _, sentence) in enumerate(new):
             says = f"another sentence (digest {gone[i]})" if changed else "no such sentence"
-            todo = f"put {own} for {gone[i]} in {there}" if changed else f"put {own} in {there}, in the page's order"
+            todo = (
+                f"put {own} for {gone[i]} in {self.there}"
+                if changed
+                else f"put {own} in {self.there}, in the page's order"
+            )
             fact = ("changed text", "unread text")[not changed] + topics([sentence], self.life)
             self.differs(fact, sentence.line, excerpt(sentence.text, 400), says, f"once the document is right, {todo}")
         for old in [] if changed else gone:
-            todo = f"look it up in an older copy; once the document is right, take {old} out of {there}"
+            todo = f"look it up in an older copy; once the document is right, take {old} out of {self.there}"
             self.differs("text is gone", self.part.line, "a sentence less", f"digest {old}", todo)
         for section in self.part.sections:
             items = [item for item in left if item[1] is section and section.kind is None]
             if items:
                 sentences = [sentence for _, _, sentence in items]
                 fact = f"unread section {section.heading!r}" if section.heading else "unread text"
-                todo = f"once the document is right, put {', '.join(own for own, _, _ in items)} in {there}"
+                todo = f"once the document is right, put {', '.join(own for own, _, _ in items)} in {self.there}"
                 body = " / ".join(s.text for s in sentences if s.text != section.heading) or section.heading
                 self.differs(
                     fact + topics(sentences, self.life), sentences[0].line, excerpt(body, 400), "no such section", todo
@@ -517,7 +526,7 @@ class Comparison:
         both = Counter(self.recorded) & Counter(own for own, _, _ in page)
         orders = [[own for own in owns if own in both] for owns in (self.recorded, [own for own, _, _ in page])]
         if not left and orders[0] != orders[1] and not gone:
-            todo = f"if the sense is the same, reorder {there}: {', '.join(orders[1])}"
+            todo = f"if the sense is the same, reorder {self.there}: {', '.join(orders[1])}"
             self.differs("text in another order", self.part.line, "the same sentences", "another order", todo)
 
 
@@ -534,7 +543,7 @@ def topics(sentences: list[Sentence], life: float | None) -> str:
     found = []
     for name, pattern in TELLTALES.items():
         if matches := list(pattern.finditer(text)):
-            found.append(" ".join([name, *dict.fromkeys(match[0] for match in matches if pattern.groups)]))
+            found.append(" ".join([name, *dict.fromkeys(match[1] for match in matches if pattern.groups)]))
     times = durations(text)
     if others := [match[0] for match, minutes in times if minutes != life]:
         found.append(f"duration {', '.join(others)}")
