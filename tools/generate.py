@@ -1,6 +1,10 @@
-"""Write generated/ from openapi.yaml, or (--check) fail unless it is exactly what would be written."""
+"""Write generated/ from openapi.yaml, or (--check) fail unless it is exactly what would be written.
+
+Prints what that changes: files, then what a user of the package sees: models, fields, functions.
+"""
 
 import argparse
+import ast
 import filecmp
 import shutil
 import subprocess
@@ -30,6 +34,37 @@ def differences(old: Path, new: Path) -> list[str]:
     rows = [(f, "extra") for f in before - after] + [(f, "missing") for f in after - before]
     rows += [(f, "differs") for f in before & after if not filecmp.cmp(old / f, new / f, shallow=False)]
     return [f"{what}: {f}" for f, what in sorted(rows)]
+
+
+def surface(folder: Path) -> dict[str, str]:
+    """Return what a user of a generated package sees: each model, field and function, and how it is typed."""
+    found = {}
+    for file in sorted((folder / "models").glob("*.py")):
+        for model in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(model, ast.ClassDef):
+                found[f"model {model.name}"] = ", ".join(map(ast.unparse, model.bases)) or "object"
+                for item in model.body:
+                    match item:
+                        case ast.AnnAssign(target=ast.Name(id=name)):
+                            found[f"field {model.name}.{name}"] = ast.unparse(item.annotation)
+                        case ast.Assign(targets=[ast.Name(id=name)]):
+                            found[f"field {model.name}.{name}"] = ast.unparse(item.value)
+    for file in sorted((folder / "api").rglob("*.py")):
+        for item in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith("_"):
+                name = ".".join([*file.relative_to(folder).with_suffix("").parts, item.name])
+                returns = ast.unparse(item.returns) if item.returns else "None"
+                found[f"function {name}"] = f"({ast.unparse(item.args)}) -> {returns}"
+    return found
+
+
+def changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    """One line for each model, field and function that was added, removed or retyped."""
+    rows = [f"added: {name}: {new[name]}" for name in new if name not in old]
+    rows += [f"removed: {name}: {old[name]}" for name in old if name not in new]
+    return rows + [
+        f"retyped: {name}: {old[name]} -> {new[name]}" for name in new if old.get(name, new[name]) != new[name]
+    ]
 
 
 def generate(document: Path, target: Path) -> None:
@@ -69,7 +104,10 @@ def main() -> int:
             print(f"generation failed; nothing was changed\n{error}", file=sys.stderr)
             return 1
         rows = differences(committed, fresh)
-        print("\n".join(rows) or f"{PACKAGE}: nothing changed")
+        seen = changes(surface(committed), surface(fresh))
+        print("\n".join([*rows, *seen] if rows else [f"{PACKAGE}: nothing changed"]))
+        if rows and not seen:
+            print("no model, field or function changed: texts alone")
         if check:
             if rows:
                 print("generated/ is not what openapi.yaml gives: run `make generate`", file=sys.stderr)

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import generate
+
+MODEL = '''class Answer:
+    """An answer."""
+
+    key: str
+    expiration: int | Unset = UNSET
+
+
+class Side(str, Enum):
+    BUY = "BUY"
+'''
+FUNCTION = """def _get_kwargs() -> dict[str, Any]: ...
+
+
+def sync(*, client: AuthenticatedClient) -> Answer | None: ...
+"""
+
+
+def package(folder: Path, model: str, function: str) -> Path:
+    for name, text in {"models/answer.py": model, "api/stream/start.py": function}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_summary_names_files_models_fields_and_functions(tmp_path: Path) -> None:
+    old = package(tmp_path / "old", MODEL, FUNCTION)
+    new = package(
+        tmp_path / "new",
+        MODEL.replace("int | Unset", "str | Unset").replace("    key: str\n", "    stream: str\n"),
+        FUNCTION.replace("*, client", "*, limit: int, client") + "\n\nasync def asyncio() -> None: ...\n",
+    )
+    assert generate.differences(old, new) == ["differs: api/stream/start.py", "differs: models/answer.py"]
+    assert generate.changes(generate.surface(old), generate.surface(new)) == [
+        "added: field Answer.stream: str",
+        "added: function api.stream.start.asyncio: () -> None",
+        "removed: field Answer.key: str",
+        "retyped: field Answer.expiration: int | Unset -> str | Unset",
+        "retyped: function api.stream.start.sync: (*, client: AuthenticatedClient) -> Answer | None"
+        " -> (*, limit: int, client: AuthenticatedClient) -> Answer | None",
+    ]
+    assert generate.surface(old)["field Side.BUY"] == "'BUY'"
+
+
+def test_the_same_package_has_no_changes(tmp_path: Path) -> None:
+    old = package(tmp_path / "old", MODEL, FUNCTION)
+    new = package(tmp_path / "new", MODEL, FUNCTION)
+    assert generate.differences(old, new) == []
+    assert generate.changes(generate.surface(old), generate.surface(new)) == []
+
+
+def test_it_reads_the_committed_package() -> None:
+    seen = generate.surface(generate.ROOT / generate.PACKAGE)
+    assert seen["field ListenKeyResponse.listen_key"] == "str"
+    assert seen["field ListenKeyResponse.expiration"] == "int | Unset"
+    assert "function api.user_data_stream.start_user_data_stream.sync" in seen
