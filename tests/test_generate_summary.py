@@ -31,16 +31,17 @@ def test_a_summary_names_files_models_fields_and_functions(tmp_path: Path) -> No
     new = package(
         tmp_path / "new",
         MODEL.replace("int | Unset", "str | Unset").replace("    key: str\n", "    stream: str\n"),
-        FUNCTION.replace("*, client", "*, limit: int, client") + "\n\nasync def asyncio() -> None: ...\n",
+        FUNCTION.replace("*, client", "*, limit: int, client").replace("AuthenticatedClient", "Client = NONE")
+        + "\n\nasync def asyncio() -> None: ...\n",
     )
     assert generate.differences(old, new) == ["differs: api/stream/start.py", "differs: models/answer.py"]
     assert generate.changes(generate.surface(old), generate.surface(new)) == [
         "added: field Answer.stream: str",
-        "added: function api.stream.start.asyncio: () -> None",
+        "added: parameter api.stream.start.sync(limit): int",
+        "added: function api.stream.start.asyncio: None",
         "removed: field Answer.key: str",
         "retyped: field Answer.expiration: int | Unset -> str | Unset",
-        "retyped: function api.stream.start.sync: (*, client: AuthenticatedClient) -> Answer | None"
-        " -> (*, limit: int, client: AuthenticatedClient) -> Answer | None",
+        "retyped: parameter api.stream.start.sync(client): AuthenticatedClient -> Client = NONE",
     ]
     assert generate.surface(old)["field Side.BUY"] == "'BUY'"
 
@@ -56,4 +57,7 @@ def test_it_reads_the_committed_package() -> None:
     seen = generate.surface(generate.ROOT / generate.PACKAGE)
     assert seen["field ListenKeyResponse.listen_key"] == "str"
     assert seen["field ListenKeyResponse.expiration"] == "int | Unset"
-    assert "function api.user_data_stream.start_user_data_stream.sync" in seen
+    assert (
+        seen["function api.user_data_stream.start_user_data_stream.sync"] == "BinanceError | ListenKeyResponse | None"
+    )
+    assert seen["parameter api.user_data_stream.start_user_data_stream.sync(client)"] == "AuthenticatedClient"

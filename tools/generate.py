@@ -1,6 +1,6 @@
 """Write generated/ from openapi.yaml, or (--check) fail unless it is exactly what would be written.
 
-Prints what that changes: files, then what a user of the package sees: models, fields, functions.
+Prints what that changes: files, then what a user of the package sees: models, fields, functions, parameters.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def differences(old: Path, new: Path) -> list[str]:
 
 
 def surface(folder: Path) -> dict[str, str]:
-    """Return what a user of a generated package sees: each model, field and function, and how it is typed."""
+    """Return what a user of a generated package sees: each model, field, function and parameter, and its type."""
     found = {}
     for file in sorted((folder / "models").glob("*.py")):
         for model in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -53,8 +53,13 @@ def surface(folder: Path) -> dict[str, str]:
         for item in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith("_"):
                 name = ".".join([*file.relative_to(folder).with_suffix("").parts, item.name])
-                returns = ast.unparse(item.returns) if item.returns else "None"
-                found[f"function {name}"] = f"({ast.unparse(item.args)}) -> {returns}"
+                found[f"function {name}"] = ast.unparse(item.returns) if item.returns else "None"
+                arguments = [*item.args.args, *item.args.kwonlyargs]
+                defaults = [*[None] * (len(item.args.args) - len(item.args.defaults)), *item.args.defaults]
+                for argument, default in zip(arguments, [*defaults, *item.args.kw_defaults], strict=True):
+                    kind = ast.unparse(argument.annotation) if argument.annotation else "Any"
+                    value = f" = {ast.unparse(default)}" if default else ""
+                    found[f"parameter {name}({argument.arg})"] = kind + value
     return found
 
 

@@ -1,0 +1,146 @@
+"""Say what changed in openapi.yaml since BASE (a git ref; default: the last tag), and which versions that asks for.
+
+Two audiences: users of the API (oasdiff compares the documents) and users of the generated client (its models, fields,
+functions and parameters are compared). Exit 1 if a version number or CHANGELOG.md does not agree with what changed.
+"""
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from generate import PACKAGE, ROOT, changes, surface
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
+from packaging.version import Version
+from ruamel.yaml import YAML
+
+OASDIFF = ROOT / ".cache" / "go" / "bin" / "oasdiff"
+LEVELS = ("none", "patch", "minor", "major")  # nothing, texts, additions, something breaks
+
+
+def git(*command: str) -> bytes:
+    """Run git in the project, and return what it prints."""
+    return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, check=True).stdout
+
+
+def api_changes(old: Path, new: Path) -> list[tuple[str, str]]:
+    """Return what changes for those who call the API, each with the level of the version that it asks for."""
+    run = subprocess.run(
+        [OASDIFF, "changelog", old, new, "--format", "json"], capture_output=True, text=True, check=True
+    )
+    rows = json.loads(run.stdout or "[]") or []
+    # oasdiff's levels: 3 breaks, 2 may break, 1 is worth knowing. What it says of info.version is checked below.
+    rows = [row for row in rows if row["id"] != "api-version-not-bumped"]
+    return [
+        ("minor" if row["level"] == 1 else "major", f"{row.get('operation', '')} {row['text']}".strip()) for row in rows
+    ]
+
+
+def client_changes(old: dict[str, str], new: dict[str, str]) -> list[tuple[str, str]]:
+    """Return what changes for those who import the generated client. A new parameter that must be given breaks, too."""
+    rows = []
+    for row in changes(old, new):
+        what, name, kind = row.split(": ", 2)
+        forced = name.startswith("parameter ") and " = " not in kind
+        forced = forced and f"function {name.removeprefix('parameter ').partition('(')[0]}" in old
+        rows.append(("minor" if what == "added" and not forced else "major", row))
+    return rows
+
+
+def next_version(version: Version, level: str) -> Version:
+    """Return the smallest version that is honest. Below 1.0.0 the minor number says that something breaks."""
+    major, minor, patch = version.release
+    step = LEVELS.index(level) - (1 if major == 0 and level in {"minor", "major"} else 0)
+    after = (f"{major}.{minor}.{patch}", f"{major}.{minor}.{patch + 1}", f"{major}.{minor + 1}.0", f"{major + 1}.0.0")
+    return Version(after[step])
+
+
+def changelog() -> dict[str, bool]:
+    """Return the versions that CHANGELOG.md has a heading for, newest first, and whether anything stands below each."""
+    found: dict[str, bool] = {}
+    tokens = MarkdownIt("commonmark").parse((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    for node in SyntaxTreeNode(tokens).children:
+        if node.tag == "h2":
+            found[node.children[0].content.replace("[", " ").replace("]", " ").split()[0]] = False
+        elif found and node.type == "bullet_list":
+            found[list(found)[-1]] = True
+    return found
+
+
+def compare(base: str) -> list[str]:
+    """Print what changed since BASE, and return what does not agree with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(folder)
+        with tarfile.open(
+            fileobj=io.BytesIO(git("archive", base, "openapi.yaml", "pyproject.toml", str(PACKAGE)))
+        ) as files:
+            files.extractall(before, filter="data")
+        documents: list[dict[str, Any]] = [YAML(typ="safe").load(at / "openapi.yaml") for at in (before, ROOT)]
+        was, now = (Version(document["info"].pop("version")) for document in documents)
+        api = api_changes(before / "openapi.yaml", ROOT / "openapi.yaml")
+        client = client_changes(surface(before / PACKAGE), surface(ROOT / PACKAGE))
+        released = package_version(before)
+    for audience, rows in (("the API", api), ("the generated client", client)):
+        print(f"for users of {audience}: {'nothing changes' if not rows else ''}")
+        for level, row in rows:
+            print(f"  {'breaks' if level == 'major' else 'adds'}: {row}")
+    levels = [level for level, _ in (*api, *client)] + ["patch" if documents[0] != documents[1] else "none"]
+    level = max(levels, key=LEVELS.index)
+    document, package = next_version(was, level), next_version(released, level)
+    print(f"smallest honest step: {level}; openapi.yaml {was} -> {document}, package {released} -> {package} or later")
+    wrong = []
+    if level == "none" and now != was:
+        wrong.append(f"openapi.yaml: info.version moved from {was} to {now}, and nothing else did: put it back")
+    if now < document:
+        wrong.append(f"openapi.yaml: info.version is {now}: make it {document} or later")
+    current, entries = package_version(ROOT), changelog()
+    if current < released:
+        wrong.append(f"pyproject.toml: version {current} is below {released}, which is {base}'s")
+    if level != "none" and current == released and not entries.get("Unreleased"):
+        wrong.append(f"CHANGELOG.md: say below `## [Unreleased]` what changed since {base}, or release {package}")
+    if released < current < package:
+        wrong.append(f"pyproject.toml: version {current} promises too much: make it {package} or later")
+    return wrong
+
+
+def package_version(folder: Path) -> Version:
+    """Return the version in pyproject.toml."""
+    return Version(tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def main() -> int:
+    """Compare, then hold the versions against each other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("base", nargs="?", metavar="BASE", help="a git ref; default: the last tag")
+    base = parser.parse_args().base
+    if not base:
+        base = git("tag", "--sort=-creatordate", "--merged", "HEAD").decode().partition("\n")[0]
+    current = str(package_version(ROOT))
+    wrong = []
+    if base:
+        try:
+            git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
+        except subprocess.CalledProcessError:
+            print(f"{base!r} is no commit of this repository: give a tag, a branch or a hash", file=sys.stderr)
+            return 2
+        wrong = compare(base)
+    else:
+        print("no tag yet: there is nothing to compare with")
+    entries = [name for name in changelog() if name != "Unreleased"]
+    if current not in entries[:1]:
+        wrong.append(
+            f"CHANGELOG.md: its newest version is {', '.join(entries[:1]) or 'none'}, pyproject.toml's is {current}"
+        )
+    print("\n".join(wrong) or f"versions agree: package {current}, its entry in CHANGELOG.md")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
