@@ -1,6 +1,8 @@
 # The project's verbs. `make run` and `make test` need Python 3.11+ and a package registry, nothing else.
 PYTHON ?= python3
 READY := .venv/.ready
+NODE := tools/node/node_modules/.ready
+OASDIFF := .cache/go/bin/oasdiff
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call steps,a b c): make each, and print how many seconds it took.
 steps = @set -e; for step in $(1); do start=$$(date +%s); $(MAKE) --no-print-directory $$step; \
@@ -33,9 +35,40 @@ drift: $(READY) ## fail unless generated/ is exactly what make generate writes
 reuse: $(READY) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
 	python tests/reuse/run.py $(if $(DOC),--document $(DOC)) $(ONLY)
 
+docs-check: $(READY) ## compare pages with openapi.yaml: PAGE="page.md …" FORMAT=text|json|markdown; none: the sources
+	@python tools/docs_check.py $(PAGE) --format $(or $(FORMAT),text)
+
+test-all: $(READY) ## everything, with Node, Go and Chromium too
+	$(call steps,test lint-spec breaking reference toolchain reuse)
+
+lint-spec: $(NODE) ## openapi.yaml by the rules of Redocly and Spectral, examples too
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE)).bin/redocly lint openapi.yaml
+	$(dir $(NODE)).bin/spectral lint openapi.yaml --fail-severity hint
+
+breaking: $(READY) $(OASDIFF) ## what changed in openapi.yaml since BASE (default: the last tag), and the versions it asks for
+	@python tools/breaking.py $(BASE)
+
+reference: $(READY) $(NODE) ## build/reference.html: the document as one page, readable offline
+	@python tools/reference.py
+
+toolchain: reference $(OASDIFF) chromium ## the tests that need Node, Go or Chromium
+	pytest -m toolchain tests/toolchain
+
+chromium: # from Debian, where it is missing and root may install it; the tests fail without it
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends chromium; } || echo "chromium is missing: apt-get install chromium" >&2
+
 lock: $(READY) ## pin the development tools of pyproject.toml anew
 	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
 		--custom-compile-command "make lock" -o requirements-dev.txt
+
+$(NODE): tools/node/package.json tools/node/package-lock.json
+	npm ci --prefix tools/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(OASDIFF): Makefile
+	GOPATH=$(CURDIR)/.cache/go GOBIN=$(dir $(CURDIR)/$@) GOFLAGS=-modcacherw go install github.com/oasdiff/oasdiff@v1.35.0
+	@touch $@
 
 $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv --clear .venv
@@ -43,4 +76,4 @@ $(READY): requirements-dev.txt pyproject.toml
 	pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test lint types unit generate drift lock reuse
+.PHONY: help run test test-all lint types unit generate drift docs-check lint-spec breaking reference toolchain chromium reuse lock
