@@ -88,7 +88,7 @@ def compare(base: str) -> list[str]:
         client = client_changes(surface(before / PACKAGE), surface(ROOT / PACKAGE))
         released = package_version(before)
     for audience, rows in (("the API", api), ("the generated client", client)):
-        print(f"for users of {audience}: {'nothing changes' if not rows else ''}")
+        print(f"for users of {audience}:{'' if rows else ' nothing changes'}")
         for level, row in rows:
             print(f"  {'breaks' if level == 'major' else 'adds'}: {row}")
     levels = [level for level, _ in (*api, *client)] + ["patch" if documents[0] != documents[1] else "none"]

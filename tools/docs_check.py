@@ -771,7 +771,8 @@ def as_text(reports: list[Report]) -> str:
     """For a terminal."""
     lines = []
     for report in reports:
-        counts = [f"{len([r for r in report.rows if r.kind == kind])} {kind}s" for kind in ("difference", "note")]
+        kinds = Counter(row.kind for row in report.rows)
+        counts = [f"{kinds[kind]} {kind}{'s' * (kinds[kind] != 1)}" for kind in ("difference", "note")]
         lines.append(
             f"{report.page}: "
             + (
