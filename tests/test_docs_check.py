@@ -144,6 +144,11 @@ NOISE = {
     "HTML comment": START.replace("## HTTP Request", "<!-- seen -->\n\n## HTTP Request"),
     "comment in a sentence": put("60 minutes later", "60 minutes <!-- seen --> later"),
     "anchor": START.replace("## HTTP Request", '<a id="http"></a>\n\n## HTTP Request'),
+    "invisible characters": put("60 minutes", "60\u200b minutes"),
+    "headings in capitals, with colons": re.sub(r"(?m)^(## [^\[]+)\[", lambda m: f"{m[1].upper()}:[", START),
+    "Chinese part with English headings": START.replace("接口描述[]", "API Description[]").replace(
+        "请求权重[]", "Request Weight[]"
+    ),
     "the lifetime in hours": put("60 minutes", "1 hour"),
     "the lifetime in seconds": put("60分钟", "3600秒"),
 }
@@ -165,6 +170,10 @@ CHANGES = {
     "path": (put("/eapi/v1/", "/eapi/v2/"), both("path")),
     "no request": (put("POST `/eapi/v1/listenKey`", "see above"), both("method and path", "unread text")),
     "host": (put("`/eapi/v1/l", "`https://papi.binance.com/eapi/v1/l"), both("unread text")),
+    "a word after a heading": (
+        START.replace("HTTP Request[]", "HTTP Request (HMAC SHA256)[]"),
+        ["en: unread text"],
+    ),
     "security type": (put("USER_STREAM", "USER_DATA"), both("security type")),
     "security type gone": (put(" (USER_STREAM)", "", 1), ["en: security type"]),
     "weight": (put("**1**", "**5**"), both("request weight")),
@@ -277,6 +286,10 @@ CHANGES = {
     "error codes": (
         in_english("## Errors\n\nCode| Text\n---|---\n-1125| a\n-4078| b"),
         ["en: unread section 'Errors': error code -1125 -4078"],
+    ),
+    "error code in wide letters": (
+        put("打开", "错误码\uff0d1125。打开"),
+        ["zh-CN: unread text: error code -1125"],
     ),
     "HTTP status": (in_english("Soon HTTP 410."), ["en: unread text: HTTP status 410"]),
     "last line": (f"{START}\n\n每个IP每分钟5次\n", ["zh-CN: unread text: a duration that cannot be read"]),
@@ -454,10 +467,7 @@ def test_nullable_and_nested_schemas(document: dict[str, Any]) -> None:
         "type": "array",
         "items": {"type": "object", "properties": {"per": {"type": "string", "nullable": True}}},
     }
-    example = document["paths"]["/eapi/v1/listenKey"]["post"]["responses"]["200"]["content"]["application/json"][
-        "examples"
-    ]
-    example["withExpiration"]["value"]["limits"] = [{"per": None}]
+    document["components"]["examples"]["withExpiration"]["value"]["limits"] = [{"per": None}]
     page = put(EXPIRATION, f'{EXPIRATION}, "limits": [{{"per": null}}]')
     assert found(document, page) == []
     assert found(document, page.replace("null", "5")) == ["en: response field limits[].per"]

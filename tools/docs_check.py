@@ -20,6 +20,7 @@ import itertools
 import json
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -84,8 +85,8 @@ TELLTALES = {
     "deprecation notice": re.compile(
         r"(?i)deprecat|sunset|discontinu|retire|decommission|no longer|obsolete|弃用|废弃|下线|停用|不再"
     ),
-    "error code": re.compile(r"(?<![\w.])([-−–]\d{4,5})\b"),
-    "HTTP status": re.compile(r"(?i)\b(?:HTTP|status)\D{0,12}\b([345]\d\d)\b"),
+    "error code": re.compile(r"(?a)(?<![\w.])([-−–]\d{4,5})\b"),
+    "HTTP status": re.compile(r"(?ai)\b(?:HTTP|status)\D{0,12}\b([345]\d\d)\b"),
 }
 
 
@@ -219,6 +220,8 @@ class Comparison:
         self.title()
         for kind, name in SECTIONS.items():
             found = self.part.of(kind)
+            if kind != "weight":  # there, it is the scope
+                self.prose += [(s, kind, Sentence(s.line, s.suffix)) for s in found if letters(s.suffix)]
             if any(section.blocks for section in found):
                 getattr(self, kind)(found)
             else:
@@ -317,9 +320,8 @@ class Comparison:
                     self.differs("request weight", block.line, excerpt(page), says, todo)
                 continue
             match = re.fullmatch(r"(?:weight)?(\d+)(?:per|每)?(ip|uid|order)?", letters(block.text).casefold())
-            heading = re.search(r"[(（](.*)[)）]", section.heading)
             if match:
-                scope = match[2] or (letters(heading[1]).casefold() if heading else None)
+                scope = match[2] or letters(section.suffix).casefold() or None
                 if int(match[1]) != ours.get("weight") or scope not in {None, ours.get("scope")}:
                     page = match[1] + (f" per {scope}" if scope else "")
                     self.differs("request weight", block.line, page, says, "change x-request-weight")
@@ -539,7 +541,7 @@ for _bits in (32, 64):
 
 def topics(sentences: list[Sentence], life: float | None) -> str:
     """Name what some sentences speak of, as far as a program can tell."""
-    text = " ".join(sentence.text for sentence in sentences)
+    text = unicodedata.normalize("NFKC", " ".join(sentence.text for sentence in sentences))
     found = []
     for name, pattern in TELLTALES.items():
         if matches := list(pattern.finditer(text)):

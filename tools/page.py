@@ -84,6 +84,7 @@ class Section:
     after_rule: bool
     kind: str | None = None
     language: str | None = None
+    suffix: str = ""  # what stands in brackets at the end of the heading
     blocks: list[Sentence | Code | Table] = field(default_factory=list)
 
 
@@ -144,6 +145,9 @@ class _Words(HTMLParser):
             ["", *(f"[image: {value}]" for name, value in attrs if tag == "img" and name == "src"), ""]
         )
 
+    def handle_endtag(self, tag: str) -> None:
+        self.words += " "
+
 
 def _html(text: str) -> str:
     parser = _Words()
@@ -181,7 +185,7 @@ def _inline(node: SyntaxTreeNode) -> str:
 def _sentences(text: str, line: int) -> Iterator[Sentence]:
     """Split prose after full stops, and remember where each sentence starts."""
     for match in re.finditer(r"(?s)\S.*?(?:[.!?](?=\s)|[。！？；]|\s*\Z)", text):
-        words = " ".join(match[0].split())
+        words = " ".join("".join(c for c in match[0] if unicodedata.category(c) != "Cf").split())  # Cf: invisible
         if letters(words):
             yield Sentence(line + text[: match.start()].count("\n"), words)
 
@@ -214,7 +218,7 @@ def _blocks(nodes: list[SyntaxTreeNode], sections: list[Section], source: list[s
             case "heading":
                 words = " ".join("".join(map(_inline, node.children)).split())
                 section = Section(_line(node), words, int(node.tag[1]), rule)
-                name = re.split(r"[(（]", words)[0]
+                name, section.suffix = [*re.split(r"(?=[(（])", words, maxsplit=1), ""][:2]
                 section.kind, section.language = KNOWN.get(letters(name).casefold(), (None, None))
                 sections.append(section)
             case "paragraph":
@@ -310,7 +314,7 @@ def read(path: Path) -> Page:
     try:
         front = YAML(typ="base").load(first.content)
     except YAMLError as error:
-        raise PageError(f"the front matter is not YAML: {error}") from error
+        raise PageError(f"the front matter is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(front, dict):
         raise PageError("the front matter holds no `name: value` lines")
     sections = [Section(1, "", 9, False)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
-UI = ROOT / "tools" / "node" / "node_modules" / "swagger-ui-dist"
+UI = ROOT / ".cache" / "node" / "node_modules" / "swagger-ui-dist"
 PAGE = ROOT / "build" / "reference.html"
 
 # The policy forbids the page every request, whatever swagger-ui may come to do. No "try it out": it would send a real

@@ -24,8 +24,7 @@ EDITS = {{
         ("  version: {old}", "  version: {new}"),
         ("updated 2026-01-15", "updated 2026-02-01"),
         ('updated: "2026-01-15"', 'updated: "2026-02-01"'),
-        ("                    expiration: 1762855900452", "                    expiration: 1762855900452\\n"
-         "                    stream: wss://example/ws"),
+        ("        expiration: 1762855900452", "        expiration: 1762855900452\\n        stream: wss://example/ws"),
         ("        expiration:\\n          description", "        stream:\\n          description: Where to connect.\\n"
          "          type: string\\n          example: wss://example/ws\\n        expiration:\\n          description"),
     ],
@@ -70,7 +69,6 @@ def project(tmp_path: Path) -> Path:
     for name in ("bin", "lib", "pyvenv.cfg"):
         (folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)
     (folder / ".cache").symlink_to(ROOT / ".cache")
-    (folder / "tools" / "node" / "node_modules").symlink_to(ROOT / "tools" / "node" / "node_modules")
     document = (folder / "openapi.yaml").read_text(encoding="utf-8")
     texts = {"en": '"1a6ca00af33f", "baccddc3734b", "e85ba46c933a"', "zh-CN": '"df84eda22a4f", "084d41a1376d"'}
     for language, digests in texts.items():
