@@ -1,7 +1,7 @@
 # The project's verbs. `make run` and `make test` need Python 3.11+ and a package registry, nothing else.
 PYTHON ?= python3
 READY := .venv/.ready
-NODE := tools/node/node_modules/.ready
+NODE := .cache/node/.ready
 OASDIFF := .cache/go/bin/oasdiff
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call steps,a b c): make each, and print how many seconds it took.
@@ -42,8 +42,8 @@ test-all: $(READY) ## everything, with Node, Go and Chromium too
 	$(call steps,test lint-spec breaking reference toolchain reuse)
 
 lint-spec: $(NODE) ## openapi.yaml by the rules of Redocly and Spectral, examples too
-	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE)).bin/redocly lint openapi.yaml
-	$(dir $(NODE)).bin/spectral lint openapi.yaml --fail-severity hint
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml
+	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml --fail-severity hint
 
 breaking: $(READY) $(OASDIFF) ## what changed in openapi.yaml since BASE (default: the last tag), and the versions it asks for
 	@python tools/breaking.py $(BASE)
@@ -63,7 +63,8 @@ lock: $(READY) ## pin the development tools of pyproject.toml anew
 		--custom-compile-command "make lock" -o requirements-dev.txt
 
 $(NODE): tools/node/package.json tools/node/package-lock.json
-	npm ci --prefix tools/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	mkdir -p $(dir $@) && cp $^ $(dir $@)
+	npm ci --prefix $(dir $@) --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(OASDIFF): Makefile
