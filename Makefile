@@ -24,7 +24,7 @@ types: $(READY) ## mypy --strict
 	mypy
 
 unit: $(READY) ## the tests, with branch coverage of listenkey
-	coverage erase && coverage run -m pytest && coverage combine -q && coverage report
+	coverage erase && coverage run -m pytest -n 4 && coverage combine -q && coverage report
 
 generate: $(READY) ## write generated/ from openapi.yaml
 	python tools/generate.py
@@ -71,10 +71,15 @@ $(OASDIFF): Makefile
 	GOPATH=$(CURDIR)/.cache/go GOBIN=$(dir $(CURDIR)/$@) GOFLAGS=-modcacherw go install github.com/oasdiff/oasdiff@v1.35.0
 	@touch $@
 
-$(READY): requirements-dev.txt pyproject.toml
-	$(PYTHON) -m venv --clear .venv
-	pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+.venv/.pinned: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=python3.12")'
+	@echo "setting up .venv, which takes about a minute"
+	@$(PYTHON) -m venv --clear .venv
+	@pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(READY): .venv/.pinned pyproject.toml
+	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
 .PHONY: help run test test-all lint types unit generate drift docs-check lint-spec breaking reference toolchain chromium reuse lock

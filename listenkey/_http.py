@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import logging
 import re
 import socket
 import threading
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -38,6 +40,8 @@ from listenkey.errors import (
 )
 
 MAX_BODY = 64 * 1024  # bytes; a documented answer has about a hundred
+LONGEST_TIMEOUT = 86_400.0  # seconds
+LONGEST_RETRY_AFTER = 1e9  # seconds; a number that no one can wait for is cut to this
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GRAPHIC = re.compile(r"[!-~]+")  # printable ASCII without the space
 _INT32 = range(-(2**31), 2**31)
@@ -51,7 +55,7 @@ _BY_CODE: dict[int, type[ApiError]] = {
 }
 
 
-class _Secret(str):
+class Secret(str):
     """A string whose repr hides it: the generated client and crash reporters print the repr of what they hold."""
 
     __slots__ = ()
@@ -60,15 +64,12 @@ class _Secret(str):
         return "'***'"
 
 
-Reply = Response[Any]
-
-
 @dataclass(frozen=True)
 class Operation:
     """One operation of openapi.yaml: its two generated functions."""
 
-    send: Callable[..., Reply]
-    asend: Callable[..., Awaitable[Reply]]
+    send: Callable[..., Response[Any]]
+    asend: Callable[..., Awaitable[Response[Any]]]
 
 
 START = Operation(start_user_data_stream.sync_detailed, start_user_data_stream.asyncio_detailed)
@@ -78,49 +79,61 @@ CLOSE = Operation(close_user_data_stream.sync_detailed, close_user_data_stream.a
 
 @dataclass(frozen=True)
 class Answer:
-    """What the 200 of START says; `expiration` and `date` are None where it does not."""
+    """A 200: its body as the generated parser reads it, its `Date` (None without one), and when it was asked for."""
 
-    listen_key: str = field(repr=False)
-    expiration: datetime | None
+    parsed: object = field(repr=False)
     date: datetime | None
+    sent: datetime
 
 
-class _AsyncAttempt:
-    """What became known of the attempt under way: its connection, and the head of its answer."""
+class _Attempt:
+    """What became known of the attempt under way: the head of its answer, and whether its deadline has passed."""
 
     head: httpx.Response | None = None
+    late = False
+
+    def __init__(self, api_key: str) -> None:
+        self.api_key = api_key
+
+
+class _AsyncAttempt(_Attempt):
+    """An attempt that is cancelled at its deadline."""
+
     _stream: Any = None  # an AsyncNetworkStream of httpcore
 
-    def watch(self, event: str, info: dict[str, Any]) -> None:
-        """Learn the connection from an event of httpx's `trace` extension."""
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Learn the connection from httpx's `trace` extension."""
         if event.endswith("connect_tcp.complete"):
             self._stream = info["return_value"]
 
     async def end(self) -> None:
-        """Close the connection: cancelled in a TLS handshake, httpcore would leave it open."""
+        """Close the connection: httpcore leaves it open when a TLS handshake is cancelled."""
         if self._stream is not None:
             await self._stream.aclose()
 
 
-class _Attempt:
-    """The same for a sync attempt. At the deadline it is cut: httpx bounds each read, not the sum of them."""
+class _SyncAttempt(_Attempt):
+    """An attempt whose connection is cut at its deadline: httpx bounds each read, not the sum of them."""
 
-    head: httpx.Response | None = None
-
-    def __init__(self, seconds: float) -> None:
-        self.late = False
+    def __init__(self, api_key: str, seconds: float) -> None:
+        super().__init__(api_key)
+        self._stream: Any = None  # a NetworkStream of httpcore
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
-        self._timer.start()
+        try:
+            self._timer.start()
+        except RuntimeError as error:
+            raise TransportError("Nothing was sent: no thread could be started to watch the time.") from error
 
-    def watch(self, event: str, info: dict[str, Any]) -> None:
-        """Learn the socket, as above."""
+    def trace(self, event: str, info: dict[str, Any]) -> None:
+        """Learn the socket from httpx's `trace` extension."""
         if event.endswith("connect_tcp.complete"):
             with self._lock:
+                self._stream = info["return_value"]
                 # A duplicate, because TLS will take the descriptor out of this socket object.
-                self._socket = info["return_value"].get_extra_info("socket").dup()
+                self._socket = self._stream.get_extra_info("socket").dup()
             if self.late:
                 self._cut()
 
@@ -132,17 +145,29 @@ class _Attempt:
                     self._socket.shutdown(socket.SHUT_RDWR)  # wakes a blocked read, which closing would not
 
     def end(self) -> None:
-        """Call the watch off."""
+        """Call the watch off, and close the connection: httpx leaves it open when it is closed meanwhile."""
         self._timer.cancel()
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
                 self._socket = None
+                self._stream.close()
 
 
-# httpx's hooks get the request and the answer alone; this is how they find the attempt that they belong to.
-_sync_attempt: ContextVar[_Attempt] = ContextVar("_sync_attempt")
-_async_attempt: ContextVar[_AsyncAttempt] = ContextVar("_async_attempt")
+# httpx's hooks and log records come without the attempt that they belong to; this is how they find it.
+_attempt: ContextVar[_Attempt] = ContextVar("_attempt")
+
+
+def _mask_log(record: logging.LogRecord) -> bool:
+    """Take the API key out of what httpx and httpcore log: an answer's headers or its reason phrase may echo it."""
+    attempt = _attempt.get(None)
+    if attempt is not None and attempt.api_key in (text := record.getMessage()):
+        record.msg, record.args = text.replace(attempt.api_key, "***"), ()
+    return True
+
+
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
+    logging.getLogger(_name).addFilter(_mask_log)
 
 
 class _Body:
@@ -162,19 +187,13 @@ class _Body:
 class _Exchange:
     """Binance over HTTP, as one API key sees it: what the twins below share."""
 
-    def __init__(self, api_key: str, base_url: str, timeout: float) -> None:
-        if not isinstance(api_key, str) or not api_key.strip():
-            raise ConfigurationError("api_key is empty: pass the API key of your Binance account.")
-        if not _GRAPHIC.fullmatch(api_key):
-            raise ConfigurationError(
-                "api_key has a space, a line break or a character outside ASCII: pass it alone, as Binance shows it."
-            )
-        if not isinstance(timeout, int | float) or not 0 < timeout <= threading.TIMEOUT_MAX:
-            raise ConfigurationError("timeout must be a number of seconds above 0.")
+    def __init__(self, api_key: Secret, base_url: str, timeout: float) -> None:
+        if not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
+            raise ConfigurationError("timeout must be a number of seconds, above 0 and at most a day.")
         self.base_url = _check_url(base_url)
         self.timeout = timeout
         self.used_weight: int | None = None
-        self._api_key = _Secret(api_key)
+        self._api_key = api_key
 
     def _client(self, **event_hooks: list[Callable[..., Any]]) -> AuthenticatedClient:
         return AuthenticatedClient(
@@ -196,12 +215,6 @@ class _Exchange:
             },
         )
 
-    def _mask_log(self, info: dict[str, Any]) -> None:
-        """Take the API key out of what httpcore is about to log: an answer's headers may echo it."""
-        for name, value in info.items():
-            if self._api_key in (text := repr(value)):
-                info[name] = text.replace(self._api_key, "***")
-
     def _verdict(self, response: httpx.Response, body: bytes | None) -> ListenKeyError | None:
         """Name the error for every answer that the generated parser must not see. A body of None could not be read."""
         weight = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
@@ -215,8 +228,13 @@ class _Exchange:
             return UnexpectedResponse(status, moved if response.has_redirect_location else "its status is unknown")
         if body is None:
             return UnexpectedResponse(status, f"its body is compressed or over {MAX_BODY // 1024} KiB")
-        if _json_object(body) is None:
+        fields = _json_object(body)
+        if fields is None:
             return UnexpectedResponse(status, "its body is not a JSON object")
+        if "code" in fields and "msg" in fields:
+            return UnexpectedResponse(status, "its body is an error")
+        if response.request.method == "POST" and "listenKey" not in fields:
+            return UnexpectedResponse(status, "its listenKey is missing")
         return None
 
     def _broken_off(self, head: httpx.Response | None, cause: Exception) -> ListenKeyError:
@@ -225,47 +243,45 @@ class _Exchange:
         if head is not None and head.status_code != 200 and (error := self._verdict(head, None)):
             return error
         timed_out = isinstance(cause, TimeoutError | httpx.TimeoutException)
-        why = f"within {self.timeout:g} s" if timed_out else f"({type(cause).__name__}: {cause})"
-        return TransportError(f"No answer from {self.base_url} {why}. Repeating the call is safe.")
+        why = f"within {self.timeout:g} s" if timed_out else f"({type(cause).__name__}: {_text(cause)})"
+        text = f"No answer from {self.base_url} {why}. Repeating the call is safe."
+        return TransportError(text.replace(self._api_key, "***"))
 
 
 class Exchange(_Exchange):
     """The sync twin."""
 
-    def __init__(self, api_key: str, base_url: str, timeout: float) -> None:
+    def __init__(self, api_key: Secret, base_url: str, timeout: float) -> None:
         super().__init__(api_key, base_url, timeout)
-        with _settings():
+        with _settings(self.base_url):
             self._generated = self._client(request=[self._trace], response=[self._read])
             # Built now: threads that share a fresh generated client would each build one.
             self._httpx = self._generated.get_httpx_client()
 
-    def send(self, operation: Operation) -> Reply:
+    def send(self, operation: Operation) -> Answer:
         """Make one attempt. Raises the error that its outcome is."""
-        _refuse_closed(self._httpx)
-        attempt = _Attempt(self.timeout)
-        token = _sync_attempt.set(attempt)
+        attempt = _SyncAttempt(self._api_key, self.timeout)
+        token = _attempt.set(attempt)
+        sent = datetime.now(UTC)
         try:
-            return operation.send(client=self._generated)
+            return _answer(operation.send(client=self._generated), sent)
         except (httpx.HTTPError, OSError) as error:
             cause = _masked(TimeoutError() if attempt.late else error, self._api_key)
-            raise self._broken_off(attempt.head, cause) from cause
-        except KeyError:
-            raise UnexpectedResponse(200, "its listenKey is missing") from None
+        except RuntimeError:
+            _refuse_closed(self._httpx)
+            raise
         finally:
-            _sync_attempt.reset(token)
+            _attempt.reset(token)
             attempt.end()
+            self._httpx.cookies.clear()
+        # Raised here, and not where it was caught: what was caught may quote the API key, and would be the context.
+        raise self._broken_off(attempt.head, cause) from cause
 
     def _trace(self, request: httpx.Request) -> None:
-        attempt = _sync_attempt.get()
-
-        def trace(event: str, info: dict[str, Any]) -> None:
-            attempt.watch(event, info)
-            self._mask_log(info)
-
-        request.extensions["trace"] = trace
+        request.extensions["trace"] = cast(_SyncAttempt, _attempt.get()).trace
 
     def _read(self, response: httpx.Response) -> None:
-        attempt = _sync_attempt.get()
+        attempt = _attempt.get()
         attempt.head = response
         body = _Body(response)
         with contextlib.closing(cast(httpx.SyncByteStream, response.stream)) as stream:
@@ -286,40 +302,36 @@ class Exchange(_Exchange):
 class AsyncExchange(_Exchange):
     """The async twin."""
 
-    def __init__(self, api_key: str, base_url: str, timeout: float) -> None:
+    def __init__(self, api_key: Secret, base_url: str, timeout: float) -> None:
         super().__init__(api_key, base_url, timeout)
-        with _settings():
+        with _settings(self.base_url):
             self._generated = self._client(request=[self._trace], response=[self._read])
             self._httpx = self._generated.get_async_httpx_client()
 
-    async def send(self, operation: Operation) -> Reply:
+    async def send(self, operation: Operation) -> Answer:
         """Make one attempt. Raises the error that its outcome is."""
-        _refuse_closed(self._httpx)
-        attempt = _AsyncAttempt()
-        token = _async_attempt.set(attempt)
+        attempt = _AsyncAttempt(self._api_key)
+        token = _attempt.set(attempt)
+        sent = datetime.now(UTC)
         try:
             async with asyncio.timeout(self.timeout):
-                return await operation.asend(client=self._generated)
+                return _answer(await operation.asend(client=self._generated), sent)
         except (httpx.HTTPError, OSError) as error:
             cause = _masked(error, self._api_key)
-            raise self._broken_off(attempt.head, cause) from cause
-        except KeyError:
-            raise UnexpectedResponse(200, "its listenKey is missing") from None
+        except RuntimeError:
+            _refuse_closed(self._httpx)
+            raise
         finally:
-            _async_attempt.reset(token)
+            _attempt.reset(token)
             await attempt.end()
+            self._httpx.cookies.clear()
+        raise self._broken_off(attempt.head, cause) from cause
 
     async def _trace(self, request: httpx.Request) -> None:
-        attempt = _async_attempt.get()
-
-        async def trace(event: str, info: dict[str, Any]) -> None:
-            attempt.watch(event, info)
-            self._mask_log(info)
-
-        request.extensions["trace"] = trace
+        request.extensions["trace"] = cast(_AsyncAttempt, _attempt.get()).trace
 
     async def _read(self, response: httpx.Response) -> None:
-        _async_attempt.get().head = response
+        _attempt.get().head = response
         body = _Body(response)
         async with contextlib.aclosing(cast(httpx.AsyncByteStream, response.stream)) as stream:
             async for chunk in stream:
@@ -334,31 +346,60 @@ class AsyncExchange(_Exchange):
         await self._httpx.aclose()
 
 
-def answer(response: Reply) -> Answer:
-    """Check the types that the generated parser takes on trust. Raises UnexpectedResponse."""
-    fields = cast(ListenKeyResponse, response.parsed)
+def _answer(response: Response[Any], sent: datetime) -> Answer:
+    return Answer(response.parsed, _http_date(response.headers.get("Date", "")), sent)
+
+
+def listen_key(answer: Answer) -> tuple[str, datetime | None]:
+    """Take key and expiration out of the answer to START; check the types that the generated parser takes on trust.
+
+    Raises UnexpectedResponse.
+    """
+    fields = cast(ListenKeyResponse, answer.parsed)
     if not isinstance(fields.listen_key, str) or not _GRAPHIC.fullmatch(fields.listen_key):
         raise UnexpectedResponse(200, "its listenKey is not a string of printable ASCII")
-    expiration = None
-    if not isinstance(fields.expiration, Unset):
-        if type(fields.expiration) is not int:  # a bool is an int too
-            raise UnexpectedResponse(200, "its expiration is not an integer")
-        try:
-            expiration = _EPOCH + timedelta(milliseconds=fields.expiration)
-        except OverflowError:
-            raise UnexpectedResponse(200, "its expiration is no date") from None
-    return Answer(fields.listen_key, expiration, _http_date(response.headers.get("Date", "")))
+    if isinstance(fields.expiration, Unset):
+        return fields.listen_key, None
+    if type(fields.expiration) is not int:  # a bool is an int too
+        raise UnexpectedResponse(200, "its expiration is not an integer")
+    try:
+        return fields.listen_key, _EPOCH + timedelta(milliseconds=fields.expiration)
+    except OverflowError:
+        raise UnexpectedResponse(200, "its expiration is no date") from None
+
+
+def check_api_key(api_key: str) -> Secret:
+    """Refuse what cannot be an API key, or could not be masked for sure where a repr quotes it."""
+    if not api_key or (isinstance(api_key, str) and not api_key.strip()):
+        raise ConfigurationError("api_key is empty: pass the API key of your Binance account.")
+    if not isinstance(api_key, str):
+        raise ConfigurationError(f"api_key must be a str, not {type(api_key).__name__}.")
+    if not re.fullmatch(r"[!#-&(-\[\]-~]+", api_key):
+        raise ConfigurationError(
+            "api_key has a space, a line break, a quote, a backslash or a character outside ASCII: pass it alone, as "
+            "Binance shows it."
+        )
+    return Secret(api_key)
 
 
 @contextlib.contextmanager
-def _settings() -> Iterator[None]:
+def _settings(base_url: str) -> Iterator[None]:
     """Name the error of an environment that httpx cannot use."""
     try:
+        if not _is_loopback(httpx.URL(base_url).host):
+            for scheme, proxy in urllib.request.getproxies().items():
+                # httpx would find out in the first call, and blame the exchange.
+                if scheme in ("http", "https", "all") and not _has_address(
+                    httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
+                ):
+                    raise ValueError("a proxy without a host, or with an impossible port")
         yield
     except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+        # The others may quote a proxy's password.
+        why = f": {error}" if isinstance(error, ImportError | OSError) else ""
         raise ConfigurationError(
-            f"httpx cannot use a proxy or certificate setting ({type(error).__name__}): check HTTP_PROXY, HTTPS_PROXY, "
-            "ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR."
+            f"httpx cannot use a proxy or certificate setting ({type(error).__name__}{why}): check HTTP_PROXY, "
+            "HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR."
         ) from error
 
 
@@ -368,19 +409,26 @@ def _refuse_closed(client: httpx.Client | httpx.AsyncClient) -> None:
 
 
 def _check_url(base_url: str) -> str:
-    """Normalise a base URL; its text is never quoted, because it may hold a password."""
+    """Normalise a base URL. No error quotes it, because it may hold a password."""
     try:
         url = httpx.URL(base_url)
-        url.host.encode("idna")
-    except (httpx.InvalidURL, TypeError, UnicodeError) as error:
-        raise ConfigurationError("base_url is not a URL: it must be like https://eapi.binance.com.") from error
+        has_address = _has_address(url)
+    except (httpx.InvalidURL, TypeError, UnicodeError):
+        raise ConfigurationError("base_url is not a URL: it must be like https://eapi.binance.com.") from None
     if url.userinfo:
         raise ConfigurationError("base_url must not carry a user or a password.")
-    if url.query or url.fragment or not url.host or not 0 < (url.port or 443) < 65536:
+    if not has_address or "?" in base_url or "#" in base_url:
         raise ConfigurationError("base_url must be a scheme, a host and at most a port and a path.")
     if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.host)):
         raise ConfigurationError("base_url must start with https: plain http is for loopback addresses alone.")
     return str(url)
+
+
+def _has_address(url: httpx.URL) -> bool:
+    """Whether host and port can be. Raises UnicodeError for a host that a resolver would not take."""
+    host = url.raw_host.decode("ascii")
+    host.encode("idna")
+    return bool(re.fullmatch(r"[\w.:-]+", host)) and (url.port is None or 0 < url.port < 65536)
 
 
 def _is_loopback(host: str) -> bool:
@@ -395,6 +443,12 @@ def _masked(error: Exception, api_key: str) -> Exception:
     return type(error)(text.replace(api_key, "***")) if api_key in text else error
 
 
+def _text(error: BaseException) -> str:
+    """Find out what an error says; asyncio's come wrapped in some that say nothing."""
+    inner = error.__cause__ or error.__context__
+    return str(error) or (_text(inner) if inner else "no reason given")
+
+
 def _api_error(response: httpx.Response, body: bytes | None, api_key: str) -> ApiError:
     """Turn a 4xx or 5xx into its error: by status first, then by Binance's code."""
     fields = _json_object(body or b"") or {}
@@ -402,7 +456,7 @@ def _api_error(response: httpx.Response, body: bytes | None, api_key: str) -> Ap
     if type(code) is not int or code not in _INT32:
         code = None
     message = fields.get("msg")
-    text = "".join(filter(str.isprintable, message)) if isinstance(message, str) else ""
+    text = "".join(filter(str.isprintable, " ".join(message.split()))) if isinstance(message, str) else ""
     status = response.status_code
     kind: type[ApiError]
     if status == 401:
@@ -425,18 +479,21 @@ def _api_error(response: httpx.Response, body: bytes | None, api_key: str) -> Ap
 
 def _retry_after(value: str, now: datetime) -> float | None:
     """Read a Retry-After header, seconds or an HTTP date, as seconds from `now`; None when it is neither."""
-    if re.fullmatch("[0-9]{1,18}", value):
-        return float(value)
+    parts = [part.strip() for part in value.split(",")]  # a header that was sent twice comes as one
+    if all(re.fullmatch(r"[0-9]+(\.[0-9]+)?", part) for part in parts):
+        return min(max(map(float, parts)), LONGEST_RETRY_AFTER)
     date = _http_date(value)
     return None if date is None else max(0.0, (date - now).total_seconds())
 
 
 def _http_date(value: str) -> datetime | None:
+    """Read an HTTP date; None when it is none, or one that no clock of an exchange can show."""
     try:
         date = parsedate_to_datetime(value)
-        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    return date if 2017 <= date.year < 3000 else None
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:

@@ -50,6 +50,8 @@ class _Stop(Exception):
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command, then exit with its status (see STATUSES). `argv` None means the program's own arguments."""
     args = _parser().parse_args(argv)
+    if sys.stdout is None:
+        _end(2, "standard output is closed.")
     try:
         args.command(args)
         sys.stdout.flush()
@@ -57,16 +59,18 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _end(stop.status, str(stop))
     except ListenKeyError as error:
         _end(_status(error), str(error))
-    except BrokenPipeError:  # the reader of a pipe left early
+    except OSError as error:  # the reader of a pipe left early, a disk is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would complain as it ends
-        _end(6, "nobody reads the output.")
+        _end(6, f"input or output failed: {error.strerror}.")
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
 
 
 def _end(status: int, line: str) -> NoReturn:
-    print(f"listenkey: {line}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:  # None: it was closed, and print would take standard output
+            print(f"listenkey: {line}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -156,7 +160,7 @@ def _api_key() -> str:
         elif sys.stdin is not None:  # None: it was closed
             key = sys.stdin.readline().rstrip("\r\n")
     if not key:
-        raise _Stop(2, "no API key: set BINANCE_API_KEY, or give it on standard input.")
+        raise _Stop(2, "no API key: set BINANCE_API_KEY, or give it on standard input, as text.")
     return key
 
 
@@ -267,9 +271,12 @@ def _sandbox(args: argparse.Namespace) -> None:
                 Sandbox(port=args.port, life=args.life, limit=args.limit or None, expiration=not args.no_expiration)
             )
             for fault in args.fault:
-                name, _, options = fault.partition(" ")
-                sandbox.faults.add(name, **json.loads(options or "{}"))
-        except (OSError, TypeError, ValueError) as error:
+                name, _, given = fault.partition(" ")
+                options = json.loads(given or "{}")
+                if not isinstance(options, dict):
+                    raise ValueError(f"The options of fault {name} must be a JSON object.")
+                sandbox.faults.add(name, **options)
+        except (OSError, RecursionError, TypeError, ValueError) as error:
             raise _Stop(2, str(error)) from error
         print(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:", file=sys.stderr)
         print(f"export LISTENKEY_BASE_URL={sandbox.url}", flush=True)

@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -54,8 +54,9 @@ class ListenKeyClient:
         api_key: the account's API key (security type USER_STREAM: no secret key, no signature).
         base_url: where the exchange is: https, or plain http to a loopback address such as the sandbox.
         timeout: seconds that one attempt may take, from connecting to the answer's last byte.
-        attempts: how often a call is tried when no answer comes or the server has a fault. Each wait doubles from
-            0.5 seconds, with jitter, and is no shorter than the server's `Retry-After`.
+        attempts: how often a call is tried when no answer comes or the server has a fault. The waits between start at
+            0.25 to 0.5 seconds, double up to 8, and are never shorter than the server's `Retry-After`; when that is
+            longer than 8 seconds, the error is raised instead.
 
     Raises:
         ConfigurationError: a setting cannot work: the API key is empty or not one line of ASCII, the base URL is
@@ -63,9 +64,13 @@ class ListenKeyClient:
             environment cannot be used.
     """
 
+    _base_url: str | None = None  # crash reporters print a client that could not be made
+
     def __init__(self, api_key: str, *, base_url: str = BASE_URL, timeout: float = 10.0, attempts: int = 3) -> None:
+        api_key = _http.check_api_key(api_key)  # its repr hides it, should what follows raise
         self._attempts = _check_attempts(attempts)
         self._exchange = _http.Exchange(api_key, base_url, timeout)
+        self._base_url = self._exchange.base_url
         self._quiet = Quiet()
 
     def start(self) -> ListenKey:
@@ -80,8 +85,7 @@ class ListenKeyClient:
             UnexpectedResponse: an answer that Binance does not document.
             ConfigurationError: the client is closed.
         """
-        sent = datetime.now(UTC)
-        return _started(self._repeat(_http.START), sent).key
+        return _started(self._repeat(_http.START)).key
 
     def keepalive(self) -> None:
         """Put the validity of the live listen key back to 60 minutes (PUT, weight 1).
@@ -117,7 +121,7 @@ class ListenKeyClient:
         return self._exchange.used_weight
 
     def close(self) -> None:
-        """Close the connections; the listen key lives on."""
+        """Close the connections; the listen key lives on. A call under way in another thread runs to its end."""
         self._exchange.close()
 
     def __enter__(self) -> Self:
@@ -129,9 +133,9 @@ class ListenKeyClient:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._exchange.base_url!r})"
+        return f"{type(self).__name__}(base_url={self._base_url!r})"
 
-    def _repeat(self, operation: _http.Operation) -> _http.Reply:
+    def _repeat(self, operation: _http.Operation) -> _http.Answer:
         for attempt in range(1, self._attempts):
             try:
                 return self._exchange.send(operation)
@@ -141,8 +145,7 @@ class ListenKeyClient:
         return self._exchange.send(operation)
 
     def _start_once(self) -> Started:
-        sent = datetime.now(UTC)
-        return _started(self._exchange.send(_http.START), sent)
+        return _started(self._exchange.send(_http.START))
 
 
 class AsyncListenKeyClient:
@@ -151,15 +154,18 @@ class AsyncListenKeyClient:
     Here `timeout` bounds the whole attempt, name resolution included.
     """
 
+    _base_url: str | None = None  # crash reporters print a client that could not be made
+
     def __init__(self, api_key: str, *, base_url: str = BASE_URL, timeout: float = 10.0, attempts: int = 3) -> None:
+        api_key = _http.check_api_key(api_key)  # its repr hides it, should what follows raise
         self._attempts = _check_attempts(attempts)
         self._exchange = _http.AsyncExchange(api_key, base_url, timeout)
+        self._base_url = self._exchange.base_url
         self._quiet = Quiet()
 
     async def start(self) -> ListenKey:
         """As `ListenKeyClient.start`."""
-        sent = datetime.now(UTC)
-        return _started(await self._repeat(_http.START), sent).key
+        return _started(await self._repeat(_http.START)).key
 
     async def keepalive(self) -> None:
         """As `ListenKeyClient.keepalive`."""
@@ -191,9 +197,9 @@ class AsyncListenKeyClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._exchange.base_url!r})"
+        return f"{type(self).__name__}(base_url={self._base_url!r})"
 
-    async def _repeat(self, operation: _http.Operation) -> _http.Reply:
+    async def _repeat(self, operation: _http.Operation) -> _http.Answer:
         for attempt in range(1, self._attempts):
             try:
                 return await self._exchange.send(operation)
@@ -203,8 +209,7 @@ class AsyncListenKeyClient:
         return await self._exchange.send(operation)
 
     async def _start_once(self) -> Started:
-        sent = datetime.now(UTC)
-        return _started(await self._exchange.send(_http.START), sent)
+        return _started(await self._exchange.send(_http.START))
 
 
 def _check_attempts(attempts: int) -> int:
@@ -225,9 +230,8 @@ def _backoff(error: TransportError | ServerError, attempt: int) -> float:
     return wait
 
 
-def _started(response: _http.Reply, sent: datetime) -> Started:
-    answer = _http.answer(response)
-    expires_at = answer.expiration or (answer.date or sent) + LIFE
-    key = ListenKey(answer.listen_key, expires_at, estimated=answer.expiration is None)
-    life = (answer.expiration - answer.date).total_seconds() if answer.expiration and answer.date else None
-    return Started(key, life)
+def _started(answer: _http.Answer) -> Started:
+    value, expiration = _http.listen_key(answer)
+    expires_at = expiration or (answer.date or answer.sent) + LIFE
+    life = (expiration - answer.date).total_seconds() if expiration and answer.date else None
+    return Started(ListenKey(value, expires_at, estimated=expiration is None), life)

@@ -64,10 +64,11 @@ class ApiError(ListenKeyError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        reason = self.reason or self._default()
+        reason = (self.reason or "").strip(" .") or self._default()
+        end = "" if reason.endswith(("!", "?")) else "."
         code = "" if self.code is None else f", code {self.code}"
         advice = self._advice()
-        return f"{reason.rstrip('.')}.{advice and ' '}{advice} (HTTP {self.status}{code})"
+        return f"{reason}{end}{advice and ' '}{advice} (HTTP {self.status}{code})"
 
     def _default(self) -> str:
         return "Binance refused the call"
@@ -94,6 +95,9 @@ class Unauthorized(ApiError):
 class KeyNotFound(ApiError):
     """The account has no live listen key (options error page, -1125)."""
 
+    def _default(self) -> str:
+        return "There is no live listen key"
+
     def _advice(self) -> str:
         return "Call start() for a new one."
 
@@ -105,7 +109,7 @@ class RateLimited(ApiError):
         return "Too many requests"
 
     def _advice(self) -> str:
-        if self.retry_after is None:
+        if not self.retry_after:
             return "Stop, and wait before the next call; Binance did not say how long."
         return f"Send nothing for {math.ceil(self.retry_after)} s."
 

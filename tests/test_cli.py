@@ -111,7 +111,7 @@ def test_the_api_key_from_standard_input(listenkey_sandbox: Sandbox) -> None:
 def test_no_api_key(listenkey_sandbox: Sandbox, given: str) -> None:
     result = run(environment(listenkey_sandbox.url, api_key=None), "start", given=given)
     assert result.returncode == 2
-    assert result.stderr == "listenkey: no API key: set BINANCE_API_KEY, or give it on standard input.\n"
+    assert result.stderr == "listenkey: no API key: set BINANCE_API_KEY, or give it on standard input, as text.\n"
     assert listenkey_sandbox.requests == []
 
 
@@ -215,7 +215,19 @@ def test_a_reader_that_leaves_early(listenkey_sandbox: Sandbox) -> None:
         check=False,
     )
     os.close(write)
-    assert (result.returncode, result.stderr) == (6, "listenkey: nobody reads the output.\n")
+    assert (result.returncode, result.stderr) == (6, "listenkey: input or output failed: Broken pipe.\n")
+
+
+@pytest.mark.parametrize(("target", "status"), [(">&-", 2), (">/dev/full", 6)])
+def test_an_output_that_cannot_be_written(listenkey_sandbox: Sandbox, target: str, status: int) -> None:
+    result = subprocess.run(
+        ["sh", "-c", f'"$0" -m listenkey start {target}', sys.executable],
+        env=environment(listenkey_sandbox.url),
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr.count("\n")) == (status, 1)
 
 
 @pytest.fixture
@@ -261,6 +273,7 @@ def test_the_sandbox_command(started: list[subprocess.Popen[str]]) -> None:
         ["--fault", "status {"],
         ["--fault", 'status {"colour": 1}'],
         ["--fault", "status []"],
+        ["--fault", "status " + "[" * 5000],
     ],
 )
 def test_a_sandbox_that_cannot_be(options: list[str]) -> None:

@@ -45,6 +45,13 @@ TEXTS: list[tuple[ListenKeyError, str]] = [
         RateLimited(429, -1008, "Too many requests."),
         "Too many requests. Stop, and wait before the next call; Binance did not say how long. (HTTP 429, code -1008)",
     ),
+    (KeyNotFound(400, -1125), "There is no live listen key. Call start() for a new one. (HTTP 400, code -1125)"),
+    (ApiError(400, -1102, "Stop!"), "Stop! (HTTP 400, code -1102)"),
+    (ApiError(400, -1102, " ... "), "Binance refused the call. (HTTP 400, code -1102)"),
+    (
+        RateLimited(429, retry_after=0.0),
+        "Too many requests. Stop, and wait before the next call; Binance did not say how long. (HTTP 429)",
+    ),
     (RateLimited(429, retry_after=29.2), "Too many requests. Send nothing for 30 s. (HTTP 429)"),
     (Banned(418, retry_after=120.0), "This IP address is banned. Send nothing for 120 s. (HTTP 418)"),
     (

@@ -41,9 +41,14 @@ def use(client: ListenKeyClient) -> None:
     assert_type(client.used_weight, int | None)
 
 
-async def ause(client: AsyncListenKeyClient) -> None:
-    assert_type(await client.start(), ListenKey)
-    assert_type(await client.delete(), bool)
+async def ause() -> None:
+    async with AsyncListenKeyClient("key", timeout=1.0, attempts=1) as client:
+        assert_type(client, AsyncListenKeyClient)
+        assert_type(await client.start(), ListenKey)
+        assert_type(await client.keepalive(), None)
+        assert_type(await client.delete(), bool)
+        assert_type(client.used_weight, int | None)
+        assert_type(await client.aclose(), None)
 
 
 def look(error: ApiError) -> None:

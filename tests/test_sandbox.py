@@ -764,13 +764,9 @@ def test_a_setting_that_cannot_work_is_refused(options: dict[str, Any], text: st
 def test_pytest_users_get_a_running_sandbox_new_for_each_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
-        import sys
         from urllib.request import Request, urlopen
 
         seen = []
-
-        def test_without_the_fixture_nothing_is_imported():
-            assert "listenkey.sandbox" not in sys.modules
 
         def use(sandbox):
             seen.append(sandbox)
@@ -787,4 +783,4 @@ def test_pytest_users_get_a_running_sandbox_new_for_each_test(pytester: pytest.P
         """
     )
     result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=2)
