@@ -73,7 +73,10 @@ def digest(*paths: Path, salt: str = "") -> str:
 def why(output: str) -> str:
     """The line of a program's output that says why it failed, without what differs from run to run."""
     lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines() if line.strip()]
-    thrown = re.compile(r"([\w.]+(Error|Exception)\b|error: |Exception in thread|panic:|thread .* panicked)")
+    thrown = re.compile(
+        r"[\w.]+(Error|Exception)\b|error(\[\w+\])?: |\S+[:(][\d:,)]+ error"
+        r"|Exception in thread|panic:|thread .* panicked"
+    )
     telling = re.compile(r".*(error|failed|warn)", re.IGNORECASE)
     choice = [*filter(thrown.match, lines), *filter(telling.match, lines), *lines[-1:], "it printed nothing"]
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", choice[0].strip().replace(str(CACHE), "."))[:300]
