@@ -621,6 +621,7 @@ def test_a_paused_process_renews_at_once_on_waking(sandbox: Sandbox, kind: str) 
         until(lambda: len(sandbox.requests) > 1, 2)
         assert sandbox.requests[1].time - woke < 1, "long before it was due, in 27 s"
         until(lambda: line(running) == "2 running", 2)
+        running.communicate(timeout=5)
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -633,6 +634,7 @@ def test_a_pause_past_the_deadline_is_not_yet_a_loss(sandbox: Sandbox, kind: str
         running.send_signal(signal.SIGCONT)
         until(lambda: len(sandbox.requests) > sent, 2)
         until(lambda: "running" in line(running) and int(line(running).split()[0]) > sent, 2)
+        running.communicate(timeout=5)
 
 
 def test_the_witnessed_clock() -> None:
@@ -758,7 +760,7 @@ with ListenKeyKeeper(client, delete_on_exit=True) as keeper:
             use()
         except ConfigurationError as error:
             print(error)
-os._exit(9)
+sys.exit(9)
 """
 
 
@@ -770,6 +772,18 @@ def test_after_a_fork_it_is_refused() -> None:
     refusal = "This keeper is another process's: after a fork, make a new client and keeper.\n"
     assert (run.stdout, run.stderr, run.returncode) == (6 * refusal, "", 9)
     assert [request.method for request in sandbox.requests] == ["POST", "DELETE"], "the parent's DELETE alone"
+
+
+def test_a_forked_child_that_leaves_the_block_touches_nothing(twins: Twins, sandbox: Sandbox) -> None:
+    with twins.keeper(twins.client(sandbox.url), delete_on_exit=True) as keeper:
+        forked: Any = keeper.keeper if isinstance(keeper, Awaited) else keeper
+        mine, forked._pid = forked._pid, -1  # as a child would see it
+        keeper.__exit__()
+        with pytest.raises(ConfigurationError, match="another process's"):
+            keeper.status()
+        forked._pid = mine
+        assert keeper.status().state == "running"
+        assert len(sandbox.requests) == 1
 
 
 # Secrets.

@@ -282,6 +282,15 @@ def test_a_sleep_past_the_deadline_leaves_a_minute_of_tries() -> None:
     assert sum(sent >= woke for sent in run.sends) >= 6
 
 
+def test_a_sleep_does_not_bring_a_lost_key_back() -> None:
+    run = Run(1)
+    run.succeed()
+    while run.wait():
+        run.fail(TransportError())
+    run.lease.look(run.now + 7200)
+    assert run.lease.lost(run.now + 7200)
+
+
 def test_a_sleep_between_request_and_answer_is_noticed() -> None:
     run = Run(1)
     run.succeed(took=7200.0)
