@@ -274,7 +274,7 @@ def _sandbox(args: argparse.Namespace) -> None:
                 name, _, given = fault.partition(" ")
                 options = json.loads(given or "{}")
                 if not isinstance(options, dict):
-                    raise ValueError(f"The options of fault {name} must be a JSON object.")
+                    raise TypeError(f"The options of fault {name} must be a JSON object.")
                 sandbox.faults.add(name, **options)
         except (OSError, RecursionError, TypeError, ValueError) as error:
             raise _Stop(2, str(error)) from error
