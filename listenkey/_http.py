@@ -432,9 +432,10 @@ def _has_address(url: httpx.URL) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    with contextlib.suppress(ValueError):
+    try:
         return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
+    except ValueError:
+        return host == "localhost"
 
 
 def _masked(error: Exception, api_key: str) -> Exception:

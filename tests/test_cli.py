@@ -187,6 +187,18 @@ def test_an_error_is_one_line(listenkey_sandbox: Sandbox, fault: dict[str, Any],
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (status, "", 1)
 
 
+@pytest.mark.parametrize("target", ["2>&-", "2>/dev/full"])
+def test_a_standard_error_that_cannot_be_written(listenkey_sandbox: Sandbox, target: str) -> None:
+    result = subprocess.run(
+        ["sh", "-c", f'"$0" -m listenkey keepalive {target}', sys.executable],
+        env=environment(listenkey_sandbox.url),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (4, "")  # above all, not on standard output
+
+
 def test_usage_errors(closed_port: str) -> None:
     env = environment(closed_port)
     assert run(env).returncode == 2

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx  # noqa: TID251  names the causes
 import pytest
@@ -647,6 +647,21 @@ def test_a_closed_client_says_so(listenkey_sandbox: Sandbox) -> None:
     client.close()
     for call in (client.start, lambda: asyncio.run(start_closed())):
         assert str(caught(call)) == "This client is closed: make a new one."
+
+
+def test_a_bug_is_not_taken_for_an_answer(listenkey_sandbox: Sandbox) -> None:
+    def bug(**_: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    exchange = _http.Exchange(_http.Secret(API_KEY), listenkey_sandbox.url, 1.0)
+    with contextlib.closing(exchange), pytest.raises(RuntimeError, match="a bug"):
+        exchange.send(_http.Operation(bug, bug))
+
+
+def test_an_async_client_outside_asyncio_says_so(listenkey_sandbox: Sandbox) -> None:
+    client = AsyncListenKeyClient(API_KEY, base_url=listenkey_sandbox.url)
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        client.start().send(None)
 
 
 # Secrets.
