@@ -9,11 +9,12 @@ import re
 import socket
 import threading
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from types import ModuleType
 from typing import Any, cast
 
 import httpx  # noqa: TID251  this is the module that may
@@ -64,17 +65,10 @@ class Secret(str):
         return "'***'"
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One operation of openapi.yaml: its two generated functions."""
-
-    send: Callable[..., Response[Any]]
-    asend: Callable[..., Awaitable[Response[Any]]]
-
-
-START = Operation(start_user_data_stream.sync_detailed, start_user_data_stream.asyncio_detailed)
-KEEPALIVE = Operation(keepalive_user_data_stream.sync_detailed, keepalive_user_data_stream.asyncio_detailed)
-CLOSE = Operation(close_user_data_stream.sync_detailed, close_user_data_stream.asyncio_detailed)
+# The operations of openapi.yaml: each is a generated module, with a function for either twin.
+START: ModuleType = start_user_data_stream
+KEEPALIVE: ModuleType = keepalive_user_data_stream
+CLOSE: ModuleType = close_user_data_stream
 
 
 @dataclass(frozen=True)
@@ -175,12 +169,14 @@ class _Body:
 
     def __init__(self, response: httpx.Response) -> None:
         plain = response.headers.get("Content-Encoding", "identity").strip().lower() in ("", "identity")
-        self.whole: bytes | None = b"" if plain else None
+        self.whole: bytearray | None = bytearray() if plain else None
 
     def take(self, chunk: bytes) -> bool:
         """Add a piece; False when no more is wanted."""
-        if self.whole is not None:
-            self.whole = self.whole + chunk if len(self.whole) + len(chunk) <= MAX_BODY else None
+        if self.whole is not None and len(self.whole) + len(chunk) <= MAX_BODY:
+            self.whole += chunk
+        else:
+            self.whole = None
         return self.whole is not None
 
 
@@ -215,7 +211,7 @@ class _Exchange:
             },
         )
 
-    def _verdict(self, response: httpx.Response, body: bytes | None) -> ListenKeyError | None:
+    def _verdict(self, response: httpx.Response, body: bytearray | None) -> ListenKeyError | None:
         """Name the error for every answer that the generated parser must not see. A body of None could not be read."""
         weight = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
         if re.fullmatch("[0-9]{1,18}", weight):
@@ -258,13 +254,13 @@ class Exchange(_Exchange):
             # Built now: threads that share a fresh generated client would each build one.
             self._httpx = self._generated.get_httpx_client()
 
-    def send(self, operation: Operation) -> Answer:
+    def send(self, operation: ModuleType) -> Answer:
         """Make one attempt. Raises the error that its outcome is."""
         attempt = _SyncAttempt(self._api_key, self.timeout)
         token = _attempt.set(attempt)
         sent = datetime.now(UTC)
         try:
-            return _answer(operation.send(client=self._generated), sent)
+            return _answer(operation.sync_detailed(client=self._generated), sent)
         except (httpx.HTTPError, OSError) as error:
             cause = _masked(TimeoutError() if attempt.late else error, self._api_key)
         except RuntimeError:
@@ -292,7 +288,7 @@ class Exchange(_Exchange):
             raise TimeoutError
         if error := self._verdict(response, body.whole):
             raise error
-        response.stream = httpx.ByteStream(body.whole or b"")
+        response.stream = httpx.ByteStream(bytes(body.whole or b""))
 
     def close(self) -> None:
         """Close the connections."""
@@ -308,14 +304,14 @@ class AsyncExchange(_Exchange):
             self._generated = self._client(request=[self._trace], response=[self._read])
             self._httpx = self._generated.get_async_httpx_client()
 
-    async def send(self, operation: Operation) -> Answer:
+    async def send(self, operation: ModuleType) -> Answer:
         """Make one attempt. Raises the error that its outcome is."""
         attempt = _AsyncAttempt(self._api_key)
         token = _attempt.set(attempt)
         sent = datetime.now(UTC)
         try:
             async with asyncio.timeout(self.timeout):
-                return _answer(await operation.asend(client=self._generated), sent)
+                return _answer(await operation.asyncio_detailed(client=self._generated), sent)
         except (httpx.HTTPError, OSError) as error:
             cause = _masked(error, self._api_key)
         except RuntimeError:
@@ -339,7 +335,7 @@ class AsyncExchange(_Exchange):
                     break
         if error := self._verdict(response, body.whole):
             raise error
-        response.stream = httpx.ByteStream(body.whole or b"")
+        response.stream = httpx.ByteStream(bytes(body.whole or b""))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -450,9 +446,9 @@ def _text(error: BaseException) -> str:
     return str(error) or (_text(inner) if inner else "no reason given")
 
 
-def _api_error(response: httpx.Response, body: bytes | None, api_key: str) -> ApiError:
+def _api_error(response: httpx.Response, body: bytearray | None, api_key: str) -> ApiError:
     """Turn a 4xx or 5xx into its error: by status first, then by Binance's code."""
-    fields = _json_object(body or b"") or {}
+    fields = _json_object(body or bytearray()) or {}
     code = fields.get("code")
     if type(code) is not int or code not in _INT32:
         code = None
@@ -497,7 +493,7 @@ def _http_date(value: str) -> datetime | None:
     return date if 2017 <= date.year < 3000 else None
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
+def _json_object(body: bytearray) -> dict[str, Any] | None:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

@@ -6,7 +6,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Self
 
 from listenkey import _http
@@ -135,7 +135,7 @@ class ListenKeyClient:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
-    def _repeat(self, operation: _http.Operation) -> _http.Answer:
+    def _repeat(self, operation: ModuleType) -> _http.Answer:
         for attempt in range(1, self._attempts):
             try:
                 return self._exchange.send(operation)
@@ -199,7 +199,7 @@ class AsyncListenKeyClient:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
-    async def _repeat(self, operation: _http.Operation) -> _http.Answer:
+    async def _repeat(self, operation: ModuleType) -> _http.Answer:
         for attempt in range(1, self._attempts):
             try:
                 return await self._exchange.send(operation)

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import httpx  # noqa: TID251  names the causes
@@ -653,9 +654,11 @@ def test_a_bug_is_not_taken_for_an_answer(listenkey_sandbox: Sandbox) -> None:
     def bug(**_: object) -> NoReturn:
         raise RuntimeError("a bug")
 
+    operation = ModuleType("operation")
+    operation.sync_detailed = bug  # type: ignore[attr-defined]
     exchange = _http.Exchange(_http.Secret(API_KEY), listenkey_sandbox.url, 1.0)
     with contextlib.closing(exchange), pytest.raises(RuntimeError, match="a bug"):
-        exchange.send(_http.Operation(bug, bug))
+        exchange.send(operation)
 
 
 def test_an_async_client_outside_asyncio_says_so(listenkey_sandbox: Sandbox) -> None:
