@@ -7,6 +7,7 @@ import math
 import threading
 from collections import deque
 from random import Random
+from weakref import WeakSet
 
 from listenkey.errors import ApiError, Banned, ListenKeyError, RateLimited, ServerError, TransportError, Unauthorized
 
@@ -28,20 +29,25 @@ class Quiet:
     def __init__(self) -> None:
         self.until = -math.inf
         self.error: RateLimited | None = None
+        self.leases: WeakSet[Lease] = WeakSet()  # those that have a key to lose
         self._bans = 0  # in a row, without a told end
         self._lock = threading.Lock()
 
-    def refused(self, error: RateLimited, now: float, *, scale: float, last_try: float, random: Random) -> None:
-        """Note a 429 or 418. A wait of our own choice ends by `last_try` if that is at least its first step away."""
+    def refused(self, error: RateLimited, sent: float, now: float, *, scale: float, random: Random) -> None:
+        """Note a 429 or 418. A wait of our own choice leaves each lease a last try, if its first step does."""
         with self._lock:
-            if error.retry_after is not None:
-                wait = min(max(error.retry_after, 0.0), LONGEST_BAN)
+            told = error.retry_after
+            if isinstance(error, Banned):
+                told = told or None  # a ban whose told end is past is not over, or it would not be told
+            if told is not None:
+                wait = min(max(told, 0.0), LONGEST_BAN)
             else:
                 first = longest = RATE_LIMIT_WAIT * scale
                 if isinstance(error, Banned):
-                    first, longest = BAN_WAIT * scale, min(BAN_WAIT * scale * 2.0 ** min(self._bans, 32), LONGEST_BAN)
-                    self._bans += 1
-                wait = min(longest, max(first, last_try - now))
+                    self._bans += sent >= self.until  # else it is the same ban, met by another keeper
+                    first = BAN_WAIT * scale
+                    longest = min(first * 2.0 ** min(max(self._bans - 1, 0), 32), LONGEST_BAN)
+                wait = min([longest, *(max(first, lease.last_try - now) for lease in self.leases)])
             wait += random.uniform(0, min(wait, LONGEST_WAIT * scale) / 2)
             if now + wait > self.until:
                 self.until, self.error = now + wait, error
@@ -77,6 +83,12 @@ class Lease:
         self.deadline = math.inf
         self.failures = 0
         self.under_way = False
+        self.graced = False  # whether a minute was granted after a sleep, and nobody has looked to the renewal since
+
+    @property
+    def last_try(self) -> float:
+        """When the last request must be sent, to be answered and once repeated before the deadline."""
+        return self.deadline - 2 * self._timeout - LONGEST_WAIT * self._scale
 
     @property
     def slice(self) -> float:
@@ -109,13 +121,16 @@ class Lease:
         Returns:
             False when that life is not believed: zero or less, or too short to be kept at our pace.
         """
-        believed = life is None or life >= 60 * self._scale
-        self.life = self._assumed if life is None or life <= 0 else min(self._assumed, max(life, 60 * self._scale))
+        shortest = 2 * FLOOR * self._scale
+        believed = life is None or life >= shortest
+        self.life = self._assumed if life is None or life <= 0 else min(self._assumed, max(life, shortest))
         self.sent = self._sends[-1]
         self.deadline = self.sent + self.life
         self._due = self.sent + self.life * self._random.uniform(*DUE)
         self._not_before = now + FLOOR * self._scale
         self.failures = 0
+        self.graced = False
+        self._quiet.leases.add(self)
         self._quiet.answered()
         self._looked = self.sent
         self.look(now)  # the machine may have slept between request and answer
@@ -124,7 +139,7 @@ class Lease:
 
     def failed(self, now: float, error: ListenKeyError) -> None:
         """Note that the request under way failed."""
-        self.under_way = False
+        self.under_way = self.graced = False
         self.failures += 1
         wait = min(LONGEST_WAIT, 2.0 ** min(self.failures - 1, 9))
         if not isinstance(error, TransportError | ServerError | RateLimited):
@@ -133,8 +148,7 @@ class Lease:
         if isinstance(error, Unauthorized):
             self.deadline = now
         elif isinstance(error, RateLimited):
-            last_try = self.deadline - 2 * self._timeout - LONGEST_WAIT * self._scale
-            self._quiet.refused(error, now, scale=self._scale, last_try=last_try, random=self._random)
+            self._quiet.refused(error, self._sends[-1], now, scale=self._scale, random=self._random)
         elif isinstance(error, ApiError) and error.retry_after is not None:
             # A server's own fault is no ban: its wish is followed as far as it leaves tries before the deadline.
             wait = max(wait, min(error.retry_after, (self.deadline - now) / 2))
@@ -155,6 +169,7 @@ class Lease:
         if gap <= self._minute + self._timeout * self.under_way:
             return 0.0
         self._due = min(self._due, now)
-        if before < self.deadline:
-            self.deadline = max(self.deadline, now + self._minute)  # time to ask: the server may still know the key
+        if before < self.deadline < now + self._minute and not self.graced:
+            # Time to ask: the server may still know the key. Once, or a keeper that hangs would look asleep for ever.
+            self.deadline, self.graced = now + self._minute, True
         return gap

@@ -5,6 +5,7 @@ The two are dumb loops around `_lease`: ask what to do, wait or send, note what 
 
 import asyncio
 import contextlib
+import copy
 import logging
 import os
 import threading
@@ -63,24 +64,28 @@ class KeeperStatus:
 
 
 class WitnessedClock:
-    """Seconds that count sleep, where the monotonic clock may not: whichever of two clocks went further, went right.
+    """Seconds that count sleep, where the monotonic clock may not: the wall clock bears witness.
 
-    A wall clock put forward passes for a sleep, which costs one early renewal; put back, it changes nothing.
+    Where it goes a second or more ahead at once, the machine slept. A wall clock put forward passes for a sleep, which
+    costs one early renewal; put back, it changes nothing.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
-        self._clocks = monotonic, wall
-        self._seen = monotonic(), wall()
-        self._now = 0.0
+        self._monotonic, self._wall = monotonic, wall
+        self._ahead = wall() - monotonic()
+        self._slept = -monotonic()
         self._lock = threading.Lock()
 
     def __call__(self) -> float:
         """Seconds since some fixed moment."""
         with self._lock:
-            seen = self._clocks[0](), self._clocks[1]()
-            self._now += max(0.0, seen[0] - self._seen[0], seen[1] - self._seen[1])
-            self._seen = seen
-            return self._now
+            now = self._monotonic()
+            slept = self._wall() - now - self._ahead
+            if slept >= 1.0:
+                self._slept += slept
+            if slept >= 1.0 or slept < 0:
+                self._ahead += slept
+            return now + self._slept
 
 
 def _boottime() -> float:
@@ -88,10 +93,6 @@ def _boottime() -> float:
 
 
 _clock: Callable[[], float] = _boottime if hasattr(time, "CLOCK_BOOTTIME") else WitnessedClock()
-
-
-def _tell(level: int, event: str, text: str, **fields: object) -> None:
-    logging.getLogger("listenkey").log(level, text % fields, extra={"event": event, **fields})
 
 
 class _Keeper:
@@ -120,6 +121,24 @@ class _Keeper:
         self._last_error: ListenKeyError | None = None
         self._renewals = self._failures = self._keys = 0
         self._at_risk = self._disbelieved = False
+        self._records: list[tuple[int, str, dict[str, object]]] = []  # of the log
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Hold the lock, and log when it is released: a log handler may take its time, or ask this keeper."""
+        records = []
+        try:
+            with self._lock:
+                try:
+                    yield
+                finally:
+                    records, self._records = self._records, records
+        finally:
+            for level, text, fields in records:
+                logging.getLogger("listenkey").log(level, text, extra=fields)
+
+    def _tell(self, level: int, event: str, text: str, **fields: object) -> None:
+        self._records.append((level, text % fields, {"event": event, **fields}))
 
     @abstractmethod
     def _wake(self) -> None:
@@ -134,7 +153,7 @@ class _Keeper:
             ConfigurationError: the block is not entered, or is left, or belongs to another process.
         """
         self._refuse_misuse()
-        with self._lock:
+        with self._guard():
             return self._live_key()
 
     def status(self) -> KeeperStatus:
@@ -144,7 +163,7 @@ class _Keeper:
             ConfigurationError: the block is not entered, or belongs to another process.
         """
         self._refuse_misuse()
-        with self._lock:
+        with self._guard():
             now, lease = self._look(), self._lease
             running = self._state == "running"
             next_send = now if lease.under_way else lease.next_send
@@ -173,7 +192,7 @@ class _Keeper:
 
     def _enter(self) -> None:
         self._refuse_fork()
-        with self._lock:
+        with self._guard():
             if self._state != "new":
                 raise ConfigurationError("A keeper is entered once: make a new one.")
             self._refuse_noise()
@@ -186,25 +205,33 @@ class _Keeper:
             raise type(error)(error.status, error.code, error.reason, left)
 
     def _close(self) -> None:
-        with self._lock:
+        with self._guard():
             if self._state != "lost":
                 self._state = "closed"
+            self._quiet.leases.discard(self._lease)
             self._wake()
 
     @contextlib.contextmanager
     def _deleting(self) -> Iterator[None]:
         """Turn the outcome of a DELETE into a line of the log: leaving the block raises nothing of its own."""
+        error: ListenKeyError | None = None
         try:
             yield
-            _tell(logging.INFO, "deleted", "deleted the listen key, for every program on the account")
-        except ListenKeyError as error:
-            _tell(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
+        except ListenKeyError as failure:
+            error = failure
+        with self._guard():
+            if error is None:
+                self._tell(logging.INFO, "deleted", "deleted the listen key, for every program on the account")
+                return
+            self._lease.failed(_clock(), error)  # a ban counts for the client's other keepers
+            self._tell(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
 
     # The loop's turns. All of these are called under the lock.
 
     def _turn(self) -> float | None:
         """Say what the loop does next: wait so many seconds and ask again, send now (0.0), or end (None)."""
         now, lease = self._look(), self._lease
+        lease.graced = False  # here is the loop, alive: the next sleep is one
         if self._state not in ("starting", "running"):
             return None
         wait = self._slice(min(lease.next_send, lease.deadline) - now)
@@ -221,7 +248,8 @@ class _Keeper:
         if self._state != "running":
             return now
         if gap := lease.look(now):
-            _tell(logging.INFO, "woke", "asleep or paused for %(seconds).0f s: renewing", seconds=gap)
+            self._tell(logging.INFO, "woke", "asleep or paused for %(seconds).0f s: renewing", seconds=gap)
+            self._wake()
         # Another keeper of the client may have met the 429 or 418 that this one waits out.
         error = self._last_error or (self._quiet.error if now < self._quiet.until else None)
         if lease.lost(now):
@@ -231,7 +259,7 @@ class _Keeper:
             self._at_risk = True
             text = "listen key at risk: lost in %(left).0f s, next renewal in %(wait).0f s; last error: %(error)s"
             left, wait = lease.deadline - now, max(0.0, lease.next_send - now)
-            _tell(logging.WARNING, "at_risk", text, left=left, wait=wait, error=error)
+            self._tell(logging.WARNING, "at_risk", text, left=left, wait=wait, error=error)
         return now
 
     def _note(self, outcome: Started | ListenKeyError) -> None:
@@ -252,29 +280,30 @@ class _Keeper:
                     raise outcome
             text = "no listen key; next try in %(wait).0f s: %(error)s"
             level = logging.DEBUG if failures else logging.INFO
-            _tell(level, "failed", text, wait=wait, error=outcome, failures=failures + 1)
+            self._tell(level, "failed", text, wait=wait, error=outcome, failures=failures + 1)
         else:
             if not lease.renewed(now, outcome.life) and not self._disbelieved:
                 self._disbelieved = True
                 text = "a life of %(told).0f s is not believed: going on with %(life).0f s"
-                _tell(logging.WARNING, "disbelieved", text, told=outcome.life, life=lease.life)
+                self._tell(logging.WARNING, "disbelieved", text, told=outcome.life, life=lease.life)
             changed = self._key is None or self._key.value != outcome.key.value
             event = "started" if self._key is None else "replaced" if changed else "renewed"
             self._state, self._key, self._last_error, self._at_risk = "running", outcome.key, None, False
             self._renewals += 1
             self._keys += changed
-            _tell(logging.INFO, event, f"{event} the listen key; failures before: %(failures)d", failures=failures)
+            self._tell(logging.INFO, event, f"{event} the listen key; failures before: %(failures)d", failures=failures)
         self._look()
         self._wake()
 
     def _lose(self, why: str, cause: BaseException | None) -> None:
         self._state, self._lost = "lost", (why, cause)
+        self._quiet.leases.discard(self._lease)
         self._wake()
-        _tell(logging.ERROR, "lost", "%(why)s", why=why)
+        self._tell(logging.ERROR, "lost", "%(why)s", why=why)
 
     def _halt(self, cause: BaseException) -> None:
         """Note that the loop has ended, and why. Unless the block was left, the key is lost."""
-        with self._lock, contextlib.suppress(Exception):  # the log itself may be what broke
+        with contextlib.suppress(Exception), self._guard():  # the log itself may be what broke
             if self._state == "running":
                 self._lose(f"The keeper broke down ({type(cause).__name__}).", cause)
 
@@ -313,8 +342,8 @@ class _Keeper:
         key = self._live_key()
         if self._renewals + self._failures < number:
             return None
-        if self._last_error is not None:
-            raise self._last_error
+        if (error := self._last_error) is not None:
+            raise copy.copy(error) from error  # each who asked gets one of his own, with a traceback of his own
         return key
 
 
@@ -386,7 +415,7 @@ class ListenKeyKeeper(_Keeper):
             ConfigurationError: the block is not entered, or is left, or belongs to another process.
         """
         self._refuse_misuse()
-        with self._lock:
+        with self._guard():
             number = self._ask()
         return self._until(partial(self._outcome, number))
 
@@ -417,16 +446,18 @@ class ListenKeyKeeper(_Keeper):
 
     def _until(self, ready: Callable[[], T | None]) -> T:
         self._refuse_misuse()
-        with self._changed:
-            while (found := ready()) is None:
-                self._changed.wait(self._slice(self._lease.deadline - _clock()))
-            return found
+        while True:
+            with self._guard():
+                if (found := ready()) is not None:
+                    return found
+                if not self._records:
+                    self._changed.wait(self._slice(self._lease.deadline - _clock()))
 
     def _step(self) -> bool:
         """Take one turn. False: there are no more."""
-        with self._changed:
+        with self._guard():
             wait = self._turn()
-            if wait:
+            if wait and not self._records:
                 self._changed.wait(wait)
         if wait == 0:
             outcome: Started | ListenKeyError
@@ -434,7 +465,7 @@ class ListenKeyKeeper(_Keeper):
                 outcome = self._client._start_once()
             except _OUTCOMES as error:
                 outcome = error
-            with self._changed:
+            with self._guard():
                 self._note(outcome)
         return wait is not None
 
@@ -472,7 +503,7 @@ class AsyncListenKeyKeeper(_Keeper):
     async def renew_now(self) -> ListenKey:
         """As `ListenKeyKeeper.renew_now`."""
         self._refuse_misuse()
-        with self._lock:
+        with self._guard():
             number = self._ask()
         return await self._until(partial(self._outcome, number))
 
@@ -511,13 +542,13 @@ class AsyncListenKeyKeeper(_Keeper):
     async def _until(self, ready: Callable[[], T | None]) -> T:
         self._refuse_misuse()
         while True:
-            with self._lock:
+            with self._guard():
                 if (found := ready()) is not None:
                     return found
             await self._pause(self._slice(self._lease.deadline - _clock()))
 
     async def _step(self) -> bool:
-        with self._lock:
+        with self._guard():
             wait = self._turn()
         if wait:
             await self._pause(wait)
@@ -527,7 +558,7 @@ class AsyncListenKeyKeeper(_Keeper):
                 outcome = await self._client._start_once()
             except _OUTCOMES as error:
                 outcome = error
-            with self._lock:
+            with self._guard():
                 self._note(outcome)
         return wait is not None
 

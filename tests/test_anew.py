@@ -1,5 +1,6 @@
 """README's loop that starts anew: how long it waits, and when it gives up."""
 
+import time
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +16,12 @@ from .test_readme import BLOCKS
 (LOOP,) = [block.content for block in BLOCKS if block.info == "python anew"]
 
 
-def run(sandbox: Sandbox, trade: Any, rounds: int) -> list[float]:
+def run(sandbox: Sandbox, trade: Any, rounds: int, minute: float = 60.0) -> list[float]:
     """Run the loop in a small life until it has waited so often; give its waits."""
     waits: list[float] = []
+
+    def monotonic() -> float:
+        return time.monotonic() * 60 / minute
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
@@ -26,7 +30,7 @@ def run(sandbox: Sandbox, trade: Any, rounds: int) -> list[float]:
 
     names: dict[str, Any] = {}
     exec(compile(LOOP, "README.md", "exec"), names)
-    names.update(time=SimpleNamespace(sleep=sleep), trade=trade)
+    names.update(time=SimpleNamespace(sleep=sleep, monotonic=monotonic), trade=trade)
     names["ListenKeyKeeper"] = partial(ListenKeyKeeper, _assumed_life=1.0)
     with (
         ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5, attempts=1) as client,
@@ -51,7 +55,15 @@ def test_a_key_that_was_had_starts_the_count_anew() -> None:
             keeper.wait()
 
         sandbox.faults.add("reset", times=2)
-        assert run(sandbox, trade, 5) == [1, 2, 1, 2, 4]
+        assert run(sandbox, trade, 5, minute=0.5) == [1, 2, 1, 2, 4]
+
+
+def test_a_trade_that_fails_at_once_is_no_success() -> None:
+    def trade(keeper: ListenKeyKeeper) -> None:
+        raise LeaseLost("at once")
+
+    with Sandbox() as sandbox:
+        assert run(sandbox, trade, 4) == [1, 2, 4, 8]
 
 
 def test_a_ban_is_waited_out() -> None:

@@ -29,6 +29,7 @@ from listenkey import (
     ListenKeyError,
     ListenKeyKeeper,
     RateLimited,
+    ServerError,
     TransportError,
     Unauthorized,
 )
@@ -810,5 +811,55 @@ def test_log_records_have_an_event(twins: Twins, sandbox: Sandbox, caplog: pytes
         keeper.renew_now()
         sandbox.expire()
         keeper.renew_now()
-    events = [vars(record).get("event") for record in caplog.records if record.name == "listenkey"]
-    assert events == ["started", "renewed", "replaced"]
+
+    def events() -> list[object]:
+        return [vars(record).get("event") for record in caplog.records if record.name == "listenkey"]
+
+    until(lambda: len(events()) == 3)
+    assert events() == ["started", "renewed", "replaced"]
+
+
+def test_a_log_handler_may_ask_the_keeper(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    # Logged under the keeper's lock, this would wait for ever: handler and keeper would hold each other's lock.
+    caplog.set_level(logging.INFO, "listenkey")
+    asked: list[object] = []
+
+    class Asking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            thread = threading.Thread(target=lambda: asked.append(keeper.status().state), daemon=True)
+            thread.start()
+            thread.join(5)
+
+    handler = Asking()
+    with (
+        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5) as client,
+        ListenKeyKeeper(client, _assumed_life=LIFE) as keeper,
+    ):
+        logging.getLogger("listenkey").addHandler(handler)
+        try:
+            keeper.renew_now()
+            until(lambda: len(asked) > 0)
+        finally:
+            logging.getLogger("listenkey").removeHandler(handler)
+    assert asked[0] == "running"
+
+
+def test_a_ban_met_by_the_delete_counts_for_the_next_keeper(twins: Twins, sandbox: Sandbox) -> None:
+    client = twins.client(sandbox.url)
+    with twins.keeper(client, delete_on_exit=True):
+        sandbox.faults.add("status", status=418, headers={"Retry-After": "600"})
+    with pytest.raises(Banned), twins.keeper(client):
+        pass
+    assert [request.method for request in sandbox.requests] == ["POST", "DELETE"]
+
+
+def test_each_who_asks_gets_an_error_of_its_own(twins: Twins, sandbox: Sandbox) -> None:
+    def ask() -> object:
+        with pytest.raises(ServerError) as caught:
+            keeper.renew_now()
+        return caught.value
+
+    with twins.keeper(twins.client(sandbox.url)) as keeper, ThreadPoolExecutor(4) as pool:
+        sandbox.faults.add("status", status=503, times=None)
+        errors = [future.result() for future in [pool.submit(ask) for _ in range(4)]]
+    assert len({id(error) for error in errors}) == 4

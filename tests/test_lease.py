@@ -130,13 +130,82 @@ def test_due_in_good_time(seed: int, life: float, took: float) -> None:
         (7200, 3600, True),  # never longer than assumed
         (0, 3600, False),
         (-5, 3600, False),
-        (20, 60, False),  # the floor leaves no time to keep it
+        (41, 41, True),
+        (20, 40, False),  # the floor leaves no time to keep it
     ],
 )
 def test_the_server_may_shorten_the_life(told: float | None, life: float, believed: bool) -> None:
     run = Run(1)
     assert run.succeed(told) is believed
     assert run.lease.deadline == run.sends[0] + life
+
+
+class Hasty(Random):
+    """No jitter: every wait is as short as it can be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+def test_ten_requests_in_any_minute_at_the_fastest_pace() -> None:
+    run = Run(1)
+    run.lease._random = Hasty()
+    for _ in range(20):
+        for _ in range(4):
+            run.fail(TransportError("no answer"), took=0)
+            run.now = run.lease.next_send
+        run.succeed(took=0)
+        run.lease.ask(run.now)
+        run.now = run.lease.next_send
+    # One may reach the server a timeout late, so it is 75 s as we send them.
+    assert all(last - first >= 75 for first, last in zip(run.sends, run.sends[10:], strict=False))
+    assert any(last - first < 75 for first, last in zip(run.sends, run.sends[9:], strict=False))
+
+
+@pytest.mark.parametrize("pause", [1.0, 70.0, 120.0, 1000.0])
+def test_a_keeper_that_hangs_is_lost_however_seldom_someone_looks(pause: float) -> None:
+    run = Run(1)
+    run.succeed()
+    run.now = run.lease.next_send
+    run.lease.send(run.now)  # and never comes back
+    end = run.lease.deadline
+    while not run.lease.lost(run.now):
+        run.now += pause
+        run.lease.look(run.now)
+        assert run.now < end + pause + 60 + pause
+
+
+def test_a_second_sleep_is_granted_its_minute_once_the_loop_was_seen_alive() -> None:
+    run = Run(1)
+    run.succeed()
+    for _ in range(3):
+        run.now += 4000
+        assert run.lease.look(run.now) > 0
+        assert not run.lease.lost(run.now)
+        run.lease.graced = False  # as the loop does
+
+
+@pytest.mark.parametrize("minutes", [2, 10, 25])
+@pytest.mark.parametrize("keepers", [1, 2, 3, 5])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_ban_that_tells_no_end_loses_no_key_of_many_keepers(seed: int, keepers: int, minutes: int) -> None:
+    random, quiet = Random(seed), Quiet()
+    leases = [Lease(3600.0, 10.0, quiet, random) for _ in range(keepers)]
+    for number, lease in enumerate(leases):
+        lease.send(60.0 * number)
+        lease.renewed(60.0 * number + 1, None)
+    now, ban = 0.0, range(1600, 1600 + 60 * minutes)
+    while now < 10_000:
+        lease = min(leases, key=lambda lease: lease.next_send)
+        now = max(now, lease.next_send)
+        for other in leases:
+            other.look(now)
+            assert not other.lost(now)
+        lease.send(now)
+        if int(now) in ban:
+            lease.failed(now + 0.5, Banned(418))
+        else:
+            lease.renewed(now + 0.5, None)
 
 
 def waits(run: Run, error: ListenKeyError, times: int) -> list[float]:
