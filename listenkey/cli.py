@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from listenkey import (
     ConfigurationError,
@@ -67,10 +67,15 @@ def main(argv: list[str] | None = None) -> NoReturn:
     sys.exit(0)
 
 
-def _end(status: int, line: str) -> NoReturn:
+def _say(text: str, end: str = "\n") -> None:
+    """Write to standard error, if it is there: what it would say never decides what the command does."""
     with contextlib.suppress(OSError):
         if sys.stderr is not None:  # None: it was closed, and print would take standard output
-            print(f"listenkey: {line}", file=sys.stderr)
+            print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _end(status: int, line: str) -> NoReturn:
+    _say(f"listenkey: {line}")
     sys.exit(status)
 
 
@@ -155,7 +160,7 @@ def _api_key() -> str:
         return key
     key = ""
     with contextlib.suppress(EOFError, UnicodeDecodeError):
-        if _on_terminal():
+        if _is_terminal(sys.stdin):
             key = getpass.getpass("API key: ")
         elif sys.stdin is not None:  # None: it was closed
             key = sys.stdin.readline().rstrip("\r\n")
@@ -164,8 +169,8 @@ def _api_key() -> str:
     return key
 
 
-def _on_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def _start(args: argparse.Namespace) -> None:
@@ -186,13 +191,8 @@ def _keepalive(args: argparse.Namespace) -> None:
 
 def _delete(args: argparse.Namespace) -> None:
     if not args.yes:
-        if _on_terminal():
-            print(
-                "This ends the listen key for every program on the account. End it? [y/N] ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+        if _is_terminal(sys.stdin):
+            _say("This ends the listen key for every program on the account. End it? [y/N] ", end="")
             if sys.stdin.readline().strip().lower() not in ("y", "yes"):
                 raise _Stop(2, "nothing was ended.")
         elif not os.environ.get("BINANCE_API_KEY"):
@@ -202,7 +202,7 @@ def _delete(args: argparse.Namespace) -> None:
 
 
 def _keep(args: argparse.Namespace) -> None:
-    live = not args.program and sys.stderr.isatty()
+    live = not args.program and _is_terminal(sys.stderr)
     if not live:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s listenkey: %(message)s"))
@@ -221,11 +221,11 @@ def _keep(args: argparse.Namespace) -> None:
                     shown = value
                 if live:
                     line = _status_line(keeper.status())[: shutil.get_terminal_size().columns - 1]
-                    print(f"{CLEAR}{line}", end="", file=sys.stderr, flush=True)
+                    _say(f"{CLEAR}{line}", end="")
                 time.sleep(1)
         finally:
             if live:
-                print(CLEAR, end="", file=sys.stderr, flush=True)
+                _say(CLEAR, end="")
 
 
 def _status_line(status: KeeperStatus) -> str:
@@ -261,7 +261,7 @@ def _supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 running.kill()
                 running.wait()
-        print("listenkey: the listen key was replaced; starting the program anew.", file=sys.stderr)
+        _say("listenkey: the listen key was replaced; starting the program anew.")
 
 
 def _sandbox(args: argparse.Namespace) -> None:
@@ -278,6 +278,6 @@ def _sandbox(args: argparse.Namespace) -> None:
                 sandbox.faults.add(name, **options)
         except (OSError, RecursionError, TypeError, ValueError) as error:
             raise _Stop(2, str(error)) from error
-        print(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:", file=sys.stderr)
+        _say(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:")
         print(f"export LISTENKEY_BASE_URL={sandbox.url}", flush=True)
         threading.Event().wait()

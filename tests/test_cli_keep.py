@@ -50,9 +50,15 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def start(sandbox: Sandbox, *args: str) -> subprocess.Popen[str]:
+def start(sandbox: Sandbox, *args: str, shell: str = "") -> subprocess.Popen[str]:
+    """The command, without a terminal. `shell`: what a shell does before it becomes the command."""
     return subprocess.Popen(
-        [*KEEP, *args], env=environment(sandbox.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ["sh", "-c", f'{shell}\nexec "$@"', "sh", *KEEP, *args],
+        env=environment(sandbox.url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # or the terminal of whoever runs the tests would be the command's too
     )
 
 
@@ -186,3 +192,31 @@ def test_a_stubborn_program_is_killed_after_10_seconds(sandbox: Sandbox, tmp_pat
         began = time.monotonic()
         assert keeping.wait(20) == 128 + signal.SIGTERM
         assert 9.5 < time.monotonic() - began < 13
+
+
+def test_keeps_without_standard_error(sandbox: Sandbox) -> None:
+    with start(sandbox, shell="exec 2>&-") as keeping:
+        assert keeping.stdout
+        first = keeping.stdout.readline()
+        sandbox.expire()
+        second = keeping.stdout.readline()
+        keeping.send_signal(signal.SIGINT)
+        assert keeping.communicate(timeout=5)[0] == ""
+    assert keeping.returncode == 130
+    assert (len({first, second}), len(first), len(second)) == (2, 65, 65)
+
+
+@pytest.mark.parametrize("way", ["closed", "reader gone"])
+def test_restarts_the_program_without_standard_error(sandbox: Sandbox, tmp_path: Path, way: str) -> None:
+    log = tmp_path / "log"
+    shell = "exec 2>&-" if way == "closed" else ""
+    with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log), shell=shell) as keeping:
+        assert keeping.stderr
+        keeping.stderr.close()
+        until(lambda: lines(log))
+        sandbox.expire()
+        until(lambda: len(lines(log)) == 3)
+        keeping.send_signal(signal.SIGTERM)
+        assert keeping.stdout
+        assert keeping.stdout.read() == ""
+        assert keeping.wait(10) == 128 + signal.SIGTERM
