@@ -217,7 +217,9 @@ def _keep(args: argparse.Namespace) -> None:
         try:
             while True:
                 if (value := keeper.key.value) != shown:
-                    print(f"{CLEAR if live else ''}{value}", flush=True)
+                    if live:
+                        _say(CLEAR, end="")
+                    print(value, flush=True)
                     shown = value
                 if live:
                     line = _status_line(keeper.status())[: shutil.get_terminal_size().columns - 1]

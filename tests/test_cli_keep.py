@@ -135,6 +135,24 @@ def test_a_live_line_on_a_terminal(sandbox: Sandbox) -> None:
     assert shown.rstrip("^C\r\n").endswith("\x1b[K"), "the line is gone at the end"
 
 
+def test_a_pipe_gets_the_bare_key_while_the_terminal_has_the_line(sandbox: Sandbox) -> None:
+    terminal, side = pty.openpty()
+    env = environment(sandbox.url)
+    with subprocess.Popen(KEEP, env=env, stdout=subprocess.PIPE, stderr=side, text=True) as keeping:
+        assert keeping.stdout
+        keys = [keeping.stdout.readline()]
+        sandbox.expire()
+        keys.append(keeping.stdout.readline())
+        keeping.send_signal(signal.SIGINT)
+        assert keeping.wait(10) == 130
+    shown = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    os.close(side)
+    assert [key[:-1].isalnum() and len(key) for key in keys] == [65, 65]
+    assert "\r\x1b[Kkey renewed" in shown
+    assert keys[0].strip() not in shown
+
+
 def test_runs_a_program_and_passes_its_status_on(sandbox: Sandbox) -> None:
     code = "import os, sys; print(os.environ['LISTENKEY'], sys.argv[1:]); sys.exit(42)"
     with start(sandbox, "--", sys.executable, "-c", code, "--flag", "--", "x") as keeping:
