@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 from listenkey import (
@@ -35,7 +36,8 @@ listen key, 5 too many requests, 6 any other answer or none, 7 the listen key co
 Ctrl-C."""
 KEEP = """Without a program, each key is a line on standard output: the first one, then replacements. A program finds
 its key in LISTENKEY, and no BINANCE_API_KEY. When the key is replaced it gets SIGTERM, after 10 seconds SIGKILL, and
-is started anew; its exit status is passed on (128 and the signal's number, when a signal ended it)."""
+is started anew; its exit status is passed on (128 and the signal's number, when a signal ended it). Ctrl-C leaves it 10
+seconds for its own end, then does the same; SIGTERM and SIGHUP do so at once; further signals change nothing."""
 CLEAR = "\r\x1b[K"  # back to the start of the line, and erase it
 
 
@@ -240,8 +242,11 @@ def _status_line(status: KeeperStatus) -> str:
 
 
 def _supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
-    """Run the program with the key until it ends by itself. Returns its exit status."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # or the program would be left behind
+    """Run the program with the key until it ends by itself or a signal ends both. Returns the exit status."""
+    caught: list[int] = []  # noted, not raised: wherever it arrives, the program is ended first, and in peace
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
+            signal.signal(number, lambda number, _: caught.append(number))
     environment = {name: value for name, value in os.environ.items() if name != "BINANCE_API_KEY"}
     while True:
         key = keeper.key.value
@@ -250,20 +255,33 @@ def _supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
         except OSError as error:
             raise _Stop(2, f"cannot run {program[0]}: {error.strerror}.") from error
         try:
-            while keeper.key.value == key:
-                try:
-                    status = running.wait(0.5)
-                except subprocess.TimeoutExpired:
-                    continue
-                return status if status >= 0 else 128 - status
+            while (status := running.poll()) is None and not caught and keeper.key.value == key:
+                time.sleep(0.1)
         finally:
-            running.terminate()  # nothing, when it has ended
-            try:
-                running.wait(10)
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                running.kill()
-                running.wait()
+            _stop(running, interrupted=caught[:1] == [signal.SIGINT])
+        if caught:
+            return 128 + caught[0]
+        if status is not None:
+            return status if status >= 0 else 128 - status
         _say("listenkey: the listen key was replaced; starting the program anew.")
+
+
+def _stop(running: subprocess.Popen[bytes], *, interrupted: bool) -> None:
+    """End the program, if it has not ended: 10 seconds for each signal."""
+    signals: list[int] = [signal.SIGTERM, signal.SIGKILL]
+    if interrupted:
+        signals.insert(0, 0 if _in_foreground() else signal.SIGINT)  # 0 sends nothing
+    for number in signals:
+        running.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(10)
+
+
+def _in_foreground() -> bool:
+    """Whether Ctrl-C is a terminal's, which has interrupted the program as well: a second SIGINT would cut it short."""
+    with contextlib.suppress(OSError), Path("/dev/tty").open("rb") as terminal:
+        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    return False
 
 
 def _sandbox(args: argparse.Namespace) -> None:

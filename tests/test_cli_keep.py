@@ -14,7 +14,7 @@ import pytest
 
 from listenkey.sandbox import Sandbox
 
-from .test_cli import environment
+from .test_cli import environment, on_terminal
 
 LIFE = 4.0
 # The command itself, with the one thing changed that a person cannot change: how long a key is taken to live.
@@ -31,12 +31,12 @@ import os, signal, sys, time
 def say(text):
     with open(sys.argv[1], "a") as log:
         log.write(text + "\\n")
-def stop(*_):
-    say("SIGTERM")
+def stop(number, _):
+    say(signal.Signals(number).name)
     if "--stubborn" not in sys.argv:
         sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGINT, stop)
 say("BINANCE_API_KEY" in os.environ and "it has the API key" or os.environ["LISTENKEY"])
 end = time.monotonic() + 30
 while time.monotonic() < end:
@@ -189,27 +189,72 @@ def test_a_replaced_key_restarts_the_program(sandbox: Sandbox, tmp_path: Path) -
     assert why == end == "SIGTERM"
 
 
-@pytest.mark.parametrize("way", ["ctrl-c", "lost"])
-def test_the_program_never_outlives_the_command(sandbox: Sandbox, tmp_path: Path, way: str) -> None:
+@pytest.mark.parametrize(
+    ("sent", "status", "got"),
+    [
+        (signal.SIGINT, 130, "SIGINT"),  # to the command alone, so it passes it on
+        (signal.SIGTERM, 143, "SIGTERM"),
+        (signal.SIGHUP, 129, "SIGTERM"),
+        (None, 7, "SIGTERM"),  # lost
+    ],
+)
+def test_the_program_never_outlives_the_command(
+    sandbox: Sandbox, tmp_path: Path, sent: signal.Signals | None, status: int, got: str
+) -> None:
     log = tmp_path / "log"
     with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log)) as keeping:
         until(lambda: lines(log))
-        if way == "ctrl-c":
-            keeping.send_signal(signal.SIGINT)
+        if sent:
+            keeping.send_signal(sent)
         else:
             sandbox.faults.add("status", status=401, times=None)
-        assert keeping.wait(10) == (130 if way == "ctrl-c" else 7)
-    assert lines(log)[1:] == ["SIGTERM"]
+        assert keeping.wait(8) == status
+    assert lines(log)[1:] == [got]
 
 
-def test_a_stubborn_program_is_killed_after_10_seconds(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_stubborn_program_is_killed_whatever_further_signals_come(sandbox: Sandbox, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log), "--stubborn") as keeping:
         until(lambda: lines(log))
-        keeping.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        assert keeping.wait(20) == 128 + signal.SIGTERM
-        assert 9.5 < time.monotonic() - began < 13
+        keeping.send_signal(signal.SIGINT)
+        until(lambda: len(lines(log)) == 2)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            keeping.send_signal(number)
+            time.sleep(0.3)
+        assert keeping.wait(25) == 130
+        assert 19.5 < time.monotonic() - began < 23
+        assert keeping.communicate(timeout=2)[1] == "", "the program has ended too, and so closed its end of the pipe"
+    assert lines(log)[1:] == ["SIGINT", "SIGTERM"]
+
+
+def test_ctrl_c_on_a_terminal_leaves_the_program_its_own_end(listenkey_sandbox: Sandbox) -> None:
+    code = """
+import time
+try:
+    print("running", flush=True)
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("cancelling orders", flush=True)
+    time.sleep(1)
+    print("orders cancelled")
+"""
+    args = ("keep", "--", sys.executable, "-c", code)
+    status, shown = on_terminal(environment(listenkey_sandbox.url), *args, typed={"running": "\x03"})
+    assert status == 130
+    assert shown.splitlines() == ["running", "^Ccancelling orders", "orders cancelled"]
+
+
+def test_nohup_is_heeded(sandbox: Sandbox, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log), shell="trap '' HUP") as keeping:
+        until(lambda: lines(log))
+        keeping.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert keeping.poll() is None
+        keeping.send_signal(signal.SIGTERM)
+        assert keeping.wait(8) == 128 + signal.SIGTERM
+    assert lines(log)[1:] == ["SIGTERM"]
 
 
 def test_keeps_without_standard_error(sandbox: Sandbox) -> None:
