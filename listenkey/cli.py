@@ -37,7 +37,8 @@ Ctrl-C."""
 KEEP = """Without a program, each key is a line on standard output: the first one, then replacements. A program finds
 its key in LISTENKEY, and no BINANCE_API_KEY. When the key is replaced it gets SIGTERM, after 10 seconds SIGKILL, and
 is started anew; its exit status is passed on (128 and the signal's number, when a signal ended it). Ctrl-C leaves it 10
-seconds for its own end, then does the same; SIGTERM and SIGHUP do so at once; further signals change nothing."""
+seconds for its own end before that SIGTERM; SIGTERM and SIGHUP do not; further signals change nothing. Signals reach
+the program alone, not programs that it has started: a shell wrapper should `exec` its last command."""
 CLEAR = "\r\x1b[K"  # back to the start of the line, and erase it
 
 

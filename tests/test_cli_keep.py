@@ -69,9 +69,10 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def test_help_has_an_example() -> None:
+def test_help_has_an_example_and_speaks_of_wrappers() -> None:
     help_ = subprocess.run([*KEEP, "--help"], capture_output=True, text=True, check=True).stdout
     assert "listenkey keep -- python bot.py" in help_.split("example:")[1]
+    assert "a shell wrapper should `exec` its last command" in help_
 
 
 def test_keeps_and_prints_each_key_until_ctrl_c(sandbox: Sandbox) -> None:
@@ -243,6 +244,18 @@ except KeyboardInterrupt:
     status, shown = on_terminal(environment(listenkey_sandbox.url), *args, typed={"running": "\x03"})
     assert status == 130
     assert shown.splitlines() == ["running", "^Ccancelling orders", "orders cancelled"]
+
+
+def test_a_shell_wrapper_that_uses_exec_hands_the_signals_on(sandbox: Sandbox, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    wrapper = ("sh", "-c", 'true && exec "$@"', "sh")
+    with start(sandbox, "--", *wrapper, sys.executable, "-c", PROGRAM, str(log)) as keeping:
+        until(lambda: lines(log))
+        sandbox.expire()
+        until(lambda: len(lines(log)) == 3)
+        keeping.send_signal(signal.SIGTERM)
+        assert keeping.wait(8) == 128 + signal.SIGTERM
+    assert lines(log)[1::2] == ["SIGTERM", "SIGTERM"]
 
 
 def test_nohup_is_heeded(sandbox: Sandbox, tmp_path: Path) -> None:
