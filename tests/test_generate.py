@@ -56,7 +56,7 @@ def test_drift_fails_on_a_byte_a_missing_and_an_extra_file(project: Path) -> Non
 
 
 def test_a_change_of_the_document_is_drift(project: Path) -> None:
-    edit(project / "openapi.yaml", "Name of the account's private stream.", "The stream.")
+    edit(project / "openapi.yaml", "type: integer", "type: number")
     assert generate(project, "--check").returncode == 1
 
 
@@ -65,8 +65,8 @@ def test_a_change_of_the_document_is_drift(project: Path) -> None:
     [
         (
             "openapi.yaml",
-            'application/json:\n              schema:\n                $ref: "#/components/schemas/Empty',
-            'application/x-odd:\n              schema:\n                $ref: "#/components/schemas/Empty',
+            "application/json:",
+            "application/x-odd:",
             "Warning",
         ),
         ("generator-config.yaml", "ruff format --isolated", "no-such-program --isolated", "not in PATH"),

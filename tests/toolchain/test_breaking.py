@@ -20,8 +20,9 @@ class Project:
         self.folder = folder
         for name in ("tools", "generated"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node", "__pycache__"))
-        for name in ("openapi.yaml", "generator-config.yaml"):
+        for name in ("tests/pages/openapi.yaml", "generator-config.yaml"):
             shutil.copy(ROOT / name, folder)
+        self.generate()
         (folder / ".cache").symlink_to(ROOT / ".cache")
         (folder / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1.4.0"\n', encoding="utf-8")
         (folder / "CHANGELOG.md").write_text("# Changelog\n\n## [1.4.0] - 2026-01-01\n\n- First.\n", encoding="utf-8")
@@ -75,7 +76,7 @@ def test_without_a_tag_it_says_so(project: Project) -> None:
 
 def test_nothing_changed(project: Project) -> None:
     project.release()
-    project.edit("openapi.yaml", "# The contract", "# A comment is no change. The contract")
+    project.edit("openapi.yaml", "# A document", "# A comment is no change. A document")
     status, output = project.breaking()
     assert status == 0
     assert "for users of the API: nothing changes" in output

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".cache" / "node" / "node_modules" / ".bin"
-DOCUMENT: dict[str, Any] = YAML(typ="safe").load(ROOT / "openapi.yaml")
+DOCUMENT: dict[str, Any] = YAML(typ="safe").load(ROOT / "tests" / "pages" / "openapi.yaml")
 
 FAULTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "no security": lambda d: d["paths"]["/eapi/v1/listenKey"]["post"].pop("security"),
