@@ -1,12 +1,17 @@
 import copy
+import inspect
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import docs_check
 import pytest
 from ruamel.yaml import YAML
+
+from listenkey import client, keeper
+from listenkey.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
 PAGES = Path(__file__).parent / "pages"
@@ -508,9 +513,20 @@ def test_without_a_page_it_lists_the_sources(
         assert operation.source["updated"] in output
 
 
+LIVE = docs_check.operations(YAML(typ="safe").load(ROOT / "openapi.yaml"))
+
+
 def test_the_document_says_its_sources_once() -> None:
-    for operation in docs_check.operations(YAML(typ="safe").load(ROOT / "openapi.yaml")):
+    for operation in LIVE:
         assert operation.spec["externalDocs"] == {
             "description": f"Source page, updated {operation.source['updated']}.",
             "url": operation.source["url"],
         }
+
+
+def test_the_package_lives_by_the_documents_lifetime() -> None:
+    """If this fails, the lifetime in openapi.yaml has changed: change the constants too."""
+    [life] = {op.spec["x-lifetime-minutes"] for op in LIVE if op.method != "DELETE"}
+    assert timedelta(minutes=life) == client.LIFE
+    assert life * 60 == keeper.LIFE
+    assert life * 60 == inspect.signature(Sandbox).parameters["life"].default

@@ -1,6 +1,7 @@
 """Say what changed in openapi.yaml since BASE (a git ref; default: the last tag), and which versions that asks for.
 
-Two audiences: users of the API (oasdiff compares the documents) and users of the generated client (its models, fields,
+Two audiences: users of the API (oasdiff compares the documents; security types, weights and lifetimes
+are compared here) and users of the generated client (its models, fields,
 functions and parameters are compared). Exit 1 if a version number or CHANGELOG.md does not agree with what changed.
 """
 
@@ -41,6 +42,31 @@ def api_changes(old: Path, new: Path) -> list[tuple[str, str]]:
     return [
         ("minor" if row["level"] == 1 else "major", f"{row.get('operation', '')} {row['text']}".strip()) for row in rows
     ]
+
+
+def terms_changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what changes in the terms of a call, which stand in extensions that oasdiff does not read."""
+    rows = []
+    for path, item in old["paths"].items():
+        for method, was in item.items():
+            now = new["paths"].get(path, {}).get(method)
+            if not isinstance(was, dict) or now is None:  # no operation, or removed: oasdiff tells
+                continue
+            cost, costs = was.get("x-request-weight", {}), now.get("x-request-weight", {})
+            # What has no order (a table, another scope, a number that is new or gone) may be worse: it breaks.
+            cheaper = costs == {**cost, "weight": costs.get("weight")} and costs.get("weight", 1) < cost.get(
+                "weight", 0
+            )
+            longer = now.get("x-lifetime-minutes", 0) > was.get("x-lifetime-minutes", 0) > 0
+            for name, better in (
+                ("x-security-type", False),
+                ("x-request-weight", cheaper),
+                ("x-lifetime-minutes", longer),
+            ):
+                if was.get(name) != now.get(name):
+                    text = f"{method.upper()} {path} {name}: {was.get(name, 'none')} -> {now.get(name, 'none')}"
+                    rows.append(("minor" if better else "major", text))
+    return rows
 
 
 def client_changes(old: dict[str, str], new: dict[str, str]) -> list[tuple[str, str]]:
@@ -84,7 +110,7 @@ def compare(base: str) -> list[str]:
             files.extractall(before, filter="data")
         documents: list[dict[str, Any]] = [YAML(typ="safe").load(at / "openapi.yaml") for at in (before, ROOT)]
         was, now = (Version(document["info"].pop("version")) for document in documents)
-        api = api_changes(before / "openapi.yaml", ROOT / "openapi.yaml")
+        api = api_changes(before / "openapi.yaml", ROOT / "openapi.yaml") + terms_changes(*documents)
         client = client_changes(surface(before / PACKAGE), surface(ROOT / PACKAGE))
         released = package_version(before)
     for audience, rows in (("the API", api), ("the generated client", client)):

@@ -161,6 +161,27 @@ def test_what_breaks_is_named(project: Project, says: str, edits: dict[str, str]
     assert "smallest honest step: major; openapi.yaml 2.0.0 -> 3.0.0, package 1.4.0 -> 2.0.0" in output
 
 
+@pytest.mark.parametrize(
+    ("level", "old", "new"),
+    [
+        ("major", "x-lifetime-minutes: 60", "x-lifetime-minutes: 30"),
+        ("minor", "x-lifetime-minutes: 60", "x-lifetime-minutes: 90"),
+        ("major", "      x-lifetime-minutes: 60\n", ""),
+        ("major", "weight: 1\n", "weight: 50\n"),
+        ("minor", "weight: 1\n", "weight: 0\n"),
+        ("major", "weight: 1\n", "table: [[a, 1]]\n"),
+        ("major", "scope: ip", "scope: uid"),
+        ("major", "x-security-type: USER_STREAM", "x-security-type: USER_DATA"),
+    ],
+)
+def test_the_terms_of_a_call(project: Project, level: str, old: str, new: str) -> None:
+    project.release()
+    project.edit("openapi.yaml", old, new)
+    output = project.breaking()[1]
+    assert f"{'breaks' if level == 'major' else 'adds'}: POST /eapi/v1/listenKey x-" in output
+    assert f"smallest honest step: {level};" in output
+
+
 def test_below_one_the_minor_number_breaks(project: Project) -> None:
     project.edit("pyproject.toml", "1.4.0", "0.3.2")
     project.release()
