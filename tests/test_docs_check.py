@@ -433,6 +433,9 @@ PARAMETERS = (PAGES / "parameters.md").read_text(encoding="utf-8")
         ("symbol| STRING| YES|", "symbol| **STRING**| TRUE|", []),
         ("| STRING|", "| LONG|", ["en: parameter symbol: type"]),
         ("| STRING|", "| SET|", ["en: parameter symbol: type"]),
+        ("| STRING|", "| STRING/LONG|", ["en: unread text"]),
+        ("| LONG|", "| LONG INT|", ["en: unread text"]),
+        ("| STRING|", "| STRING (up to 20 letters)|", ["en: unread text"]),
         ("| LONG|", "| INT|", ["en: parameter recvWindow: type"]),
         ("| INT|", "| LONG|", ["en: parameter limit: type"]),
         ("| YES|", "| NO|", ["en: parameter symbol: mandatory"]),
@@ -451,6 +454,22 @@ def test_tables_of_parameters_and_weights(
 ) -> None:
     assert old in PARAMETERS
     assert sorted(found(with_parameters, PARAMETERS.replace(old, new))) == sorted(facts)
+
+
+@pytest.mark.parametrize(
+    ("cell", "facts"),
+    [
+        ("ENUM", []),
+        ("ENUM (BUY, SELL)", []),
+        ("ENUM: `SELL`/`BUY`", []),
+        ("ENUM (BUY, SELL, HOLD)", ["en: parameter symbol: values"]),
+        ("ENUM (BUY)", ["en: parameter symbol: values"]),
+    ],
+)
+def test_the_values_of_an_enum(with_parameters: dict[str, Any], cell: str, facts: list[str]) -> None:
+    schema = with_parameters["paths"]["/eapi/v1/listenKey"]["post"]["parameters"][0]["schema"]
+    schema["enum"] = ["BUY", "SELL"]
+    assert found(with_parameters, PARAMETERS.replace("| STRING|", f"| {cell}|")) == facts
 
 
 def test_none_where_parameters_are_documented(with_parameters: dict[str, Any]) -> None:

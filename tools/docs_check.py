@@ -374,11 +374,18 @@ class Comparison:
             return
         schema, says = ours.get("schema", {}), describe(ours)
         form = "enum" if "enum" in schema else schema.get("format")
-        known = TYPES.get(re.split(r"\W", row.get("type", "").upper())[0], [])
+        word, rest = re.findall(r"(?s)^(\w*)(.*)", row.get("type", ""))[0]
+        known = TYPES.get(word.upper(), [])
         if "type" in row and (schema.get("type"), form) not in known:
             self.differs(
                 f"parameter {name}: type", line, row["type"] or "(empty)", says, "change the parameter's schema"
             )
+        if "enum" in schema and letters(rest):
+            if set(re.findall(r"[\w.-]+", rest)) != set(map(str, schema["enum"])):
+                enum = ", ".join(map(str, schema["enum"]))
+                self.differs(f"parameter {name}: values", line, row["type"], enum, "change the enum of its schema")
+        elif letters(rest):
+            self.unread(section, [Sentence(line, rest)], f":{name}:type")
         if "mandatory" in row and MANDATORY.get(row["mandatory"].upper()) is not ours.get("required", False):
             todo = "change the parameter's required"
             self.differs(f"parameter {name}: mandatory", line, row["mandatory"] or "(empty)", says, todo)
