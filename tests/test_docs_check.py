@@ -153,6 +153,7 @@ NOISE = {
         "请求权重[]", "Request Weight[]"
     ),
     "the lifetime in hours": put("60 minutes", "1 hour"),
+    "documented error example": START.replace("    }\n\n---", '    }\n\n    {"code": -1125, "msg": "none"}\n\n---'),
     "the lifetime in seconds": put("60分钟", "3600秒"),
 }
 
@@ -248,8 +249,12 @@ CHANGES = {
         ["en: response example"],
     ),
     "error example": (
-        in_english('```\n{"code": -1125, "msg": "none"}\n```'),
-        ["en: response example: error code -1125"],
+        in_english('```\n{"code": -9999, "msg": "none"}\n```'),
+        ["en: error answer -9999"],
+    ),
+    "documented error example with a new field": (
+        in_english('```\n{"code": -1125, "msg": "none", "data": 1}\n```'),
+        ["en: response field data"],
     ),
     "no example": (re.sub(r" {4}\{[^}]*\}", "", START, count=1), ["en: section Response Example"]),
     "example is prose": (
@@ -501,6 +506,20 @@ def test_the_page_of_another_operation_is_compared_with_that(document: dict[str,
     _, [report] = run(document, page)
     assert report["operation"] == "PUT /eapi/v1/listenKey"
     assert "response field listenKey" in [row["fact"] for row in report["rows"]]
+
+
+def test_each_part_is_compared_with_its_own_operation(document: dict[str, Any]) -> None:
+    keepalive = document["paths"]["/eapi/v1/listenKey"]["put"]
+    second = SECOND.replace("Get Listen Keys (USER_DATA)", "Keepalive User Data Stream (USER_STREAM)").replace(
+        "## HTTP Request\n\nGET `/eapi/v1/listenKeys`",
+        "## API Description\n\nIt holds 60 minutes.\n\n## HTTP Request\n\nPUT `/eapi/v1/listenKey`",
+    )
+    page = f"{FRONT}{ENGLISH}\n---\n{second}"
+    keepalive["x-source"]["text"] = {"en": [docs_check.digest("description", "It holds $.")]}
+    assert sorted(found(document, page)) == ["None: source URL", "en: response"]
+    keepalive["x-source"]["url"] = document["paths"]["/eapi/v1/listenKey"]["post"]["x-source"]["url"]
+    assert found(document, page.replace("[]\n", "{}\n")) == []
+    assert found(document, page.replace("**1**", "**5**")) == ["en: request weight"] * 2 + ["en: response"]
 
 
 def test_text_and_markdown_carry_every_row(

@@ -395,7 +395,6 @@ class Comparison:
     def response(self, sections: list[Section]) -> None:
         """Compare each example: its shape with the document's of this language, its values with the schema."""
         answers = [body for status, body in self.spec["responses"].items() if status.startswith("2")]
-        others = [body for status, body in self.spec["responses"].items() if not status.startswith("2")]
         media = answers[0].get("content", {}).get("application/json", {}) if answers else {}
         schema = media.get("schema", {})
         ours = [("example", media["example"])] if "example" in media else []
@@ -416,19 +415,14 @@ class Comparison:
                     )
             elif not isinstance(block, Sentence) or letters(block.text).casefold() not in DECORATION:
                 self.unread(section, [block])
-        pairs, more, fewer = match_up(theirs, ours)
+        named = shapes(schema)
+        errors = [item for item in theirs if error_code(item[1]) and not item[1].keys() & named.keys()]
+        for code, value in errors:
+            self.refusal(code, value)
+        pairs, more, fewer = match_up([item for item in theirs if item not in errors], ours)
         for (code, value), (name, example) in pairs:
             self.example(code, value, example, name, schema)
-        refusals = [body.get("content", {}).get("application/json", {}).get("schema", {}) for body in others]
         for code, value in more:
-            if refusal := next((schema for schema in refusals if fits(value, schema)), None):
-                fact = "response example" + topics([Sentence(code.line, json.dumps(value))], self.life)
-                todo = "see which response shows it; add it to that one's examples"
-                page = f"an error answer: {excerpt(json.dumps(value, ensure_ascii=False))}"
-                self.differs(
-                    fact, code.line, page, f"{refusal.get('x-name')} describes it; no such example on the page", todo
-                )
-                continue
             says, todo = f"{len(ours)} in this language", f"add it to examples, with x-language {self.language}"
             page = f"one more: {excerpt(json.dumps(value, ensure_ascii=False))}"
             self.differs("response example", code.line, page, says, todo)
@@ -436,6 +430,22 @@ class Comparison:
         for name, example in fewer[unread:]:
             says, todo = f"{name}: {excerpt(json.dumps(example))}", f"take {name} out, or its x-language"
             self.differs("response example", sections[0].line, "one less", says, todo)
+
+    def refusal(self, code: Code, value: dict[str, Any]) -> None:
+        """Compare an error answer with the document's example of the same code."""
+        number = error_code(value)
+        for status, body in self.spec["responses"].items():
+            media = body.get("content", {}).get("application/json", {})
+            examples = {"example": media.get("example")} | {
+                name: example["value"] for name, example in media.get("examples", {}).items()
+            }
+            for name, example in examples.items():
+                if not status.startswith("2") and error_code(example) == number:
+                    self.example(code, value, example, name, media.get("schema", {}))
+                    return
+        page = excerpt(json.dumps(value, ensure_ascii=False))
+        todo = "see which response it belongs to; add it to that one's examples"
+        self.differs(f"error answer {number}", code.line, page, f"no example with code {number}", todo)
 
     def example(self, code: Code, value: Any, example: Any, name: str, schema: dict[str, Any]) -> None:
         """Name each field that differs once: by the example, else by the schema."""
@@ -630,14 +640,10 @@ def walk(value: Any, path: str = "") -> list[tuple[str, Any]]:
     return [(path, value), *below]
 
 
-def fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Say whether a schema allows a value and names all of its fields."""
-    named = shapes(schema)
-    return (
-        bool(schema)
-        and all(path in named for path, _ in walk(value))
-        and Draft4Validator(nullable(schema)).is_valid(value)
-    )
+def error_code(value: Any) -> int | None:
+    """Return the error code of an answer, None if it has none. They are below zero."""
+    code = value.get("code") if isinstance(value, dict) else None
+    return code if isinstance(code, int) and code < 0 else None
 
 
 def values(text: str) -> Iterator[Any]:
@@ -758,17 +764,24 @@ def check(path: Path, known: list[Operation]) -> Report:
         return report
     report.operation = operation.name
     report.rows = list(front_matter(page, operation))
+    others = {op.name: op for op in known if op != operation}
     languages = list(dict.fromkeys(part.language for part in page.parts))
     for language in languages:
         parts = [part for part in page.parts if part.language == language]
         own = next((part for part in parts if endpoint(part) == operation.name), parts[0])
         for part in parts:
-            comparison = Comparison(part, operation)
-            if part is own or endpoint(part) == operation.name:
-                comparison.run()
+            name = endpoint(part)
+            if part is own or name == operation.name:
+                report.rows += Comparison(part, operation).run()
+            elif name in others:
+                rows = Comparison(part, others[name]).run()
+                rows += [row for row in front_matter(page, others[name]) if row.fact == "source URL"]
+                report.rows += [replace(row, document=f"{name}: {row.document}") for row in rows]
             else:
-                comparison.second(part.line, endpoint(part) or part.title or "unnamed")
-            report.rows += comparison.rows
+                comparison = Comparison(part, operation)
+                comparison.second(part.line, name or part.title or "unnamed")
+                report.rows += comparison.rows
+    report.rows = list(dict.fromkeys(report.rows))
     for language in operation.source.get("title", {}).keys() - set(languages):
         report.rows.append(
             Row("note", "language", language, 1, "no such part", "recorded", "nothing, if it was left out of this copy")
