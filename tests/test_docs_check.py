@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import docs_check
+import page as page_reader
 import pytest
 from ruamel.yaml import YAML
 
@@ -279,7 +280,7 @@ CHANGES = {
     "no such date": (put("2026-01-15T", "2026-13-99T"), ["None: date"]),
     "another kind of API": (put("REST", "WebSocket"), ["None: api_type"]),
     "another exchange": (put("exchange: binance", "exchange: other"), ["None: exchange"]),
-    "more front matter": (put("api_type", "status: beta\napi_type"), ["None: unread front matter 'status'"]),
+    "more front matter": (put("api_type", "status: retired\napi_type"), ["None: unread front matter 'status'"]),
     "deprecation notice": (
         put("Opens", "> **Deprecated** since May.\n\nOpens"),
         ["en: unread text: deprecation notice"],
@@ -369,14 +370,45 @@ def test_a_row_says_where_what_and_what_to_do(document: dict[str, Any]) -> None:
     [
         (put("2026-01-15", "2026-02-01"), "date"),
         (put("2026-01-15T08:00:00.000001", "2026-05-27 18:55:51"), "date"),
+        (put("api_type", "crawler: v2\napi_type"), "unread front matter 'crawler'"),
         (FRONT + ENGLISH, "language"),
         (FRONT + CHINESE, "language"),
     ],
 )
-def test_a_later_date_and_a_missing_language_are_notes(document: dict[str, Any], page: str, fact: str) -> None:
+def test_what_needs_no_change_is_a_note(document: dict[str, Any], page: str, fact: str) -> None:
     status, [report] = run(document, page)
     assert status == 0
     assert [(row["kind"], row["fact"]) for row in report["rows"]] == [("note", fact)]
+
+
+CLEARED = {
+    "no JSON": (put(EXPIRATION, f"{EXPIRATION}, ..."), "response example"),
+    "parameters in HTML": (put("\nNone\n", "\n<table><tr><td>size</td></tr></table>\n", 1), "unread text"),
+    "parameters in a list": (put("\nNone\n", "\n- size: how many\n", 1), "unread text"),
+    "table without names": (put("\nNone\n", "\nThing| Type\n---|---\nsize| INT\n", 1), "unread text"),
+    "weight of 60 minutes": (put("**1**", "**1** in 60 minutes", 1), "request weight"),
+}
+
+
+@pytest.mark.parametrize("name", CLEARED)
+def test_what_cannot_be_compared_is_cleared_by_its_digests(document: dict[str, Any], name: str) -> None:
+    page, fact = CLEARED[name]
+    _, [report] = run(document, page)
+    facts = [row for row in report["rows"] if row["fact"] == fact]
+    assert facts
+    for row in facts:
+        recorded = document["paths"]["/eapi/v1/listenKey"]["post"]["x-source"]["text"]["en"]
+        recorded += re.findall(r"\bput ([0-9a-f]{12})\b", row["todo"])
+    assert [row for row in run(document, page)[1][0]["rows"] if "another order" not in row["fact"]] == []
+
+
+def test_a_renamed_heading_is_cleared_by_its_name(document: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    page = START.replace("## Request Weight", "## IP Weight")
+    _, [report] = run(document, page)
+    assert [row["fact"] for row in report["rows"]] == ["section Request Weight", "unread section 'IP Weight'"]
+    assert "HEADINGS in tools/page.py" in report["rows"][0]["todo"]
+    monkeypatch.setitem(page_reader.KNOWN, "ipweight", ("weight", "en"))
+    assert found(document, page) == []
 
 
 @pytest.mark.parametrize(
@@ -452,6 +484,10 @@ PARAMETERS = (PAGES / "parameters.md").read_text(encoding="utf-8")
         ("| 100 | 5 |", "| 100 | 6 |", ["en: request weight"]),
         ("| Limit |", "| Rows |", ["en: changed text"]),
         ("an error", "no error", ["en: changed text"]),
+        ("Name| Type| Mandatory| Description", "Param| Data Type| Required| Desc", []),
+        ("Name| Type| Mandatory| Description", "参数名称| 参数类型| 是否必填| 备注", []),
+        ("Name| Type|", "Thing| Type|", ["en: parameters", *["en: unread text"] * 4, *["en: text is gone"] * 2]),
+        ("Name| Type|", "Name| Kind|", ["en: parameters: type", "en: unread text"]),
     ],
 )
 def test_tables_of_parameters_and_weights(
