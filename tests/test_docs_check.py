@@ -1,7 +1,10 @@
 import copy
 import inspect
 import json
+import os
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -188,6 +191,15 @@ CHANGES = {
         ["en: request weight"],
     ),
     "weight in words": (put("**1**", "**2** with symbol, **5** without", 1), ["en: request weight"]),
+    **{
+        f"weight {text}": (put("**1**", text, 1), ["en: request weight"])
+        for text in ("1, 5", "1-5", "1 5", "1<sup>2</sup>", "<del>1</del> <b>20</b>", "-1")
+    },
+    "deep JSON": (put("1700000000000", "[" * 5000 + "]" * 5000), ["en: response example"]),
+    "200 durations": (
+        put("Opens", "Never " + ", ".join(f"{i} seconds" for i in range(200)) + ". Opens"),
+        ["en: unread text: duration " + ", ".join(f"{i} seconds" for i in range(200))],
+    ),
     "weight table": (put("**1**", "| Limit | Weight |\n|---|---|\n| 5 | 2 |", 1), ["en: request weight"]),
     "a second weight": (put("**1**", "**1**\n\n**3** (UID)", 1), ["en: request weight"]),
     "weight empty": (put("**1**", "", 1), ["en: section Request Weight"]),
@@ -556,6 +568,16 @@ def test_each_part_is_compared_with_its_own_operation(document: dict[str, Any]) 
     keepalive["x-source"]["url"] = document["paths"]["/eapi/v1/listenKey"]["post"]["x-source"]["url"]
     assert found(document, page.replace("[]\n", "{}\n")) == []
     assert found(document, page.replace("**1**", "**5**")) == ["en: request weight"] * 2 + ["en: response"]
+
+
+def test_a_locale_without_chinese(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(put("# 生成", "# 创建"), encoding="utf-8")
+    command = [sys.executable, str(ROOT / "tools" / "docs_check.py"), str(page)]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    process = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert process.stderr == b""
+    assert "创建" in process.stdout.decode()
 
 
 def test_text_and_markdown_carry_every_row(

@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import datetime
 import hashlib
+import io
 import itertools
 import json
 import re
@@ -81,6 +82,7 @@ SECONDS = {
     "days?|d|天": 86400,
 }
 UNIT = re.compile(r"(?i)\b(?:second|minute|min|hour|day)s?\b|分钟|小时|毫秒|[一二三四五六七八九十百半]+[秒天]")
+WEIGHT = re.compile(r"(?a)(?:weight[\s:]*)?(\d+)[\s(/]*(?:per|每)?\s*(ip|uid|order)?[\s).]*")
 TELLTALES = {
     "deprecation notice": re.compile(
         r"(?i)deprecat|sunset|discontinu|retire|decommission|no longer|obsolete|弃用|废弃|下线|停用|不再"
@@ -320,7 +322,7 @@ class Comparison:
                     todo = f"write it to x-request-weight.table: {table}, and put {head} in {self.there}"
                     self.differs("request weight", block.line, excerpt(page), says, todo)
                 continue
-            match = re.fullmatch(r"(?:weight)?(\d+)(?:per|每)?(ip|uid|order)?", letters(block.text).casefold())
+            match = WEIGHT.fullmatch(unicodedata.normalize("NFKC", block.text).casefold())
             if match:
                 scope = match[2] or letters(section.suffix).casefold() or None
                 if int(match[1]) != ours.get("weight") or scope not in {None, ours.get("scope")}:
@@ -414,7 +416,7 @@ class Comparison:
             if isinstance(block, Code):
                 try:
                     theirs += [(block, value) for value in values(block.text)]
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     unread += 1
                     own = self.own("response", block.text)
                     if own in self.recorded:
@@ -505,16 +507,16 @@ class Comparison:
         self.lived |= any(minutes == self.life for _, minutes in spans)
         if own in self.recorded:
             return own
-        for size in range(1, min(len(spans), 4) + 1):
-            for some in itertools.combinations(spans, size):
-                guess = digest(kind, sentence.text, [match for match, _ in some])
-                if guess in self.recorded:
-                    self.lived = True
-                    minutes = ", ".join(sorted({f"{minutes:g}" for _, minutes in some if minutes != self.life}))
-                    todo = "change x-lifetime-minutes, and the descriptions that name it"
-                    says = f"{minutes}: {excerpt(sentence.text)}"
-                    self.differs("lifetime in minutes", sentence.line, says, f"{self.life}", todo)
-                    return guess
+        others = list(dict.fromkeys(minutes for _, minutes in spans if minutes != self.life))
+        for some in [*({other} for other in others[:20]), set(others)]:
+            masked = [match for match, minutes in spans if minutes in {self.life, *some}]
+            guess = digest(kind, sentence.text, masked)
+            if guess in self.recorded:
+                self.lived = True
+                says = f"{', '.join(f'{minutes:g}' for minutes in sorted(some))}: {excerpt(sentence.text)}"
+                todo = "change x-lifetime-minutes, and the descriptions that name it"
+                self.differs("lifetime in minutes", sentence.line, says, f"{self.life}", todo)
+                return guess
         return own
 
     def text(self) -> None:
@@ -877,6 +879,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # half of a page is Chinese, whatever the terminal's locale
     known = operations(YAML(typ="safe").load(DOCUMENT))
     if not options.pages:
         print(sources(known, options.format))
