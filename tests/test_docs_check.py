@@ -124,6 +124,14 @@ NOISE = {
     "fenced JSON": FENCED,
     "tilde fences": FENCED.replace("```json", "~~~").replace("```", "~~~"),
     "line comment in JSON": put(EXPIRATION, f"{EXPIRATION} // milliseconds"),
+    "address in JSON": put(KEY, '"wss://host//deprecated"', 1),
+    "unit in a comment": put(EXPIRATION, f"{EXPIRATION} // in seconds, for 60 minutes"),
+    "blank lines before the front matter": f"\n\n{START}",
+    "numbered headings": re.sub(r"(?m)^## ", "## 1. ", START),
+    "headings with pictures": re.sub(r"(?m)^## ", "## 📌 ", START),
+    "invisible characters everywhere": START.replace('"listenKey"', '"\u200blisten\ufeffKey"')
+    .replace("HTTP Request", "HTTP\u2060 Request")
+    .replace("**1**", "**1\u200d**"),
     "block comment in JSON": put(EXPIRATION, f"/* the end */ {EXPIRATION}"),
     "comma at the end": put(EXPIRATION, f"{EXPIRATION},"),
     "other values": put("1700000000000", "1999999999999").replace(KEY, '"abc"'),
@@ -195,6 +203,11 @@ CHANGES = {
         f"weight {text}": (put("**1**", text, 1), ["en: request weight"])
         for text in ("1, 5", "1-5", "1 5", "1<sup>2</sup>", "<del>1</del> <b>20</b>", "-1")
     },
+    "deprecation in a comment": (
+        put(EXPIRATION, f"{EXPIRATION} // deprecated, use expireAt"),
+        ["en: unread text: deprecation notice"],
+    ),
+    "duration in a comment": (put(EXPIRATION, f"/* 5 days */ {EXPIRATION}"), ["en: unread text: duration 5 days"]),
     "deep JSON": (put("1700000000000", "[" * 5000 + "]" * 5000), ["en: response example"]),
     "200 durations": (
         put("Opens", "Never " + ", ".join(f"{i} seconds" for i in range(200)) + ". Opens"),
@@ -480,6 +493,7 @@ PARAMETERS = (PAGES / "parameters.md").read_text(encoding="utf-8")
         ),
         ("recvWindow| LONG| NO|   ", "| recvWindow | LONG | no |", []),
         ("symbol| STRING| YES|", "symbol| **STRING**| TRUE|", []),
+        ("symbol| STRING| YES|", "\u200bsymbol| STRING\ufeff| Y\u200bES|", []),
         ("| STRING|", "| LONG|", ["en: parameter symbol: type"]),
         ("| STRING|", "| SET|", ["en: parameter symbol: type"]),
         ("| STRING|", "| STRING/LONG|", ["en: unread text"]),
@@ -578,6 +592,12 @@ def test_a_locale_without_chinese(tmp_path: Path) -> None:
     process = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert process.stderr == b""
     assert "创建" in process.stdout.decode()
+
+
+def test_blank_lines_before_the_front_matter_count(document: dict[str, Any]) -> None:
+    pages = [put("**1**", "**5**", 1).replace("REST", "SOAP")]
+    lines = [[row["line"] for row in run(document, *page)[1][0]["rows"]] for page in (pages, [f"\n\n{pages[0]}"])]
+    assert [line + 2 for line in lines[0]] == lines[1]
 
 
 def test_text_and_markdown_carry_every_row(

@@ -90,6 +90,8 @@ TELLTALES = {
     "error code": re.compile(r"(?a)(?<![\w.])([-−–]\d{4,5})\b"),
     "HTTP status": re.compile(r"(?ai)\b(?:HTTP|status)\D{0,12}\b([345]\d\d)\b"),
 }
+# A comment in JSON; a string is stepped over.
+COMMENT = re.compile(r"""(?s)"(?:\\.|[^"\\])*"|(//[^\n]*|/\*.*?\*/)""")
 
 
 @dataclass(frozen=True)
@@ -416,6 +418,7 @@ class Comparison:
             if isinstance(block, Code):
                 try:
                     theirs += [(block, value) for value in values(block.text)]
+                    self.comments(section, block)
                 except (ValueError, RecursionError) as error:
                     unread += 1
                     own = self.own("response", block.text)
@@ -443,6 +446,15 @@ class Comparison:
             says, todo = f"{name}: {excerpt(json.dumps(example))}", f"take {name} out, or its x-language"
             self.differs("response example", sections[0].line, "one less", says, todo)
 
+    def comments(self, section: Section, code: Code) -> None:
+        """Keep the comments of an example that carry news: a deprecation, an error code, a status or a duration."""
+        for match in COMMENT.finditer(code.text):
+            text = unicodedata.normalize("NFKC", match[1] or "")
+            times = [minutes for _, minutes in durations(text) if minutes != self.life]
+            if times or any(pattern.search(text) for pattern in TELLTALES.values()):
+                line = code.line + code.text[: match.start()].count("\n")
+                self.unread(section, [Sentence(line, text.strip())], ":comment")
+
     def refusal(self, code: Code, value: dict[str, Any]) -> None:
         """Compare an error answer with the document's example of the same code."""
         number = error_code(value)
@@ -466,7 +478,7 @@ class Comparison:
         shown = {path: excerpt(json.dumps(item, ensure_ascii=False), 80) for path, item in reversed(walk(value))}
         for path, theirs, ours in compare(value, example):
             if theirs is None:
-                todo = f"take it out of example {name}; if no language shows it any more, out of {model}"
+                todo = f"take it out of {name}; if no language shows it any more, out of {model}"
                 found[path] = ("is gone", f"{ours} in example {name}", todo)
             elif ours is None:
                 says = f"none in example {name}; {named[path]} in {model}" if path in named else f"none in {model}"

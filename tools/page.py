@@ -130,6 +130,11 @@ def letters(text: str) -> str:
     return kept
 
 
+def _visible(text: str) -> str:
+    """Drop what nobody sees: the characters of Unicode's category Cf, such as a space of no width."""
+    return "".join(c for c in text if unicodedata.category(c) != "Cf")
+
+
 class _Words(HTMLParser):
     """The text of a piece of HTML; comments and tags are markup."""
 
@@ -185,13 +190,13 @@ def _inline(node: SyntaxTreeNode) -> str:
 def _sentences(text: str, line: int) -> Iterator[Sentence]:
     """Split prose after full stops, and remember where each sentence starts."""
     for match in re.finditer(r"(?s)\S.*?(?:[.!?](?=\s)|[。！？；]|\s*\Z)", text):
-        words = " ".join("".join(c for c in match[0] if unicodedata.category(c) != "Cf").split())  # Cf: invisible
+        words = " ".join(_visible(match[0]).split())
         if letters(words):
             yield Sentence(line + text[: match.start()].count("\n"), words)
 
 
 def _cells(row: SyntaxTreeNode) -> list[str]:
-    return [" ".join("".join(map(_inline, cell.children)).split()) for cell in row.children]
+    return [" ".join(_visible("".join(map(_inline, cell.children))).split()) for cell in row.children]
 
 
 def _line(node: SyntaxTreeNode) -> int:
@@ -216,9 +221,10 @@ def _blocks(nodes: list[SyntaxTreeNode], sections: list[Section], source: list[s
                 rule = True
                 continue
             case "heading":
-                words = " ".join("".join(map(_inline, node.children)).split())
+                words = " ".join(_visible("".join(map(_inline, node.children))).split())
                 section = Section(_line(node), words, int(node.tag[1]), rule)
                 name, section.suffix = [*re.split(r"(?=[(（])", words, maxsplit=1), ""][:2]
+                name = re.sub(r"^[\W\d_]+", "", name)  # a number or a picture before it
                 section.kind, section.language = KNOWN.get(letters(name).casefold(), (None, None))
                 sections.append(section)
             case "paragraph":
@@ -226,7 +232,7 @@ def _blocks(nodes: list[SyntaxTreeNode], sections: list[Section], source: list[s
             case "html_block":
                 found = list(_sentences(_html(node.content), _line(node)))
             case "code_block" | "fence":
-                found = [Code(_line(node) + (node.type == "fence"), node.content)]
+                found = [Code(_line(node) + (node.type == "fence"), _visible(node.content))]
             case "table":
                 head, *body = [row for group in node.children for row in group.children]
                 rows = [(_line(row), _cells(row)) for row in body]
@@ -307,7 +313,11 @@ def read(path: Path) -> Page:
         raise PageError(f"not UTF-8 text (byte {error.start}): give the page as Markdown") from error
     if "\0" in text:
         raise PageError("a binary file: give the page as Markdown")
-    root = SyntaxTreeNode(MarkdownIt("commonmark").enable("table").use(front_matter_plugin).parse(text))
+    tokens = MarkdownIt("commonmark").enable("table").use(front_matter_plugin).parse(text.lstrip())
+    skipped = len(text[: len(text) - len(text.lstrip())].splitlines())  # front matter must start the text
+    for token in tokens:
+        token.map = token.map and [line + skipped for line in token.map]
+    root = SyntaxTreeNode(tokens)
     first = root.children[0] if root.children else None
     if first is None or first.type != "front_matter":
         raise PageError("no front matter: the page must start with `---`, then source_url and updated_at")
@@ -322,5 +332,5 @@ def read(path: Path) -> Page:
     parts = _parts(sections if sections[0].blocks else sections[1:])
     if not parts:
         raise PageError("none of its headings is one of an endpoint's page (HTTP Request, Request Weight, …)")
-    lines = {line.split(":")[0]: i for i, line in enumerate(first.content.splitlines(), 2)}
+    lines = {line.split(":")[0]: i for i, line in enumerate(first.content.splitlines(), 2 + skipped)}
     return Page(front, lines, parts)

@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "build" / "reference.html"
 def browse(page: Path, folder: Path) -> tuple[str, set[str]]:
     """Open a page in headless Chromium: what stands there when its scripts ran, and every address it asked for."""
     chromium = shutil.which("chromium")
-    assert chromium, "Chromium is not installed: `apt-get install chromium` (make reference does it for root on Debian)"
+    assert chromium, "Chromium is not installed: `make chromium`, or `apt-get install chromium`"
     log = folder / "net.json"
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     switches += ["--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-default-apps"]
