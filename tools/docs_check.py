@@ -474,19 +474,20 @@ class Comparison:
     def example(self, code: Code, value: Any, example: Any, name: str, schema: dict[str, Any]) -> None:
         """Name each field that differs once: by the example, else by the schema."""
         model, named = schema.get("x-name", "the schema"), shapes(schema)
+        shown_as = "the example" if name == "example" else f"example {name}"
         found: dict[str, tuple[str, str, str]] = {}
         shown = {path: excerpt(json.dumps(item, ensure_ascii=False), 80) for path, item in reversed(walk(value))}
         for path, theirs, ours in compare(value, example):
             if theirs is None:
-                todo = f"take it out of {name}; if no language shows it any more, out of {model}"
-                found[path] = ("is gone", f"{ours} in example {name}", todo)
+                todo = f"take it out of {shown_as}; if no language shows it any more, out of {model}"
+                found[path] = ("is gone", f"{ours} in {shown_as}", todo)
             elif ours is None:
-                says = f"none in example {name}; {named[path]} in {model}" if path in named else f"none in {model}"
-                todo = f"add it to example {name}" if path in named else f"add it to {model} and to example {name}"
+                says = f"none in {shown_as}; {named[path]} in {model}" if path in named else f"none in {model}"
+                todo = f"add it to {shown_as}" if path in named else f"add it to {model} and to {shown_as}"
                 found[path] = (f"new, {theirs}: {shown[path]}", says, todo)
             else:
-                says = f"{ours} in example {name}; {named.get(path, 'nothing')} in {model}"
-                found[path] = (f"now {theirs}: {shown[path]}", says, f"change it in {model} and in example {name}")
+                says = f"{ours} in {shown_as}; {named.get(path, 'nothing')} in {model}"
+                found[path] = (f"now {theirs}: {shown[path]}", says, f"change it in {model} and in {shown_as}")
         for path, item in walk(value):
             if path not in named and not any(path == p or path.startswith((f"{p}.", f"{p}[")) for p in found):
                 found[path] = (f"{kind_of(item)}: {shown[path]}", f"none in {model}", f"add it to {model}")

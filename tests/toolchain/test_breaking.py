@@ -14,25 +14,10 @@ FIELD = "        expiration:\n          description: >-\n"
 
 
 class Project:
-    """A copy of what tools/breaking.py reads, in a git repository that has released 1.4.0 of the package."""
+    """A copy of what tools/breaking.py reads, in a git repository."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("tools", "generated"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node", "__pycache__"))
-        for name in ("tests/pages/openapi.yaml", "generator-config.yaml"):
-            shutil.copy(ROOT / name, folder)
-        self.generate()
-        (folder / ".cache").symlink_to(ROOT / ".cache")
-        (folder / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1.4.0"\n', encoding="utf-8")
-        (folder / "CHANGELOG.md").write_text("# Changelog\n\n## [1.4.0] - 2026-01-01\n\n- First.\n", encoding="utf-8")
-        (folder / ".gitignore").write_text(".cache\n__pycache__\n", encoding="utf-8")
-        self.edit("openapi.yaml", self.version(), "  version: 2.0.0")
-        self.git("init", "-q")
-
-    def version(self) -> str:
-        lines = (self.folder / "openapi.yaml").read_text(encoding="utf-8").splitlines()
-        return next(line for line in lines if line.startswith("  version: "))
 
     def git(self, *command: str) -> None:
         who = {f"GIT_{role}_{part}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
@@ -62,9 +47,28 @@ class Project:
         return run.returncode, run.stdout + run.stderr
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tests' own document, the client made from it, and 1.4.0 of the package, not yet released."""
+    folder = tmp_path_factory.mktemp("made")
+    for name in ("tools", "generated"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node", "__pycache__"))
+    for name in ("tests/pages/openapi.yaml", "generator-config.yaml"):
+        shutil.copy(ROOT / name, folder)
+    (folder / ".cache").symlink_to(ROOT / ".cache")
+    (folder / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1.4.0"\n', encoding="utf-8")
+    (folder / "CHANGELOG.md").write_text("# Changelog\n\n## [1.4.0] - 2026-01-01\n\n- First.\n", encoding="utf-8")
+    (folder / ".gitignore").write_text(".cache\n__pycache__\n", encoding="utf-8")
+    project = Project(folder)
+    project.edit("openapi.yaml", "  version: 1.0.0", "  version: 2.0.0")
+    project.generate()
+    project.git("init", "-q")
+    return folder
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+def project(made: Path, tmp_path: Path) -> Project:
+    return Project(shutil.copytree(made, tmp_path / "project", symlinks=True))
 
 
 def test_without_a_tag_it_says_so(project: Project) -> None:
