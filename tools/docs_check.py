@@ -305,7 +305,7 @@ class Comparison:
             line,
             name,
             f"the page describes {self.operation.name} alone",
-            f"add an operation for {name}, with an x-source",
+            f"unless the document has it, add an operation for {name}, with an x-source",
         )
 
     def weight(self, sections: list[Section]) -> None:
