@@ -539,6 +539,12 @@ def test_the_values_of_an_enum(with_parameters: dict[str, Any], cell: str, facts
     assert found(with_parameters, PARAMETERS.replace("| STRING|", f"| {cell}|")) == facts
 
 
+@pytest.mark.parametrize(("text", "misread"), [("1, 5", 15), ("1-5", 15), ("1<sup>2</sup>", 12), ("1 <b>20</b>", 120)])
+def test_a_weight_is_not_put_together(document: dict[str, Any], text: str, misread: int) -> None:
+    document["paths"]["/eapi/v1/listenKey"]["post"]["x-request-weight"]["weight"] = misread
+    assert found(document, put("**1**", text)) == both("request weight")
+
+
 def test_none_where_parameters_are_documented(with_parameters: dict[str, Any]) -> None:
     with_parameters["paths"]["/eapi/v1/listenKey"]["post"]["x-source"]["text"] = TEXT
     facts = found(with_parameters, FRONT + ENGLISH)
