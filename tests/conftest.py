@@ -51,8 +51,9 @@ Twin = Callable[..., Calls]
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> None:
-    """Let tests and the programs they start be interrupted, even where a shell started us in the background."""
+    """Let tests and the programs they start be stopped, even where a shell or nohup had us ignore signals."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(params=["sync", "async"])
