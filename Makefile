@@ -24,7 +24,7 @@ types: $(READY) ## mypy --strict
 	mypy
 
 unit: $(READY) ## the tests, with branch coverage of listenkey
-	coverage erase && coverage run -m pytest -n 4 && coverage combine -q && coverage report
+	coverage erase && coverage run -m pytest -n 3 && coverage combine -q && coverage report
 
 generate: $(READY) ## write generated/ from openapi.yaml
 	python tools/generate.py

@@ -667,7 +667,7 @@ def test_the_block_is_left_at_once(twins: Twins, sandbox: Sandbox, moment: str) 
             until(lambda: len(sandbox.requests) == 2 and keeper.status().next_renewal == 0.0)
         sent = len(sandbox.requests)
         leaving = time.monotonic()
-    assert time.monotonic() - leaving < 0.1
+    assert time.monotonic() - leaving < 0.3  # a few milliseconds, on a machine with nothing else to do
     assert keeper.status().state == "closed"
     until(lambda: keeper_threads() == before, 0.5 + 0.2 if moment == "request" else 0.2)
     tasks = asyncio.run_coroutine_threadsafe(_tasks(), twins.loop).result()

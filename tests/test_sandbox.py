@@ -428,15 +428,15 @@ def test_fault_huge_stops_when_the_client_leaves(sandbox: Sandbox) -> None:
 
 
 def test_fault_drip_sends_the_body_byte_by_byte(sandbox: Sandbox) -> None:
-    sandbox.faults.add("drip", interval=0.005)
+    sandbox.faults.add("drip", interval=0.02)
     started = time.monotonic()
     with httpx.stream("POST", sandbox.url + PATH, trust_env=False) as response:
         headers_took = time.monotonic() - started
         pieces = list(response.iter_raw())
     assert len(pieces) > 20  # a slow reader may find a few bytes at once
     assert len(b"".join(pieces)) == 80
-    assert time.monotonic() - started >= 80 * 0.005
-    assert headers_took < 80 * 0.005
+    assert time.monotonic() - started >= 80 * 0.02
+    assert headers_took < 1  # the body alone takes 1.6 s
 
 
 def test_fault_drip_headers_sends_the_headers_byte_by_byte(sandbox: Sandbox) -> None:
@@ -661,13 +661,14 @@ def test_stopping_is_immediate_and_leaves_nothing_behind(name: str | None) -> No
         if name != "silent":
             assert connection.recv(1) == b"H"
         url = sandbox.url
-        assert len(threads()) == 3
+        while len(threads()) < 3:  # the second connection's comes with a moment's delay
+            time.sleep(0.01)
         started = time.monotonic()
         sandbox.close()
         took = time.monotonic() - started
     with pytest.raises(httpx.ConnectError):
         httpx.post(url + PATH, trust_env=False)
-    assert took < 0.2
+    assert took < 1
     assert threads() == []
     assert open_files() <= files
 
