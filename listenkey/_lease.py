@@ -29,7 +29,7 @@ class Quiet:
     def __init__(self) -> None:
         self.until = -math.inf
         self.error: RateLimited | None = None
-        self.leases: WeakSet[Lease] = WeakSet()  # those that have a key to lose
+        self._leases: WeakSet[Lease] = WeakSet()  # those that have a key to lose
         self._bans = 0  # in a row, without a told end
         self._lock = threading.Lock()
 
@@ -47,15 +47,21 @@ class Quiet:
                     self._bans += sent >= self.until  # else it is the same ban, met by another keeper
                     first = BAN_WAIT * scale
                     longest = min(first * 2.0 ** min(max(self._bans - 1, 0), 32), LONGEST_BAN)
-                wait = min([longest, *(max(first, lease.last_try - now) for lease in self.leases)])
+                wait = min([longest, *(max(first, lease.last_try - now) for lease in self._leases)])
             wait += random.uniform(0, min(wait, LONGEST_WAIT * scale) / 2)
             if now + wait > self.until:
                 self.until, self.error = now + wait, error
 
-    def answered(self) -> None:
-        """Note a success: the next ban is a first one again."""
+    def answered(self, lease: "Lease") -> None:
+        """Note a success: this lease has a key to lose, and the next ban is a first one again."""
         with self._lock:
             self._bans = 0
+            self._leases.add(lease)
+
+    def ended(self, lease: "Lease") -> None:
+        """Note that nobody keeps this lease any more."""
+        with self._lock:
+            self._leases.discard(lease)
 
 
 class Lease:
@@ -130,8 +136,7 @@ class Lease:
         self._not_before = now + FLOOR * self._scale
         self.failures = 0
         self.graced = False
-        self._quiet.leases.add(self)
-        self._quiet.answered()
+        self._quiet.answered(self)
         self._looked = self.sent
         self.look(now)  # the machine may have slept between request and answer
         self.under_way = False

@@ -208,7 +208,7 @@ class _Keeper:
         with self._guard():
             if self._state != "lost":
                 self._state = "closed"
-            self._quiet.leases.discard(self._lease)
+            self._quiet.ended(self._lease)
             self._wake()
 
     @contextlib.contextmanager
@@ -223,7 +223,8 @@ class _Keeper:
             if error is None:
                 self._tell(logging.INFO, "deleted", "deleted the listen key, for every program on the account")
                 return
-            self._lease.failed(_clock(), error)  # a ban counts for the client's other keepers
+            if _clock() >= self._quiet.until:  # else it is the wait itself that refused the DELETE
+                self._lease.failed(_clock(), error)  # a ban counts for the client's other keepers
             self._tell(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
 
     # The loop's turns. All of these are called under the lock.
@@ -297,7 +298,7 @@ class _Keeper:
 
     def _lose(self, why: str, cause: BaseException | None) -> None:
         self._state, self._lost = "lost", (why, cause)
-        self._quiet.leases.discard(self._lease)
+        self._quiet.ended(self._lease)
         self._wake()
         self._tell(logging.ERROR, "lost", "%(why)s", why=why)
 

@@ -853,6 +853,17 @@ def test_a_ban_met_by_the_delete_counts_for_the_next_keeper(twins: Twins, sandbo
     assert [request.method for request in sandbox.requests] == ["POST", "DELETE"]
 
 
+def test_leaving_in_a_ban_does_not_lengthen_it(twins: Twins, sandbox: Sandbox) -> None:
+    client = twins.client(sandbox.url)
+    with twins.keeper(client, delete_on_exit=True) as keeper:
+        sandbox.faults.add("status", status=418, headers={"Retry-After": "600"})
+        with pytest.raises(Banned):
+            keeper.renew_now()
+        until = client._quiet.until
+    assert client._quiet.until == until
+    assert [request.method for request in sandbox.requests] == ["POST", "POST"]
+
+
 def test_each_who_asks_gets_an_error_of_its_own(twins: Twins, sandbox: Sandbox) -> None:
     def ask() -> object:
         with pytest.raises(ServerError) as caught:

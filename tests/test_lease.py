@@ -1,6 +1,7 @@
 """The schedule's bounds, whatever happens to it. Times here are those of a life of an hour."""
 
 import math
+import threading
 from random import Random
 
 import pytest
@@ -183,6 +184,28 @@ def test_a_second_sleep_is_granted_its_minute_once_the_loop_was_seen_alive() -> 
         assert run.lease.look(run.now) > 0
         assert not run.lease.lost(run.now)
         run.lease.graced = False  # as the loop does
+
+
+def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
+    quiet, over = Quiet(), threading.Event()
+    leases = [Lease(3600.0, 10.0, quiet, Random(1)) for _ in range(200)]
+    for lease in leases:
+        lease.send(0.0)
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for lease in leases:
+                lease.renewed(1.0, None)
+                quiet.ended(lease)
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(3000):
+            quiet.refused(Banned(418), 0.0, 2.0, scale=1.0, random=Random(1))
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("minutes", [2, 10, 25])
