@@ -1,6 +1,7 @@
 """The schedule's bounds, whatever happens to it. Times here are those of a life of an hour."""
 
 import math
+import sys
 import threading
 from random import Random
 
@@ -191,20 +192,24 @@ def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
     leases = [Lease(3600.0, 10.0, quiet, Random(1)) for _ in range(200)]
     for lease in leases:
         lease.send(0.0)
+        lease.renewed(1.0, None)
 
     def come_and_go() -> None:
         while not over.is_set():
             for lease in leases:
-                lease.renewed(1.0, None)
                 quiet.ended(lease)
+                quiet.answered(lease)
 
     thread = threading.Thread(target=come_and_go)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as can be
     thread.start()
     try:
-        for _ in range(3000):
+        for _ in range(1500):
             quiet.refused(Banned(418), 0.0, 2.0, scale=1.0, random=Random(1))
     finally:
         over.set()
+        sys.setswitchinterval(interval)
         thread.join()
 
 
