@@ -1,20 +1,41 @@
-"""Binance European Options' user data stream: a listen key in one call, with errors that say what to do."""
+"""Binance European Options' user data stream: a listen key in one call, with errors that say what to do.
 
-from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
-from listenkey.errors import (
-    ApiError,
-    Banned,
-    ConfigurationError,
-    KeyNotFound,
-    LeaseLost,
-    ListenKeyError,
-    RateLimited,
-    ServerError,
-    TransportError,
-    Unauthorized,
-    UnexpectedResponse,
-)
-from listenkey.keeper import AsyncListenKeyKeeper, KeeperStatus, ListenKeyKeeper
+Each name is loaded when a program first asks for it. A program that uses the errors alone never loads httpx.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what type checkers and editors read
+    from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
+    from listenkey.errors import (
+        ApiError,
+        Banned,
+        ConfigurationError,
+        KeyNotFound,
+        LeaseLost,
+        ListenKeyError,
+        RateLimited,
+        ServerError,
+        TransportError,
+        Unauthorized,
+        UnexpectedResponse,
+    )
+    from listenkey.keeper import AsyncListenKeyKeeper, KeeperStatus, ListenKeyKeeper
+else:  # what Python runs (PEP 562); hidden from type checkers, which would take every name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            from importlib import import_module
+
+            for room in ("errors", "client", "keeper"):  # from the lightest
+                found = vars(import_module(f"{__name__}.{room}"))
+                if name in found:
+                    return globals().setdefault(name, found[name])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "ApiError",

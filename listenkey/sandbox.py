@@ -14,6 +14,10 @@ Programs in other languages run it with ``listenkey sandbox`` and steer it over 
 ``POST /expire``     ends every live listen key; 204
 ===================  =====================================================================================
 
+Programs may use and steer it. Web pages may not, even if a page sends the browser of this machine to its address.
+A request gets 403 and changes nothing if its ``Host`` is not this machine (DNS rebinding), or if its ``Origin`` or
+``Sec-Fetch-Site`` is another site's.
+
 What it knows of Binance is from these pages of its options documentation: "Start User Data Stream", "User Data Streams"
 (life, renewal), "General Info" (statuses, weights, the ban of 2 minutes to 3 days), "Error Code" (-1008, -1020, -1125,
 -2014, -2015). ``Retry-After`` is on the spot pages only. Not documented, and so chosen here: HTML for an unknown path,
@@ -46,6 +50,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from email.message import Message
     from typing import Any, Self
 
 __all__ = ["FAULTS", "Faults", "Request", "Sandbox"]
@@ -301,6 +306,27 @@ class _Exchange:
         return _Answer(200, _json({"listenKey": key, **expiration}))
 
 
+def _foreign(headers: Message) -> str | None:
+    """Say why a request comes from a web page, as far as its headers tell; None: a program sent it.
+
+    Pages cannot set any of the three. Most programs send `Host` alone, with the name or address they connected to.
+    """
+    hosts = headers.get_all("Host", [])
+    for host in hosts:
+        name = re.sub(r":[0-9]*$", "", host).removeprefix("[").removesuffix("]")
+        if name.lower() != "localhost" and not _is_loopback(name):
+            return (
+                f"The sandbox serves this machine alone, so Host must be localhost or a loopback address, not {host!r}."
+            )
+    for origin in headers.get_all("Origin", []):
+        if [origin.lower()] != [f"http://{host.lower()}" for host in hosts]:
+            return f"The sandbox is for programs: a page of {origin!r} may not use it."
+    for site in headers.get_all("Sec-Fetch-Site", []):
+        if site.lower() not in ("same-origin", "none"):
+            return f"The sandbox is for programs: a {site!r} page may not use it."
+    return None
+
+
 class _Handler(BaseHTTPRequestHandler):
     """One connection: HTTP/1.1, kept open between requests."""
 
@@ -329,8 +355,10 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < int(length):
             raise ConnectionAbortedError("the client left within its request")
         path = self.path.partition("?")[0]
+        self.used = None
+        if foreign := _foreign(self.headers):
+            return self.send(_Answer(403, _json({"error": foreign})))
         if path in ("/faults", "/expire"):
-            self.used = None
             return self.send(self.control(path, body))
         api_key, address = self.headers.get("X-MBX-APIKEY"), str(self.client_address[0])
         self.used = sandbox._exchange.count(address)

@@ -67,6 +67,31 @@ ListenKeyResponse()  # type: ignore[call-arg]
 """
 
 
+LIGHT = """
+import sys
+import listenkey
+from listenkey import LeaseLost, errors
+assert dir(listenkey) == sorted(dir(listenkey)) and set(listenkey.__all__) < set(dir(listenkey)), dir(listenkey)
+try:
+    listenkey.Nonsense
+except AttributeError as error:
+    assert str(error) == "module 'listenkey' has no attribute 'Nonsense'", error
+heavy = ["httpx", "ssl", "asyncio", "listenkey.client", "listenkey.keeper"]
+assert not sys.modules.keys() & set(heavy), sorted(sys.modules.keys() & set(heavy))
+from listenkey import ListenKeyClient
+assert "listenkey.keeper" not in sys.modules
+from listenkey import *
+assert all(globals()[name] is getattr(listenkey, name) for name in listenkey.__all__)
+assert LeaseLost is errors.LeaseLost and "LeaseLost" in vars(listenkey)
+"""
+
+UNTYPED = """
+import listenkey
+from listenkey import Nonsense
+listenkey.nonsense
+"""
+
+
 def run(*command: object, cwd: Path) -> str:
     done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -117,6 +142,28 @@ def test_the_installed_wheel_works_without_development_tools(python: Path, tmp_p
     needed = {"binance-options-listenkey", "attrs", "httpx", "httpcore", "h11", "anyio", "certifi", "idna"}
     assert needed <= installed <= needed | {"pip", "setuptools", "typing_extensions", "sniffio"}
     assert "example:" in run(python.with_name("listenkey"), "start", "--help", cwd=tmp_path)
+
+
+def test_each_name_is_loaded_when_it_is_asked_for(python: Path, tmp_path: Path) -> None:
+    run(python, "-W", "error", "-c", LIGHT, cwd=tmp_path)
+
+
+def test_a_type_checker_knows_which_names_there_are(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(UNTYPED)
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file",
+        "",
+        "--cache-dir",
+        tmp_path / "cache",
+        "program.py",
+    ]
+    said = subprocess.run([*map(str, command)], cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    assert 'Module "listenkey" has no attribute "Nonsense"' in said
+    assert 'Module has no attribute "nonsense"' in said
 
 
 def test_a_typed_program_of_a_user(python: Path, tmp_path: Path) -> None:
