@@ -26,7 +26,7 @@ types: $(READY) ## mypy --strict
 unit: $(READY) ## the tests, with branch coverage of listenkey
 	coverage erase && coverage run -m pytest -n 3 && coverage combine -q && coverage report
 
-generate: $(READY) ## write generated/ from openapi.yaml
+generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
 	python tools/generate.py
 
 drift: $(READY) ## fail unless generated/ is exactly what make generate writes
@@ -41,9 +41,9 @@ docs-check: $(READY) ## compare pages with openapi.yaml: PAGE="page.md …" FORM
 test-all: $(READY) ## everything, with Node, Go and Chromium too
 	$(call steps,test lint-spec breaking reference toolchain reuse)
 
-lint-spec: $(NODE) ## openapi.yaml by the rules of Redocly and Spectral, examples too
+lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml
-	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml --fail-severity hint
+	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml asyncapi.yaml --fail-severity hint
 
 breaking: $(READY) $(OASDIFF) ## what changed in openapi.yaml since BASE (default: the last tag), and the versions it asks for
 	@python tools/breaking.py $(BASE)

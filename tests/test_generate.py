@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Copy what generation needs."""
-    for name in ("openapi.yaml", "generator-config.yaml"):
+    for name in ("openapi.yaml", "asyncapi.yaml", "generator-config.yaml"):
         shutil.copy(ROOT / name, tmp_path / name)
     for name in ("generated", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -55,9 +55,22 @@ def test_drift_fails_on_a_byte_a_missing_and_an_extra_file(project: Path) -> Non
     assert generate(project, "--check").returncode == 0
 
 
-def test_a_change_of_the_document_is_drift(project: Path) -> None:
-    edit(project / "openapi.yaml", "type: integer", "type: number")
-    assert generate(project, "--check").returncode == 1
+@pytest.mark.parametrize(
+    ("document", "old", "new"),
+    [("openapi.yaml", "type: integer", "type: number"), ("asyncapi.yaml", "x-name: symbol", "x-name: option")],
+)
+def test_a_change_of_a_document_is_drift(project: Path, document: str, old: str, new: str) -> None:
+    edit(project / document, old, new)
+    run = generate(project, "--check")
+    assert run.returncode == 1
+    assert document in run.stderr
+
+
+def test_an_edit_of_the_events_is_drift(project: Path) -> None:
+    edit(project / "generated" / "binance_options_events" / "__init__.py", "symbol: str", "symbol: object")
+    run = generate(project, "--check")
+    assert run.returncode == 1
+    assert "retyped: field Order.symbol: object -> str" in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -69,6 +82,7 @@ def test_a_change_of_the_document_is_drift(project: Path) -> None:
             "application/x-odd:",
             "Warning",
         ),
+        ("asyncapi.yaml", "x-name: vega", "x-name: theta", "x-name used twice: theta"),
         ("generator-config.yaml", "ruff format --isolated", "no-such-program --isolated", "not in PATH"),
         ("generator-config.yaml", "ruff format --isolated", "ruff format --no-such-option", "no-such-option"),
         (
@@ -78,7 +92,7 @@ def test_a_change_of_the_document_is_drift(project: Path) -> None:
             "odd",
         ),
     ],
-    ids=["generator", "missing hook", "failing hook", "warning hook"],
+    ids=["generator", "events", "missing hook", "failing hook", "warning hook"],
 )
 def test_a_warning_fails_and_changes_nothing(project: Path, file: str, old: str, new: str, said: str) -> None:
     edit(project / file, old, new)

@@ -121,11 +121,15 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def test_the_wheel_holds_both_packages_and_no_more(wheel: Path) -> None:
+def test_the_wheel_holds_the_three_packages_and_no_more(wheel: Path) -> None:
     names = {Path(name).parts[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {name for name in names if not name.endswith(".dist-info")} == {"listenkey", "binance_options_client"}
+    assert {name for name in names if not name.endswith(".dist-info")} == {
+        "listenkey",
+        "binance_options_client",
+        "binance_options_events",
+    }
     files = set(zipfile.ZipFile(wheel).namelist())
-    assert {"listenkey/py.typed", "binance_options_client/py.typed", "listenkey/sandbox.py"} <= files
+    assert {f"{name}/py.typed" for name in ("listenkey", "binance_options_client", "binance_options_events")} <= files
 
 
 def test_the_sdist_holds_the_contract_and_builds(dist: Path, tmp_path: Path) -> None:
@@ -134,6 +138,7 @@ def test_the_sdist_holds_the_contract_and_builds(dist: Path, tmp_path: Path) -> 
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
     assert (source / "openapi.yaml").exists()
+    assert (source / "asyncapi.yaml").exists()
     run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path / "out", cwd=source)
 
 

@@ -1,4 +1,4 @@
-"""Write generated/ from openapi.yaml, or (--check) fail unless it is exactly what would be written.
+"""Write generated/ from openapi.yaml and asyncapi.yaml, or (--check) fail unless it is exactly what would be written.
 
 Prints what that changes: files, then what a user of the package sees: models, fields, functions, parameters.
 """
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import events
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +40,7 @@ def differences(old: Path, new: Path) -> list[str]:
 def surface(folder: Path) -> dict[str, str]:
     """Return what a user of a generated package sees: each model, field, function and parameter, and its type."""
     found = {}
-    for file in sorted((folder / "models").glob("*.py")):
+    for file in sorted([*(folder / "models").glob("*.py"), *folder.glob("__init__.py")]):
         for model in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(model, ast.ClassDef):
                 found[f"model {model.name}"] = ", ".join(map(ast.unparse, model.bases)) or "object"
@@ -95,32 +96,54 @@ def generate(document: Path, target: Path) -> None:
             raise GenerationError("a second run of the post-hooks changed their output:\n" + "\n".join(rows))
 
 
+def generate_events(document: Path, target: Path) -> None:
+    """Write the package of the events."""
+    try:
+        source = events.source(YAML(typ="safe").load(document))
+    except events.UnusableDocument as error:
+        raise GenerationError(f"{document.name}: {error}") from error
+    target.mkdir()
+    (target / "py.typed").touch()
+    (target / "__init__.py").write_text(source, encoding="utf-8")
+    command = ["ruff", "format", "--isolated", "--no-cache", "--config", "line-length = 120", str(target)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode or run.stderr:
+        raise GenerationError(run.stdout + run.stderr)
+
+
+PACKAGES = {
+    PACKAGE.name: ("openapi.yaml", generate),
+    "binance_options_events": ("asyncapi.yaml", generate_events),
+}
+
+
 def main() -> int:
     """Generate aside, then compare or replace."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything would change")
     check = parser.parse_args().check
-    committed = ROOT / PACKAGE
     with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder) / PACKAGE.name
         try:
-            generate(ROOT / "openapi.yaml", fresh)
+            for name, (document, write) in PACKAGES.items():
+                write(ROOT / document, Path(folder) / name)
         except GenerationError as error:
             print(f"generation failed; nothing was changed\n{error}", file=sys.stderr)
             return 1
-        rows = differences(committed, fresh)
-        seen = changes(surface(committed), surface(fresh))
-        print("\n".join([*rows, *seen] if rows else [f"{PACKAGE}: nothing changed"]))
-        if rows and not seen:
-            print("no model, field or function changed: texts alone")
-        if check:
-            if rows:
-                print("generated/ is not what openapi.yaml gives: run `make generate`", file=sys.stderr)
-            return 1 if rows else 0
-        if rows:
-            shutil.rmtree(committed, ignore_errors=True)
-            shutil.copytree(fresh, committed)
-    return 0
+        drift = 0
+        for name, (document, _) in PACKAGES.items():
+            committed, fresh = ROOT / "generated" / name, Path(folder) / name
+            rows = differences(committed, fresh)
+            seen = changes(surface(committed), surface(fresh))
+            print("\n".join([*rows, *seen] if rows else [f"generated/{name}: nothing changed"]))
+            if rows and not seen:
+                print("no model, field or function changed: texts alone")
+            if rows and check:
+                print(f"generated/{name} is not what {document} gives: run `make generate`", file=sys.stderr)
+                drift = 1
+            elif rows:
+                shutil.rmtree(committed, ignore_errors=True)
+                shutil.copytree(fresh, committed)
+    return drift
 
 
 if __name__ == "__main__":
