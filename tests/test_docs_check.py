@@ -577,6 +577,16 @@ def test_the_page_of_another_operation_is_compared_with_that(document: dict[str,
     assert row["todo"] == "add it to EmptyResponse and to the example"
 
 
+def test_an_empty_object_is_no_news_where_the_document_has_no_content(document: dict[str, Any]) -> None:
+    keepalive = document["paths"]["/eapi/v1/listenKey"]["put"]
+    del keepalive["responses"]["200"]["content"]
+    page = START.replace("Start-User-Data-Stream\napi", "Keepalive-User-Data-Stream\napi").replace("POST `", "PUT `")
+    rows = run(document, re.sub(r"\{[^}]*\}", "{}", page))[1][0]["rows"]
+    assert "response example" not in {row["fact"] for row in rows}
+    rows = run(document, page)[1][0]["rows"]
+    assert "response example" in {row["fact"] for row in rows}
+
+
 def test_each_part_is_compared_with_its_own_operation(document: dict[str, Any]) -> None:
     keepalive = document["paths"]["/eapi/v1/listenKey"]["put"]
     second = SECOND.replace("Get Listen Keys (USER_DATA)", "Keepalive User Data Stream (USER_STREAM)").replace(

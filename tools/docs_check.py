@@ -431,6 +431,8 @@ class Comparison:
             elif not isinstance(block, Sentence) or letters(block.text).casefold() not in DECORATION:
                 self.unread(section, [block])
         named = shapes(schema)
+        if not media:  # an object without fields says what no content says
+            theirs = [item for item in theirs if item[1] != {}]
         errors = [item for item in theirs if error_code(item[1]) and not item[1].keys() & named.keys()]
         for code, value in errors:
             self.refusal(code, value)

@@ -82,7 +82,7 @@ FAULTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "server with a slash at its end": lambda d: d["servers"][0].update(url="https://eapi.binance.com/"),
     "security scheme without its header": lambda d: d["components"]["securitySchemes"]["ApiKey"].pop("name"),
     "a space in a component's name": lambda d: d["components"]["schemas"].update(
-        {"Empty Response": d["components"]["schemas"]["EmptyResponse"]}
+        {"Binance Error": d["components"]["schemas"]["BinanceError"]}
     ),
 }
 

@@ -1,11 +1,9 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .binance_error import BinanceError
-from .empty_response import EmptyResponse
 from .listen_key_response import ListenKeyResponse
 
 __all__ = (
     "BinanceError",
-    "EmptyResponse",
     "ListenKeyResponse",
 )

@@ -1,12 +1,11 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.binance_error import BinanceError
-from ...models.empty_response import EmptyResponse
 from ...types import Response
 
 
@@ -22,10 +21,9 @@ def _get_kwargs() -> dict[str, Any]:
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> BinanceError | EmptyResponse | None:
+) -> Any | BinanceError | None:
     if response.status_code == 200:
-        response_200 = EmptyResponse.from_dict(response.json())
-
+        response_200 = cast(Any, None)
         return response_200
 
     if response.status_code == 418:
@@ -56,7 +54,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[BinanceError | EmptyResponse]:
+) -> Response[Any | BinanceError]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -68,7 +66,7 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient,
-) -> Response[BinanceError | EmptyResponse]:
+) -> Response[Any | BinanceError]:
     """Close User Data Stream
 
      Ends the account's listen key and closes the stream, for every program that uses the account.
@@ -80,7 +78,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[BinanceError | EmptyResponse]
+        Response[Any | BinanceError]
     """
 
     kwargs = _get_kwargs()
@@ -95,7 +93,7 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
-) -> BinanceError | EmptyResponse | None:
+) -> Any | BinanceError | None:
     """Close User Data Stream
 
      Ends the account's listen key and closes the stream, for every program that uses the account.
@@ -107,7 +105,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        BinanceError | EmptyResponse
+        Any | BinanceError
     """
 
     return sync_detailed(
@@ -118,7 +116,7 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
-) -> Response[BinanceError | EmptyResponse]:
+) -> Response[Any | BinanceError]:
     """Close User Data Stream
 
      Ends the account's listen key and closes the stream, for every program that uses the account.
@@ -130,7 +128,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[BinanceError | EmptyResponse]
+        Response[Any | BinanceError]
     """
 
     kwargs = _get_kwargs()
@@ -143,7 +141,7 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
-) -> BinanceError | EmptyResponse | None:
+) -> Any | BinanceError | None:
     """Close User Data Stream
 
      Ends the account's listen key and closes the stream, for every program that uses the account.
@@ -155,7 +153,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        BinanceError | EmptyResponse
+        Any | BinanceError
     """
 
     return (

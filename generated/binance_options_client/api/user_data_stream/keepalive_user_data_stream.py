@@ -1,12 +1,11 @@
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.binance_error import BinanceError
-from ...models.empty_response import EmptyResponse
 from ...types import Response
 
 
@@ -22,10 +21,9 @@ def _get_kwargs() -> dict[str, Any]:
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> BinanceError | EmptyResponse | None:
+) -> Any | BinanceError | None:
     if response.status_code == 200:
-        response_200 = EmptyResponse.from_dict(response.json())
-
+        response_200 = cast(Any, None)
         return response_200
 
     if response.status_code == 418:
@@ -56,7 +54,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[BinanceError | EmptyResponse]:
+) -> Response[Any | BinanceError]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -68,7 +66,7 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient,
-) -> Response[BinanceError | EmptyResponse]:
+) -> Response[Any | BinanceError]:
     """Keepalive User Data Stream
 
      Puts the validity of the account's listen key back to 60 minutes. Without a live key, error -1125 is
@@ -79,7 +77,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[BinanceError | EmptyResponse]
+        Response[Any | BinanceError]
     """
 
     kwargs = _get_kwargs()
@@ -94,7 +92,7 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
-) -> BinanceError | EmptyResponse | None:
+) -> Any | BinanceError | None:
     """Keepalive User Data Stream
 
      Puts the validity of the account's listen key back to 60 minutes. Without a live key, error -1125 is
@@ -105,7 +103,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        BinanceError | EmptyResponse
+        Any | BinanceError
     """
 
     return sync_detailed(
@@ -116,7 +114,7 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
-) -> Response[BinanceError | EmptyResponse]:
+) -> Response[Any | BinanceError]:
     """Keepalive User Data Stream
 
      Puts the validity of the account's listen key back to 60 minutes. Without a live key, error -1125 is
@@ -127,7 +125,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[BinanceError | EmptyResponse]
+        Response[Any | BinanceError]
     """
 
     kwargs = _get_kwargs()
@@ -140,7 +138,7 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
-) -> BinanceError | EmptyResponse | None:
+) -> Any | BinanceError | None:
     """Keepalive User Data Stream
 
      Puts the validity of the account's listen key back to 60 minutes. Without a live key, error -1125 is
@@ -151,7 +149,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        BinanceError | EmptyResponse
+        Any | BinanceError
     """
 
     return (
