@@ -6,6 +6,7 @@ Times are seconds on one clock that counts sleep. The figures are for a life of 
 import math
 import threading
 from collections import deque
+from collections.abc import Iterable
 from random import Random
 from weakref import WeakSet
 
@@ -21,6 +22,24 @@ BURST_WINDOW = 75.0
 RATE_LIMIT_WAIT = 60.0  # after a 429 that does not say how long
 BAN_WAIT = 120.0  # after a 418 that does not say: the shortest ban (options general-info page), then twice as long
 LONGEST_BAN = 3 * 24 * HOUR  # options general-info page; not scaled, for it bounds what the server says
+
+
+def is_refusal(error: ListenKeyError) -> bool:
+    """Whether the API key, or the address that it is used from, was refused: by Binance, a firewall or a proxy."""
+    return isinstance(error, Unauthorized) or (isinstance(error, ApiError) and error.status in (401, 403, 407))
+
+
+def untold_wait(first: float, times: int, last_tries: Iterable[float], now: float) -> float:
+    """Choose a wait that nobody told us: twice as long each time, but it leaves each lease its last try to come.
+
+    Args:
+        first: seconds of the first wait, and of the shortest.
+        times: how often in a row there was such a wait, this one included.
+        last_tries: when each lease must have sent its last request.
+        now: seconds on the clock of `last_tries`.
+    """
+    longest = min(first * 2.0 ** min(max(times - 1, 0), 32), LONGEST_BAN)
+    return min([longest, *(max(first, last - now) for last in last_tries if last > now)])
 
 
 class Quiet:
@@ -41,13 +60,11 @@ class Quiet:
                 told = told or None  # a ban whose told end is past is not over, or it would not be told
             if told is not None:
                 wait = min(max(told, 0.0), LONGEST_BAN)
+            elif isinstance(error, Banned):
+                self._bans += sent >= self.until  # else it is the same ban, met by another keeper
+                wait = untold_wait(BAN_WAIT * scale, self._bans, (lease.last_try for lease in self._leases), now)
             else:
-                first = longest = RATE_LIMIT_WAIT * scale
-                if isinstance(error, Banned):
-                    self._bans += sent >= self.until  # else it is the same ban, met by another keeper
-                    first = BAN_WAIT * scale
-                    longest = min(first * 2.0 ** min(max(self._bans - 1, 0), 32), LONGEST_BAN)
-                wait = min([longest, *(max(first, lease.last_try - now) for lease in self._leases)])
+                wait = RATE_LIMIT_WAIT * scale
             wait += random.uniform(0, min(wait, LONGEST_WAIT * scale) / 2)
             if now + wait > self.until:
                 self.until, self.error = now + wait, error
@@ -88,6 +105,7 @@ class Lease:
         self.life = assumed
         self.deadline = math.inf
         self.failures = 0
+        self._refusals = 0  # since the last success
         self.under_way = False
         self.graced = False  # whether a minute was granted after a sleep, and nobody has looked to the renewal since
 
@@ -108,8 +126,8 @@ class Lease:
         return max(self._due, self._not_before, burst, self._quiet.until)
 
     def at_risk(self, now: float) -> bool:
-        """Whether the renewal is late, or the next try is too late."""
-        return now >= self.sent + AT_RISK * self.life or self.next_send >= self.deadline
+        """Whether the renewal is late or was refused, or the next try is too late."""
+        return self._refusals > 0 or now >= self.sent + AT_RISK * self.life or self.next_send >= self.deadline
 
     def lost(self, now: float) -> bool:
         """Whether the key has to be taken for dead."""
@@ -134,7 +152,7 @@ class Lease:
         self.deadline = self.sent + self.life
         self._due = self.sent + self.life * self._random.uniform(*DUE)
         self._not_before = now + FLOOR * self._scale
-        self.failures = 0
+        self.failures = self._refusals = 0
         self.graced = False
         self._quiet.answered(self)
         self._looked = self.sent
@@ -150,8 +168,13 @@ class Lease:
         if not isinstance(error, TransportError | ServerError | RateLimited):
             wait = LONGEST_WAIT  # an answer that will hardly change soon
         wait *= self._scale * self._random.uniform(0.5, 1)
-        if isinstance(error, Unauthorized):
-            self.deadline = now
+        if isinstance(error, ApiError) and is_refusal(error):
+            # Users report ten minutes to an hour of -2015 on keys that work, while an address is blocked. So this is
+            # waited out like a ban that tells no end, but by this lease alone.
+            self._refusals += 1
+            wait = untold_wait(BAN_WAIT * self._scale, self._refusals, [self.last_try], now)
+            wait = max(wait, min(error.retry_after or 0.0, self.last_try - now))
+            wait += self._random.uniform(0, LONGEST_WAIT * self._scale / 2)
         elif isinstance(error, RateLimited):
             self._quiet.refused(error, self._sends[-1], now, scale=self._scale, random=self._random)
         elif isinstance(error, ApiError) and error.retry_after is not None:

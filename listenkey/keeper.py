@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Literal, Self, TypeVar, cast
+from typing import Literal, NoReturn, Self, TypeVar, cast
 
-from listenkey._lease import LONGEST_WAIT, Lease
+from listenkey._lease import LONGEST_WAIT, Lease, is_refusal
 from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, Started
 from listenkey.errors import (
     ApiError,
@@ -26,13 +26,12 @@ from listenkey.errors import (
     ListenKeyError,
     ServerError,
     TransportError,
-    Unauthorized,
     UnexpectedResponse,
 )
 
 LIFE = 3600.0  # seconds (Start User Data Stream page)
 LONGEST_TIMEOUT = 15.0  # seconds; with a longer one an outage of 29 minutes could cost the key
-_OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug
+_OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug or misuse
 T = TypeVar("T")
 
 
@@ -45,7 +44,8 @@ class KeeperStatus:
         key_age: seconds since the request was sent that last renewed the key.
         next_renewal: seconds until the next request, 0.0 while one is under way; None when not running.
         time_left: seconds until the key is called lost unless it is renewed; None when not running.
-        at_risk: True when renewal is overdue (3/4 of the life are over), or has to wait past the end of `time_left`.
+        at_risk: True when renewal is overdue (3/4 of the life are over), was refused (see the keeper), or has to wait
+            past the end of `time_left`.
         last_error: why the last request failed; None when it succeeded.
         renewals: requests that succeeded, the first one included.
         failures: requests that failed.
@@ -64,10 +64,11 @@ class KeeperStatus:
 
 
 class WitnessedClock:
-    """Seconds that count sleep, where the monotonic clock may not: the wall clock bears witness.
+    """Seconds that count sleep: where the monotonic clock stood still, the wall clock bears witness.
 
-    Where it goes a second or more ahead at once, the machine slept. A wall clock put forward passes for a sleep, which
-    costs one early renewal; put back, it changes nothing.
+    CLOCK_BOOTTIME counts a machine's sleep, but not the pause of a virtual machine. When the wall clock goes a second
+    or more ahead at once, the machine slept or was paused. If someone sets the wall clock forward, the keeper renews
+    once too early. If someone sets the wall clock back, nothing happens.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
@@ -92,13 +93,14 @@ def _boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-_clock: Callable[[], float] = _boottime if hasattr(time, "CLOCK_BOOTTIME") else WitnessedClock()
+_clock = WitnessedClock(_boottime) if hasattr(time, "CLOCK_BOOTTIME") else WitnessedClock()
 
 
 class _Keeper:
     """What the twins share: everything but how to wait and how to send."""
 
     _client_type: type[ListenKeyClient | AsyncListenKeyClient]
+    _with = "with"
 
     def __init__(
         self, client: ListenKeyClient | AsyncListenKeyClient, delete_on_exit: bool, assumed_life: float
@@ -112,6 +114,7 @@ class _Keeper:
         self._attempts = client._attempts
         self._quiet = client._quiet
         self._lease = Lease(assumed_life, timeout, self._quiet, Random())  # noqa: S311  jitter, no secret
+        self._account = repr(client)
         self._pid = os.getpid()
         self._lock = threading.RLock()  # a signal handler may ask for the status while its thread holds it
         # Under the lock:
@@ -122,6 +125,12 @@ class _Keeper:
         self._renewals = self._failures = self._keys = 0
         self._at_risk = self._disbelieved = False
         self._records: list[tuple[int, str, dict[str, object]]] = []  # of the log
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._account}, state={self._state!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigurationError("A keeper cannot be copied or pickled: make a new one where it is needed.")
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
@@ -147,6 +156,9 @@ class _Keeper:
     @property
     def key(self) -> ListenKey:
         """The key to use now.
+
+        When the machine has slept past the key's life, this is the old key until the renewal is answered: its
+        `expires_at` is past then, and the status is at_risk. `renew_now()` waits for the answer.
 
         Raises:
             LeaseLost: it could not be renewed; `__cause__` says why.
@@ -186,7 +198,9 @@ class _Keeper:
     def _refuse_misuse(self) -> None:
         self._refuse_fork()
         if self._state in ("new", "starting"):
-            raise ConfigurationError(f"This keeper is not running: enter it, as in `with {type(self).__name__}(...)`.")
+            raise ConfigurationError(
+                f"This keeper is not running: enter it, as in `{self._with} {type(self).__name__}(...)`."
+            )
 
     # Entering and leaving.
 
@@ -254,7 +268,7 @@ class _Keeper:
         # Another keeper of the client may have met the 429 or 418 that this one waits out.
         error = self._last_error or (self._quiet.error if now < self._quiet.until else None)
         if lease.lost(now):
-            why = "cannot be renewed" if isinstance(error, Unauthorized) else "was not renewed in time"
+            why = "cannot be renewed" if error and is_refusal(error) else "was not renewed in time"
             self._lose(f"The listen key {why}: {error or 'no request was answered.'}", error)
         elif not self._at_risk and lease.at_risk(now):
             self._at_risk = True
@@ -306,7 +320,8 @@ class _Keeper:
         """Note that the loop has ended, and why. Unless the block was left, the key is lost."""
         with contextlib.suppress(Exception), self._guard():  # the log itself may be what broke
             if self._state == "running":
-                self._lose(f"The keeper broke down ({type(cause).__name__}).", cause)
+                why = f": {cause}" if isinstance(cause, ListenKeyError) else ""
+                self._lose(f"The keeper broke down ({type(cause).__name__}{why}).", cause)
 
     # What callers wait for: None means not yet. All of these are called under the lock.
 
@@ -379,7 +394,6 @@ class ListenKeyKeeper(_Keeper):
         super().__init__(client, delete_on_exit, _assumed_life)
         self._client = client
         self._changed = threading.Condition(self._lock)
-        self._thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
 
     def wait(self) -> None:
         """Block until the keeper is closed.
@@ -425,11 +439,27 @@ class ListenKeyKeeper(_Keeper):
         try:
             while self._state == "starting":
                 self._step()
-            self._thread.start()
+            self._start_thread()
         except BaseException:
             self._close()
             raise
         return self
+
+    def _start_thread(self) -> None:
+        for attempt in range(1, self._attempts + 1):
+            self._thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError as error:
+                cause = error
+            else:
+                return
+            if attempt < self._attempts:
+                time.sleep(min(2.0**attempt / 4, 8.0))
+        raise TransportError(
+            "No thread could be started to keep the listen key alive: the process has too many, or it is ending. The "
+            "key itself lives on for now."
+        ) from cause
 
     def __exit__(self, *_: object) -> None:
         if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
@@ -485,6 +515,8 @@ class AsyncListenKeyKeeper(_Keeper):
     """
 
     _client_type = AsyncListenKeyClient
+    _with = "async with"
+    _loop: asyncio.AbstractEventLoop | None = None  # the one that entered
 
     def __init__(
         self, client: AsyncListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float = LIFE
@@ -508,7 +540,19 @@ class AsyncListenKeyKeeper(_Keeper):
             number = self._ask()
         return await self._until(partial(self._outcome, number))
 
+    def _refuse_other_loops(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError("AsyncListenKeyKeeper needs asyncio: use it inside `asyncio.run(...)`.") from None
+        if self._loop not in (None, loop):
+            raise ConfigurationError(
+                "This keeper belongs to another event loop: use and leave it in the loop that entered it."
+            )
+        self._loop = loop
+
     async def __aenter__(self) -> Self:
+        self._refuse_other_loops()
         self._enter()
         try:
             while self._state == "starting":
@@ -523,6 +567,7 @@ class AsyncListenKeyKeeper(_Keeper):
     async def __aexit__(self, *_: object) -> None:
         if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
             return
+        self._refuse_other_loops()
         self._close()
         self._task.cancel()
         await asyncio.wait([self._task])
@@ -542,6 +587,7 @@ class AsyncListenKeyKeeper(_Keeper):
 
     async def _until(self, ready: Callable[[], T | None]) -> T:
         self._refuse_misuse()
+        self._refuse_other_loops()
         while True:
             with self._guard():
                 if (found := ready()) is not None:

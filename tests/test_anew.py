@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from listenkey import LeaseLost, ListenKeyClient, ListenKeyKeeper, Unauthorized
+from listenkey import ApiError, LeaseLost, ListenKeyClient, ListenKeyKeeper, Unauthorized
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY
@@ -78,21 +78,30 @@ def test_a_ban_is_waited_out() -> None:
     assert len(sandbox.requests) == 2, "the second keeper asks nothing"
 
 
-def test_a_key_that_is_not_accepted_ends_it() -> None:
+@pytest.mark.parametrize(
+    ("fault", "error"), [({"status": 401}, Unauthorized), ({"status": 403}, ApiError), ({"status": 407}, ApiError)]
+)
+def test_a_key_that_never_worked_ends_it_after_one_request(fault: dict[str, Any], error: type[ApiError]) -> None:
     names: dict[str, Any] = {"trade": ListenKeyKeeper.wait}
     exec(compile(LOOP, "README.md", "exec"), names)
-    names["ListenKeyKeeper"] = partial(ListenKeyKeeper, _assumed_life=1.0)
-    with Sandbox(accounts={"known": "me"}) as sandbox:
-        with ListenKeyClient("unknown", base_url=sandbox.url) as client, pytest.raises(Unauthorized):
+    with Sandbox() as sandbox, ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        sandbox.faults.add("status", times=None, **fault)
+        with pytest.raises(error):
             names["trade_all_night"](client)
+    assert len(sandbox.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 407])
+def test_a_key_that_has_worked_is_tried_every_ten_minutes(status: int) -> None:
+    with Sandbox() as sandbox:
 
         def trade(keeper: ListenKeyKeeper) -> None:
-            sandbox.faults.add("status", status=401)
+            sandbox.faults.add("status", status=status, times=None)
             keeper.wait()
 
-        names["trade"] = trade
-        with ListenKeyClient("known", base_url=sandbox.url) as client, pytest.raises(LeaseLost):
-            names["trade_all_night"](client)
+        assert run(sandbox, trade, 4) == [600, 600, 600, 600]
+    refused = [request.status for request in sandbox.requests].count(status)
+    assert refused <= 6 + 3, "the keeper's own six, then one for each new keeper"
 
 
 def test_it_returns_what_the_trade_returns() -> None:

@@ -2,22 +2,27 @@
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import itertools
 import logging
+import pickle
 import random
 import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import pytest
 
 from listenkey import (
+    ApiError,
     AsyncListenKeyClient,
     AsyncListenKeyKeeper,
     Banned,
@@ -34,7 +39,7 @@ from listenkey import (
     Unauthorized,
 )
 from listenkey.client import Started
-from listenkey.keeper import WitnessedClock
+from listenkey.keeper import WitnessedClock, _clock
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY
@@ -248,8 +253,11 @@ def test_entering_fails_with_the_error_itself(twins: Twins, sandbox: Sandbox) ->
 def test_misuse_is_refused(twins: Twins, sandbox: Sandbox) -> None:
     client = twins.client(sandbox.url)
     keeper = twins.keeper(client)
+    hint = "with Listen" if twins.kind == "sync" else "async with AsyncListen"
     for use in (lambda: keeper.key, keeper.wait, lambda: next(keeper.changes()), keeper.renew_now, keeper.status):
-        with pytest.raises(ConfigurationError, match=r"^This keeper is not running: enter it, as in `with "):
+        with pytest.raises(
+            ConfigurationError, match=rf"^This keeper is not running: enter it, as in `{hint}KeyKeeper\("
+        ):
             use()
     with keeper:
         with pytest.raises(ConfigurationError, match=r"^A keeper is entered once: make a new one\.$"), keeper:
@@ -264,6 +272,78 @@ def test_misuse_is_refused(twins: Twins, sandbox: Sandbox) -> None:
     with pytest.raises(ConfigurationError, match="needs a client with a timeout of at most 15 seconds"):
         twins.keeper(twins.client(sandbox.url, timeout=15.1))
     twins.keeper(twins.client(sandbox.url, timeout=15))
+
+
+def test_a_keeper_is_not_copied_or_pickled(twins: Twins, sandbox: Sandbox) -> None:
+    with twins.keeper(twins.client(sandbox.url)) as running:
+        keeper = getattr(running, "keeper", running)
+        for use in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(ConfigurationError, match=r"^A keeper cannot be copied or pickled: make a new one"):
+                use(keeper)
+
+
+def test_the_repr_says_what_it_is_and_how_it_is(twins: Twins, sandbox: Sandbox) -> None:
+    running = twins.keeper(twins.client(sandbox.url))
+    keeper = getattr(running, "keeper", running)
+    name = "" if twins.kind == "sync" else "Async"
+    client = f"{name}ListenKeyClient(base_url='{sandbox.url}')"
+    assert repr(keeper) == f"{name}ListenKeyKeeper({client}, state='new')"
+    with running:
+        assert repr(keeper) == f"{name}ListenKeyKeeper({client}, state='running')"
+    assert repr(keeper) == f"{name}ListenKeyKeeper({client}, state='closed')"
+
+
+def test_another_event_loop_or_none_is_refused(sandbox: Sandbox) -> None:
+    client = AsyncListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5)
+    keeper = AsyncListenKeyKeeper(client, _assumed_life=LIFE)
+    uses: list[Callable[[], Any]] = [keeper.wait, keeper.changes().__anext__, keeper.renew_now, keeper.__aexit__]
+
+    def without_a_loop(*uses: Callable[[], Any]) -> None:
+        for use in uses:
+            with pytest.raises(ConfigurationError, match=r"needs asyncio: use it inside `asyncio\.run\(\.\.\.\)`\.$"):
+                use().send(None)  # as trio would
+
+    async def in_another_loop() -> None:
+        for use in uses:
+            with pytest.raises(
+                ConfigurationError, match=r"^This keeper belongs to another event loop: use and leave it"
+            ):
+                await use()
+
+    async def main() -> None:
+        async with keeper:
+            await asyncio.to_thread(without_a_loop, *uses)
+            await asyncio.to_thread(asyncio.run, in_another_loop())
+            assert keeper.status().state == "running"
+        await client.aclose()
+
+    without_a_loop(keeper.__aenter__)
+    asyncio.run(main())
+    assert len(sandbox.requests) == 1
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_thread_that_cannot_start_is_a_transport_error(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, attempts: int
+) -> None:
+    started = threading.Thread.start
+    free = iter([False, attempts == 2])
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "listenkey-keeper" and not next(free):
+            raise RuntimeError("can't start new thread")  # as with RLIMIT_NPROC reached
+        started(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with ListenKeyClient(API_KEY, base_url=sandbox.url, attempts=attempts) as client:
+        if attempts == 2:
+            with ListenKeyKeeper(client) as keeper:
+                assert keeper.key.value
+        else:
+            with pytest.raises(TransportError, match=r"^No thread could be started") as raised, ListenKeyKeeper(client):
+                pass
+            assert isinstance(raised.value.__cause__, RuntimeError)
+    assert [request.method for request in sandbox.requests] == ["POST"]
 
 
 def test_the_other_kind_of_client_is_refused(sandbox: Sandbox) -> None:
@@ -395,13 +475,58 @@ def test_lost_at_the_deadline_and_for_good(twins: Twins, sandbox: Sandbox, caplo
     assert levels.count("WARNING") == levels.count("ERROR") == 1
 
 
-def test_unauthorized_is_lost_at_once(twins: Twins, sandbox: Sandbox) -> None:
+REFUSALS = [(401, BAD), (403, b"<html>Forbidden</html>"), (407, b"")]
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
+def test_a_key_that_has_worked_is_kept_through_refusals(
+    twins: Twins, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, status: int, body: bytes
+) -> None:
     with twins.keeper(twins.client(sandbox.url)) as keeper:
-        sandbox.faults.add("status", status=401, body=BAD, times=None)
-        with pytest.raises(LeaseLost, match=r"^The listen key cannot be renewed: Invalid API-key"):
+        first = keeper.key.value
+        sandbox.faults.add("status", status=status, body=body, times=2)
+        with pytest.raises(ApiError):
+            keeper.renew_now()
+        assert keeper.key.value == first
+        refused = keeper.status()
+        assert (refused.state, refused.at_risk) == ("running", True)
+        assert isinstance(refused.last_error, ApiError)
+        assert refused.last_error.status == status
+        until(lambda: keeper.status().last_error is None)
+        assert keeper.key.value == first
+        assert not keeper.status().at_risk
+    levels = [vars(record)["event"] for record in caplog.records if record.levelno == logging.WARNING]
+    assert levels == ["at_risk"]
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
+def test_refused_for_ever_it_is_lost_at_the_deadline_after_few_requests(
+    twins: Twins, sandbox: Sandbox, status: int, body: bytes
+) -> None:
+    with twins.keeper(twins.client(sandbox.url)) as keeper:
+        began = time.monotonic()
+        sandbox.faults.add("status", status=status, body=body, times=None)
+        with pytest.raises(LeaseLost, match=r"^The listen key cannot be renewed: .* Start anew, with a new keeper\.$"):
             keeper.wait()
-        assert_lost(keeper, Unauthorized, "cannot be renewed")
-    assert len(sandbox.requests) == 2
+        assert time.monotonic() - began >= LIFE - 0.1
+        assert_lost(keeper, ApiError, "cannot be renewed")
+    assert len(sandbox.requests) <= 1 + 6
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
+def test_a_key_that_never_worked_is_refused_at_once(twins: Twins, sandbox: Sandbox, status: int, body: bytes) -> None:
+    client = twins.client(sandbox.url)
+    for requests in (1, 2):  # the client remembers nothing
+        sandbox.faults.add("status", status=status, body=body)
+        with pytest.raises(ApiError), twins.keeper(client):
+            pass
+        assert len(sandbox.requests) == requests
+    with twins.keeper(client):
+        pass
+    sandbox.faults.add("status", status=status, body=body)
+    with pytest.raises(ApiError), twins.keeper(client):
+        pass
+    assert len(sandbox.requests) == 4, "that an earlier keeper worked is no matter"
 
 
 def test_a_bug_in_the_loop_is_lost_with_its_cause(
@@ -438,7 +563,9 @@ def test_a_client_closed_under_the_keeper_is_lost_with_its_cause(twins: Twins, s
         assert keeper.key.value
         with pytest.raises(LeaseLost):
             keeper.wait()
-        assert_lost(keeper, ConfigurationError, "broke down")
+        assert_lost(
+            keeper, ConfigurationError, r"broke down \(ConfigurationError: This client is closed: make a new one"
+        )
 
 
 def test_a_keeper_that_hangs_does_not_look_alive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -638,6 +765,12 @@ def test_a_pause_past_the_deadline_is_not_yet_a_loss(sandbox: Sandbox, kind: str
         running.communicate(timeout=5)
 
 
+def test_the_clock_of_the_keepers_asks_the_wall_clock_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, wall = _clock(), time.time
+    monkeypatch.setattr(_clock, "_wall", lambda: wall() + 7200)  # a virtual machine was paused
+    assert 7200 <= _clock() - before < 7260
+
+
 def test_the_witnessed_clock() -> None:
     monotonic = wall = 100.0
     clock = WitnessedClock(lambda: monotonic, lambda: wall)
@@ -711,9 +844,9 @@ def test_delete_on_exit_sends_nothing_in_a_ban_or_once_lost(
             keeper.renew_now()
     assert caplog.messages[-1].startswith("listen key not deleted: This IP address is banned.")
     with twins.keeper(twins.client(sandbox.url), delete_on_exit=True) as keeper:
-        sandbox.faults.add("status", status=401)
+        sandbox.faults.add("status", status=401, times=None)
         with pytest.raises(LeaseLost):
-            keeper.renew_now()
+            keeper.wait()
     assert {request.method for request in sandbox.requests} == {"POST"}
 
 
@@ -794,15 +927,54 @@ def test_no_record_and_no_repr_holds_a_secret(twins: Twins, sandbox: Sandbox, ca
     caplog.set_level(logging.DEBUG)
     with twins.keeper(twins.client(sandbox.url)) as keeper:
         secrets = {API_KEY, keeper.key.value}
-        sandbox.faults.add("echo", status=401)
+        sandbox.faults.add("echo", status=401, times=None)
         with contextlib.suppress(LeaseLost, Unauthorized):
             keeper.renew_now()
-        shown = repr(keeper) + repr(keeper.status()) + "".join(repr(vars(record)) for record in caplog.records)
         with pytest.raises(LeaseLost) as raised:
             keeper.wait()
+        shown = repr(getattr(keeper, "keeper", keeper)) + repr(keeper.status())
+    shown += "".join(repr(vars(record)) for record in caplog.records)
     shown += str(raised.value) + repr(raised.value) + repr(raised.value.__cause__)
     assert "started" in shown
     assert not any(secret in shown for secret in secrets)
+
+
+def frames(error: BaseException | None) -> Iterator[str]:
+    """What a crash reporter prints of an error and what it is chained to, in the frames of the keeper."""
+    while error is not None:
+        printed = traceback.TracebackException.from_exception(error, capture_locals=True)
+        yield str(printed)
+        for frame in printed.stack:
+            if Path(frame.filename).name in ("keeper.py", "_keeping.py", "_lease.py"):
+                yield f"{frame.filename} {frame.name} {frame.locals}"
+        error = error.__cause__ or error.__context__
+
+
+def test_no_frame_of_an_error_holds_a_secret(twins: Twins, sandbox: Sandbox) -> None:
+    caught: list[BaseException] = []
+
+    def catch(use: Callable[[], object]) -> None:
+        with pytest.raises(ListenKeyError) as raised:
+            use()
+        caught.append(raised.value)
+
+    client = twins.client(sandbox.url)
+    keeper = twins.keeper(client)
+    catch(keeper.renew_now)
+    with keeper:
+        secrets = {API_KEY, keeper.key.value}
+        catch(keeper.__enter__)
+        sandbox.faults.add("echo", status=401, times=None)
+        catch(keeper.renew_now)
+        catch(keeper.wait)
+        catch(lambda: keeper.key)
+        catch(twins.keeper(client).__enter__)
+        sandbox.faults.clear()
+        sandbox.faults.add("cut", times=None)
+        catch(twins.keeper(client).__enter__)
+    shown = "".join(text for error in caught for text in frames(error))
+    assert "keeper.py" in shown
+    assert [secret for secret in secrets if secret in shown] == []
 
 
 def test_log_records_have_an_event(twins: Twins, sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:

@@ -258,7 +258,7 @@ def test_waits_double_from_1_to_30_seconds(seed: int) -> None:
 
 
 @given(seed=st.integers())
-@pytest.mark.parametrize("error", [ApiError(403), KeyNotFound(400, -1125), UnexpectedResponse(200, "cut")])
+@pytest.mark.parametrize("error", [ApiError(404), KeyNotFound(400, -1125), UnexpectedResponse(200, "cut")])
 def test_an_answer_that_will_not_change_soon_waits_longest(error: ListenKeyError, seed: int) -> None:
     run = Run(seed)
     run.succeed()
@@ -275,13 +275,81 @@ def test_a_server_fault_is_given_the_time_it_asks_for_but_not_the_key() -> None:
     assert waits(run, ServerError(503, retry_after=86_400.0), 1) == [pytest.approx(left / 2, abs=1)]
 
 
-def test_unauthorized_is_lost_at_once() -> None:
+REFUSALS = [Unauthorized(401, -2015), Unauthorized(400, -2014), ApiError(403), ApiError(407), ApiError(401)]
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+def test_a_refusal_is_waited_out_like_a_ban_that_tells_no_end(error: ApiError) -> None:
     run = Run(1)
     run.succeed()
     run.wait()
+    assert not run.lease.at_risk(run.now)
+    for wait, least in zip(waits(run, error, 3), [120, 240, 480], strict=True):
+        assert least - 1e-6 <= wait <= least + 15
+        assert run.lease.at_risk(run.now)
+    run.succeed()
+    run.wait()
+    assert not run.lease.at_risk(run.now)
+    assert waits(run, error, 1)[0] <= 120 + 15, "a success starts the count anew"
+
+
+@given(seed=st.integers(), timeout=st.floats(0.1, TIMEOUT), asked=st.booleans())
+@pytest.mark.parametrize("error", REFUSALS)
+def test_refused_for_ever_it_is_lost_at_the_deadline_after_six_requests(
+    error: ApiError, seed: int, timeout: float, asked: bool
+) -> None:
+    run = Run(seed, timeout=timeout)
+    run.succeed()
+    while run.wait():
+        run.fail(error)
+        if asked:
+            run.lease.ask(run.now)  # renew_now() does not hasten it
+    assert run.now == run.lease.deadline == run.sends[0] + 3600
+    assert 5 <= len(run.sends) - 1 <= 6
+    assert run.sends[-1] >= run.lease.last_try - 120, "a last try before the end"
+
+
+@given(seed=st.integers(), length=st.floats(6, 29 * 60), lead=st.floats(0, 1))
+@pytest.mark.parametrize("error", REFUSALS)
+def test_a_refusal_of_up_to_29_minutes_costs_no_key(error: ApiError, seed: int, length: float, lead: float) -> None:
+    run = Run(seed)
+    run.succeed()
+    run.wait()
+    over = run.now + length * lead
+    while run.now < over:
+        run.fail(error)
+        assert run.wait()
+    assert len(run.sends) - 1 <= 4
+    run.succeed()
     assert not run.lease.lost(run.now)
-    run.fail(Unauthorized(401, -2015))
-    assert run.lease.lost(run.now)
+
+
+def test_a_refusal_holds_for_this_lease_alone() -> None:
+    run = Run(1)
+    run.succeed()
+    run.fail(Unauthorized(401))
+    assert run.quiet.until == -math.inf
+
+
+def test_a_refusal_is_given_the_time_it_asks_for_but_not_the_last_try() -> None:
+    run = Run(1)
+    run.succeed()
+    run.wait()
+    assert 600 <= waits(run, ApiError(403, retry_after=600.0), 1)[0] <= 615
+    run.fail(ApiError(403, retry_after=86_400.0))
+    assert run.lease.last_try <= run.lease.next_send <= run.lease.last_try + 15
+
+
+@given(seed=st.integers())
+def test_refusals_between_failures_of_another_kind_count_on(seed: int) -> None:
+    run = Run(seed)
+    run.succeed()
+    run.wait()
+    run.fail(Unauthorized(401))
+    run.fail(TransportError())
+    assert run.lease.at_risk(run.now)
+    run.fail(Unauthorized(401))
+    assert run.lease.next_send - run.now >= 240
 
 
 @pytest.mark.parametrize(
@@ -311,7 +379,7 @@ def test_a_retry_after_of_zero_is_no_licence_to_hurry() -> None:
 
 
 @given(seed=st.integers(), took=st.floats(0, TIMEOUT))
-@pytest.mark.parametrize("error", [TransportError(), ApiError(403), Banned(418), Banned(418, retry_after=1740.0)])
+@pytest.mark.parametrize("error", [TransportError(), ApiError(404), Banned(418), Banned(418, retry_after=1740.0)])
 def test_the_longest_outage_costs_no_key(error: ListenKeyError, seed: int, took: float) -> None:
     run = Run(seed)
     run.succeed()

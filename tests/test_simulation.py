@@ -6,18 +6,21 @@ the project promises to survive, no key may be lost. Run a day again with LISTEN
 
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from listenkey._lease import Lease, Quiet
-from listenkey.errors import ApiError, Banned, ListenKeyError, ServerError, TransportError
+from listenkey.errors import ApiError, Banned, ListenKeyError, ServerError, TransportError, Unauthorized
 from listenkey.keeper import WitnessedClock
 
 DAY = 24 * 3600.0
 DAYS = 250  # for each of the four cases below
-KINDS = ["outage"] * 4 + ["told ban", "untold ban", "sleep", "replaced", "wall clock jump"]
+LONGEST_REFUSAL = 29 * 60.0
+TROUBLES = ("outage", "told ban", "untold ban", "refusal")
+KINDS = ["outage"] * 4 + ["refusal"] * 2 + ["told ban", "untold ban", "sleep", "pause", "replaced", "wall clock jump"]
 
 
 @dataclass
@@ -34,14 +37,16 @@ def adversities(chance: random.Random, longest_outage: float) -> Iterator[Advers
         start = free + 60 + chance.expovariate(1 / 7200) * chance.choice([0, 0.01, 1])
         kind = chance.choice(KINDS)
         length = jump = 0.0
-        if kind in ("outage", "told ban", "untold ban"):
+        if kind == "refusal":
+            length = chance.choice([6, chance.uniform(6, LONGEST_REFUSAL), LONGEST_REFUSAL])
+        elif kind in TROUBLES:
             length = longest_outage * chance.choice([chance.random(), 1])
-        elif kind == "sleep":
+        elif kind in ("sleep", "pause"):
             length = chance.choice([chance.uniform(76, 3600), chance.uniform(3600, 50_000)])
         elif kind == "wall clock jump":
             jump = chance.uniform(-1, 1) * chance.choice([1, 60, 3600, DAY, 400 * DAY])
-        # A ban of untold length lasts, for us, until our doubling wait is over: at most twice as long and two minutes.
-        free = start + (2 * length + 135 if kind == "untold ban" else length)
+        # A wait that nobody told lasts, for us, until our doubling wait is over: at most twice as long and two minutes.
+        free = start + (2 * length + 135 if kind in ("untold ban", "refusal") else length)
         yield Adversity(kind, start, start + length, jump)
 
 
@@ -53,28 +58,32 @@ class World:
         self.longest_outage = 1800 - 2 * timeout - 30
         self.to_come = adversities(chance, self.longest_outage)
         self.adversity = next(self.to_come)
-        self.now = self.slept = self.jumped = 0.0
+        self.now = self.slept = self.paused = self.jumped = 0.0
         self.key, self.key_ends = 1, 0.0
         self.died_awake = 0  # keys that ended while the machine was awake and nobody had replaced them
         self.away = False  # slept, or replaced, since the last success
         self.outages: list[float] = []  # lengths of those that a renewal met
+        self.refused: Counter[float] = Counter()  # requests, by the refusal's start
 
     def monotonic(self) -> float:
-        return self.now - self.slept
+        return self.now - self.slept - self.paused
 
     def wall(self) -> float:
         return self.now + self.jumped
 
     def boottime(self) -> float:
-        return self.now
+        return self.now - self.paused
 
     def run(self, seconds: float) -> bool:
         """Let the machine be awake for so long. Returns whether it slept meanwhile."""
         slept, left = False, seconds
         while (event := self.adversity).start <= self.now + left or event.end <= self.now:
-            if event.kind == "sleep" and event.start >= self.now:
+            if event.kind in ("sleep", "pause") and event.start >= self.now:
                 left -= event.start - self.now
-                self.slept += event.end - event.start
+                if event.kind == "sleep":
+                    self.slept += event.end - event.start
+                else:  # of the virtual machine: when it goes on, its wall clock is put right
+                    self.paused += event.end - event.start
                 self.now = event.end
                 slept = self.away = True
             elif event.kind == "replaced":
@@ -85,13 +94,13 @@ class World:
                 break
             self.adversity = next(self.to_come)
         self.now += left
-        while self.adversity.end <= self.now and self.adversity.kind in ("outage", "told ban", "untold ban"):
+        while self.adversity.end <= self.now and self.adversity.kind in TROUBLES:
             self.adversity = next(self.to_come)
         return slept
 
     def trouble(self) -> Adversity | None:
         event = self.adversity
-        return event if event.kind in ("outage", "told ban", "untold ban") and event.start <= self.now else None
+        return event if event.kind in TROUBLES and event.start <= self.now else None
 
     def post(self) -> tuple[int, float] | ListenKeyError:
         """One request, as the client makes it: a key and its life, or an error."""
@@ -121,20 +130,23 @@ class World:
         event = self.trouble()
         if event is None:
             return None
+        if event.kind == "refusal":
+            self.refused[event.start] += 1
+            return self.chance.choice([Unauthorized(401, -2015), ApiError(403), ApiError(407)])
         self.outages.append(event.end - event.start)
         if event.kind == "outage":
-            return self.chance.choice([TransportError("no answer"), ServerError(503), ApiError(403)])
+            return self.chance.choice([TransportError("no answer"), ServerError(503), ApiError(404)])
         return Banned(418, retry_after=event.end - self.now if event.kind == "told ban" else None)
 
 
-@pytest.mark.parametrize("clock", ["boottime", "witnessed"])
+@pytest.mark.parametrize("clock", ["boottime", "monotonic"])
 @pytest.mark.parametrize("timeout", [10.0, 15.0])
 def test_a_thousand_days(clock: str, timeout: float) -> None:
     seed = int(os.environ.get("LISTENKEY_SEED") or random.randrange(2**32))
     print(f"LISTENKEY_SEED={seed}")
     chance = random.Random(f"{seed} {clock} {timeout}")
     world = World(chance, timeout)
-    now = world.boottime if clock == "boottime" else WitnessedClock(world.monotonic, world.wall)
+    now = WitnessedClock(world.boottime if clock == "boottime" else world.monotonic, world.wall)
     lease = Lease(3600.0, timeout, Quiet(), random.Random(seed))
     sends: list[float] = []
     renewals = replaced = 0
@@ -173,11 +185,30 @@ def test_a_thousand_days(clock: str, timeout: float) -> None:
     per_hour = steady_sends / (steady / 3600)
     print(
         f"{clock}, timeout {timeout:g} s: {DAYS} days, {len(sends)} requests, {renewals} renewals, {replaced} keys "
-        f"replaced, {len(world.outages)} requests met an outage or ban of up to {max(world.outages) / 60:.1f} min; "
+        f"replaced, {len(world.outages)} requests met an outage or ban of up to {max(world.outages) / 60:.1f} min, "
+        f"{world.refused.total()} were refused, at most {max(world.refused.values())} in one time of refusals; "
         f"{per_hour:.2f} requests an hour in the steady state, at most {busiest} in a minute; "
         f"at the tightest renewal {least_left:.0f} s were left"
     )
     assert world.died_awake == 0
     assert max(world.outages) == pytest.approx(world.longest_outage)
+    assert max(world.refused.values()) <= 4
     assert per_hour <= 2.2
     assert busiest <= 10
+
+
+@pytest.mark.parametrize("timeout", [10.0, 15.0])
+def test_refused_for_ever_the_key_is_lost_at_minute_60_after_at_most_six_requests(timeout: float) -> None:
+    for seed in range(400):
+        lease = Lease(3600.0, timeout, Quiet(), random.Random(seed))
+        lease.send(0.0)
+        lease.renewed(0.1, 3600.0)
+        now, refused = 0.1, 0
+        while not lease.lost(now := min(now + lease.slice, max(now, lease.next_send), lease.deadline)):
+            lease.look(now)
+            if now >= lease.next_send:
+                refused += 1
+                lease.send(now)
+                lease.failed(now + 0.1, Unauthorized(401, -2015))
+        assert now == 3600, seed
+        assert refused <= 6, seed
