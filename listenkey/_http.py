@@ -1,22 +1,29 @@
-"""One attempt at one call: settings in, an answer or a typed error out. The only module that imports httpx."""
+"""One attempt at one call, bounded in time: an answer out, or the one error that its outcome is.
+
+The route of one request:
+
+1. `Exchange.send` notes the API key and the deadline in an `_Attempt`. A context variable carries the attempt.
+2. The generated function asks its httpx client, and httpx asks our transport.
+3. The transport takes a kept connection, or lets httpcore make one, and adds the API key to the headers.
+4. Each step of the connection's stream ends at the deadline of the attempt.
+5. The transport reads the body, at most 64 KiB, and notes status, headers and body in the attempt.
+6. A response hook of httpx stops every status but 200. The generated parser reads the rest.
+7. `_answer.error_in` says what the answer means.
+8. `send` raises the error itself, so that a traceback shows no frame which holds a secret.
+
+Only this module imports httpcore and the generated client.
+"""
 
 import asyncio
-import contextlib
-import ipaddress
-import json
-import logging
+import os
 import re
-import socket
 import threading
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from types import ModuleType
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar, cast
+from weakref import WeakValueDictionary
 
+import httpcore  # noqa: TID251  this is the module that may
 import httpx  # noqa: TID251  this is the module that may
 from binance_options_client import AuthenticatedClient  # noqa: TID251  this is the module that may
 from binance_options_client.api.user_data_stream import (  # noqa: TID251  this is the module that may
@@ -27,48 +34,22 @@ from binance_options_client.api.user_data_stream import (  # noqa: TID251  this 
 from binance_options_client.models import ListenKeyResponse  # noqa: TID251  this is the module that may
 from binance_options_client.types import Response, Unset  # noqa: TID251  this is the module that may
 
-from listenkey.errors import (
-    ApiError,
-    Banned,
-    ConfigurationError,
-    KeyNotFound,
-    ListenKeyError,
-    RateLimited,
-    ServerError,
-    TransportError,
-    Unauthorized,
-    UnexpectedResponse,
-)
-
-MAX_BODY = 64 * 1024  # bytes; a documented answer has about a hundred
-LONGEST_TIMEOUT = 86_400.0  # seconds
-LONGEST_RETRY_AFTER = 1e9  # seconds; a number that no one can wait for is cut to this
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_GRAPHIC = re.compile(r"[!-~]+")  # printable ASCII without the space
-_INT32 = range(-(2**31), 2**31)
-
-# Which error a 4xx is by its code, when its status alone does not say. Codes: options error page.
-_BY_CODE: dict[int, type[ApiError]] = {
-    -1125: KeyNotFound,
-    **dict.fromkeys((-1002, -2008, -2014, -2015, -5002, -5005, -5009), Unauthorized),
-    **dict.fromkeys((-1003, -1008), RateLimited),
-    **dict.fromkeys((-1000, -1001, -1006, -1007, -4078), ServerError),
-}
+from listenkey import _answer
+from listenkey._settings import Route
+from listenkey._transport import Account, AsyncTransport, Attempt, Transport, attempt_under_way
+from listenkey.errors import ApiError, ListenKeyError, TransportError
 
 
-class Secret(str):
-    """A string whose repr hides it: the generated client and crash reporters print the repr of what they hold."""
+class Operation(Protocol):
+    """A generated module of one operation: a function for either twin."""
 
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
+    def sync_detailed(self, *, client: AuthenticatedClient) -> Response[Any]: ...
+    async def asyncio_detailed(self, *, client: AuthenticatedClient) -> Response[Any]: ...
 
 
-# The operations of openapi.yaml: each is a generated module, with a function for either twin.
-START: ModuleType = start_user_data_stream
-KEEPALIVE: ModuleType = keepalive_user_data_stream
-CLOSE: ModuleType = close_user_data_stream
+START: Operation = start_user_data_stream
+KEEPALIVE: Operation = keepalive_user_data_stream
+CLOSE: Operation = close_user_data_stream
 
 
 @dataclass(frozen=True)
@@ -80,422 +61,231 @@ class Answer:
     sent: datetime
 
 
-class _Attempt:
-    """What became known of the attempt under way: the head of its answer, and whether its deadline has passed."""
-
-    head: httpx.Response | None = None
-    late = False
-
-    def __init__(self, api_key: str) -> None:
-        self.api_key = api_key
+def listen_key(answer: Answer) -> tuple[str, datetime | None]:
+    """Take key and expiration out of the answer to `START`. `_answer.error_in` has checked their types."""
+    fields = cast(ListenKeyResponse, answer.parsed)
+    return fields.listen_key, None if isinstance(fields.expiration, Unset) else _answer.instant(fields.expiration)
 
 
-class _AsyncAttempt(_Attempt):
-    """An attempt that is cancelled at its deadline."""
-
-    _stream: Any = None  # an AsyncNetworkStream of httpcore
-
-    async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Learn the connection from httpx's `trace` extension."""
-        if event.endswith("connect_tcp.complete"):
-            self._stream = info["return_value"]
-
-    async def end(self) -> None:
-        """Close the connection: httpcore leaves it open when a TLS handshake is cancelled."""
-        if self._stream is not None:
-            await self._stream.aclose()
+class _NotForTheParserError(Exception):
+    """The status is not 200."""
 
 
-class _SyncAttempt(_Attempt):
-    """An attempt whose connection is cut at its deadline: httpx bounds each read, not the sum of them."""
-
-    def __init__(self, api_key: str, seconds: float) -> None:
-        super().__init__(api_key)
-        self._stream: Any = None  # a NetworkStream of httpcore
-        self._socket: socket.socket | None = None
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        try:
-            self._timer.start()
-        except RuntimeError as error:
-            raise TransportError("Nothing was sent: no thread could be started to watch the time.") from error
-
-    def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Learn the socket from httpx's `trace` extension."""
-        if event.endswith("connect_tcp.complete"):
-            with self._lock:
-                self._stream = info["return_value"]
-                # A duplicate, because TLS will take the descriptor out of this socket object.
-                self._socket = self._stream.get_extra_info("socket").dup()
-            if self.late:
-                self._cut()
-
-    def _cut(self) -> None:
-        with self._lock:
-            self.late = True
-            if self._socket is not None:
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)  # wakes a blocked read, which closing would not
-
-    def end(self) -> None:
-        """Call the watch off, and close the connection: httpx leaves it open when it is closed meanwhile."""
-        self._timer.cancel()
-        with self._lock:
-            if self._socket is not None:
-                self._socket.close()
-                self._socket = None
-                self._stream.close()
-
-
-# httpx's hooks and log records come without the attempt that they belong to; this is how they find it.
-_attempt: ContextVar[_Attempt] = ContextVar("_attempt")
-
-
-def _mask_log(record: logging.LogRecord) -> bool:
-    """Take the API key out of what httpx and httpcore log: an answer's headers or its reason phrase may echo it."""
-    attempt = _attempt.get(None)
-    if attempt is not None and attempt.api_key in (text := record.getMessage()):
-        record.msg, record.args = text.replace(attempt.api_key, "***"), ()
-    return True
-
-
-for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
-    logging.getLogger(_name).addFilter(_mask_log)
-
-
-class _Body:
-    """The bytes of a body as they come in; `whole` is None once they are too many, or compressed."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        plain = response.headers.get("Content-Encoding", "identity").strip().lower() in ("", "identity")
-        self.whole: bytearray | None = bytearray() if plain else None
-
-    def take(self, chunk: bytes) -> bool:
-        """Add a piece; False when no more is wanted."""
-        if self.whole is not None and len(self.whole) + len(chunk) <= MAX_BODY:
-            self.whole += chunk
-        else:
-            self.whole = None
-        return self.whole is not None
+# The exchanges. Clients with the same route share one.
 
 
 class _Exchange:
-    """Binance over HTTP, as one API key sees it: what the twins below share."""
+    """One exchange over HTTP. It holds no API key."""
 
-    def __init__(self, api_key: Secret, base_url: str, timeout: float) -> None:
-        if not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
-            raise ConfigurationError("timeout must be a number of seconds, above 0 and at most a day.")
-        self.base_url = _check_url(base_url)
-        self.timeout = timeout
-        self.used_weight: int | None = None
-        self._api_key = api_key
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.route = route
+        self.loop = loop
+        self.users = 0  # clients; counted under `_sharing`
 
-    def _client(self, **event_hooks: list[Callable[..., Any]]) -> AuthenticatedClient:
+    def _client(self, **arguments: object) -> AuthenticatedClient:
         return AuthenticatedClient(
-            base_url=self.base_url,
-            token=self._api_key,
+            base_url=self.route.base_url,
+            token="",  # the transport adds the API key of the attempt
             prefix="",
             auth_header_name="X-MBX-APIKEY",
-            # The first piece of a compressed answer can inflate to 67 MB before any limit sees it.
             headers={"Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(self.timeout),
-            # Plain http has no certificates to check, and to load them takes most of the time of making a client.
-            verify_ssl=httpx.create_ssl_context() if self.base_url.startswith("https:") else False,
-            httpx_args={
-                "event_hooks": event_hooks,
-                # Calls come every half hour: a kept connection would be found dead by the call that needs it.
-                "limits": httpx.Limits(max_keepalive_connections=0),
-                # A loopback base URL must not go to the environment's proxies, the key in clear.
-                "trust_env": not _is_loopback(httpx.URL(self.base_url).host),
-            },
+            httpx_args={"trust_env": False, **arguments},
         )
-
-    def _verdict(self, response: httpx.Response, body: bytearray | None) -> ListenKeyError | None:
-        """Name the error for every answer that the generated parser must not see. A body of None could not be read."""
-        weight = response.headers.get("X-MBX-USED-WEIGHT-1M", "")
-        if re.fullmatch("[0-9]{1,18}", weight):
-            self.used_weight = int(weight)
-        status = response.status_code
-        if 400 <= status <= 599:
-            return _api_error(response, body, self._api_key)
-        if status != 200:
-            moved = "it is a redirect, not followed because it would carry the API key away"
-            return UnexpectedResponse(status, moved if response.has_redirect_location else "its status is unknown")
-        if body is None:
-            return UnexpectedResponse(status, f"its body is compressed or over {MAX_BODY // 1024} KiB")
-        fields = _json_object(body)
-        if fields is None:
-            return UnexpectedResponse(status, "its body is not a JSON object")
-        if "code" in fields and "msg" in fields:
-            return UnexpectedResponse(status, "its body is an error")
-        if response.request.method == "POST" and "listenKey" not in fields:
-            return UnexpectedResponse(status, "its listenKey is missing")
-        return None
-
-    def _broken_off(self, head: httpx.Response | None, cause: Exception) -> ListenKeyError:
-        """Name the error for an attempt that ended before its answer did."""
-        # A 418 whose body broke off is still a ban: were it taken for "no answer", it would be repeated.
-        if head is not None and head.status_code != 200 and (error := self._verdict(head, None)):
-            return error
-        timed_out = isinstance(cause, TimeoutError | httpx.TimeoutException)
-        why = f"within {self.timeout:g} s" if timed_out else f"({type(cause).__name__}: {_text(cause)})"
-        text = f"No answer from {self.base_url} {why}. Repeating the call is safe."
-        return TransportError(text.replace(self._api_key, "***"))
 
 
 class Exchange(_Exchange):
-    """The sync twin."""
+    """The sync twin. Shared by threads."""
 
-    def __init__(self, api_key: Secret, base_url: str, timeout: float) -> None:
-        super().__init__(api_key, base_url, timeout)
-        with _settings(self.base_url):
-            self._generated = self._client(request=[self._trace], response=[self._read])
-            # Built now: threads that share a fresh generated client would each build one.
-            self._httpx = self._generated.get_httpx_client()
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        super().__init__(route, loop)
+        self._transport = Transport(route)
+        self._generated = self._client(transport=self._transport, event_hooks={"response": [_stop]})
+        self._generated.get_httpx_client()  # made now: threads that share a fresh generated client would each make one
 
-    def send(self, operation: ModuleType) -> Answer:
+    def send(self, operation: Operation, account: Account) -> Answer:
         """Make one attempt. Raises the error that its outcome is."""
-        attempt = _SyncAttempt(self._api_key, self.timeout)
-        token = _attempt.set(attempt)
-        sent = datetime.now(UTC)
+        outcome = self._attempt(operation, account)
+        if isinstance(outcome, ListenKeyError):
+            raise outcome
+        return outcome
+
+    def _attempt(self, operation: Operation, account: Account) -> Answer | ListenKeyError:
+        attempt = Attempt(account)
+        token = attempt_under_way.set(attempt)
         try:
-            return _answer(operation.sync_detailed(client=self._generated), sent)
-        except (httpx.HTTPError, OSError) as error:
-            cause = _masked(TimeoutError() if attempt.late else error, self._api_key)
-        except RuntimeError:
-            _refuse_closed(self._httpx)
+            attempt.parsed = operation.sync_detailed(client=self._generated).parsed
+        except Exception as error:  # noqa: BLE001  whatever a library raises here is: no answer
+            attempt.failure = error.with_traceback(None)
+        except BaseException as interruption:
+            interruption.__traceback__ = None  # the frames below hold the API key
             raise
         finally:
-            _attempt.reset(token)
-            attempt.end()
-            self._httpx.cookies.clear()
-        # Raised here, and not where it was caught: what was caught may quote the API key, and would be the context.
-        raise self._broken_off(attempt.head, cause) from cause
+            attempt_under_way.reset(token)
+        return _outcome(attempt, self.route, brings_key=operation is START)
 
-    def _trace(self, request: httpx.Request) -> None:
-        request.extensions["trace"] = cast(_SyncAttempt, _attempt.get()).trace
-
-    def _read(self, response: httpx.Response) -> None:
-        attempt = _attempt.get()
-        attempt.head = response
-        body = _Body(response)
-        with contextlib.closing(cast(httpx.SyncByteStream, response.stream)) as stream:
-            for chunk in stream:
-                if not body.take(chunk):
-                    break
-        if attempt.late:  # a body without a length seems whole when its connection is cut
-            raise TimeoutError
-        if error := self._verdict(response, body.whole):
-            raise error
-        response.stream = httpx.ByteStream(bytes(body.whole or b""))
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._httpx.close()
+    def release(self) -> None:
+        """Give a client's share back."""
+        if _is_last(self):
+            self._transport.close()
 
 
 class AsyncExchange(_Exchange):
-    """The async twin."""
+    """The async twin. Belongs to one event loop."""
 
-    def __init__(self, api_key: Secret, base_url: str, timeout: float) -> None:
-        super().__init__(api_key, base_url, timeout)
-        with _settings(self.base_url):
-            self._generated = self._client(request=[self._trace], response=[self._read])
-            self._httpx = self._generated.get_async_httpx_client()
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
+        super().__init__(route, loop)
+        self._transport = AsyncTransport(route)
+        self._generated = self._client(transport=self._transport, event_hooks={"response": [_async_stop]})
 
-    async def send(self, operation: ModuleType) -> Answer:
+    async def send(self, operation: Operation, account: Account) -> Answer:
         """Make one attempt. Raises the error that its outcome is."""
-        attempt = _AsyncAttempt(self._api_key)
-        token = _attempt.set(attempt)
-        sent = datetime.now(UTC)
+        outcome = await self._attempt(operation, account)
+        if isinstance(outcome, ListenKeyError):
+            raise outcome
+        return outcome
+
+    async def _attempt(self, operation: Operation, account: Account) -> Answer | ListenKeyError:
+        attempt = Attempt(account)
+        token = attempt_under_way.set(attempt)
         try:
-            async with asyncio.timeout(self.timeout):
-                return _answer(await operation.asyncio_detailed(client=self._generated), sent)
-        except (httpx.HTTPError, OSError) as error:
-            cause = _masked(error, self._api_key)
-        except RuntimeError:
-            _refuse_closed(self._httpx)
+            async with asyncio.timeout(account.timeout):
+                attempt.parsed = (await operation.asyncio_detailed(client=self._generated)).parsed
+        except Exception as error:  # noqa: BLE001  whatever a library raises here is: no answer
+            attempt.failure = error.with_traceback(None)
+        except BaseException as interruption:
+            interruption.__traceback__ = None  # the frames below hold the API key
             raise
         finally:
-            _attempt.reset(token)
-            await attempt.end()
-            self._httpx.cookies.clear()
-        raise self._broken_off(attempt.head, cause) from cause
+            attempt_under_way.reset(token)
+            if attempt.answer is None:
+                for stream in attempt.streams:
+                    await stream.aclose()
+        return _outcome(attempt, self.route, brings_key=operation is START)
 
-    async def _trace(self, request: httpx.Request) -> None:
-        request.extensions["trace"] = cast(_AsyncAttempt, _attempt.get()).trace
-
-    async def _read(self, response: httpx.Response) -> None:
-        _attempt.get().head = response
-        body = _Body(response)
-        async with contextlib.aclosing(cast(httpx.AsyncByteStream, response.stream)) as stream:
-            async for chunk in stream:
-                if not body.take(chunk):
-                    break
-        if error := self._verdict(response, body.whole):
-            raise error
-        response.stream = httpx.ByteStream(bytes(body.whole or b""))
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        await self._httpx.aclose()
+    async def release(self) -> None:
+        """Give a client's share back."""
+        if _is_last(self):
+            await self._transport.aclose()
 
 
-def _answer(response: Response[Any], sent: datetime) -> Answer:
-    return Answer(response.parsed, _http_date(response.headers.get("Date", "")), sent)
+_sharing = threading.Lock()
+_exchanges: WeakValueDictionary[object, _Exchange] = WeakValueDictionary()
+E = TypeVar("E", bound=_Exchange)
 
 
-def listen_key(answer: Answer) -> tuple[str, datetime | None]:
-    """Take key and expiration out of the answer to START; check the types that the generated parser takes on trust.
-
-    Raises UnexpectedResponse.
-    """
-    fields = cast(ListenKeyResponse, answer.parsed)
-    if not isinstance(fields.listen_key, str) or not _GRAPHIC.fullmatch(fields.listen_key):
-        raise UnexpectedResponse(200, "its listenKey is not a string of printable ASCII")
-    if isinstance(fields.expiration, Unset):
-        return fields.listen_key, None
-    if type(fields.expiration) is not int:  # a bool is an int too
-        raise UnexpectedResponse(200, "its expiration is not an integer")
-    try:
-        return fields.listen_key, _EPOCH + timedelta(milliseconds=fields.expiration)
-    except OverflowError:
-        raise UnexpectedResponse(200, "its expiration is no date") from None
+def _after_fork() -> None:
+    """Begin with no exchange in a child process: the connections are the parent's, and the lock may be taken."""
+    global _sharing
+    _sharing = threading.Lock()
+    _exchanges.clear()
 
 
-def check_api_key(api_key: str) -> Secret:
-    """Refuse what cannot be an API key, or could not be masked for sure where a repr quotes it."""
-    if not api_key or (isinstance(api_key, str) and not api_key.strip()):
-        raise ConfigurationError("api_key is empty: pass the API key of your Binance account.")
-    if not isinstance(api_key, str):
-        raise ConfigurationError(f"api_key must be a str, not {type(api_key).__name__}.")
-    if not re.fullmatch(r"[!#-&(-\[\]-~]+", api_key):
-        raise ConfigurationError(
-            "api_key has a space, a line break, a quote, a backslash or a character outside ASCII: pass it alone, as "
-            "Binance shows it."
-        )
-    return Secret(api_key)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
-@contextlib.contextmanager
-def _settings(base_url: str) -> Iterator[None]:
-    """Name the error of an environment that httpx cannot use."""
-    try:
-        if not _is_loopback(httpx.URL(base_url).host):
-            for scheme, proxy in urllib.request.getproxies().items():
-                # httpx would find out in the first call, and blame the exchange.
-                if scheme in ("http", "https", "all") and not _has_address(
-                    httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
-                ):
-                    raise ValueError("a proxy without a host, or with an impossible port")
-        yield
-    except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
-        # The others may quote a proxy's password.
-        why = f": {error}" if isinstance(error, ImportError | OSError) else ""
-        raise ConfigurationError(
-            f"httpx cannot use a proxy or certificate setting ({type(error).__name__}{why}): check HTTP_PROXY, "
-            "HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR."
-        ) from error
+def share(kind: type[E], route: Route, loop: asyncio.AbstractEventLoop | None = None) -> E:
+    """Get the exchange of a route, for async in the running event loop. Each client gives its share back."""
+    with _sharing:
+        exchange = _exchanges.get((kind, route, id(loop)))
+        if exchange is None or exchange.loop is not loop:  # an ended loop's id may come again
+            exchange = _exchanges[kind, route, id(loop)] = kind(route, loop)
+        exchange.users += 1
+        return cast(E, exchange)
 
 
-def _refuse_closed(client: httpx.Client | httpx.AsyncClient) -> None:
-    if client.is_closed:
-        raise ConfigurationError("This client is closed: make a new one.")
+def _is_last(exchange: _Exchange) -> bool:
+    """Count a client less. The last one closes the connections, and the next client gets a new exchange."""
+    with _sharing:
+        exchange.users -= 1
+        if not exchange.users:
+            _exchanges.pop((type(exchange), exchange.route, id(exchange.loop)), None)
+        return not exchange.users
 
 
-def _check_url(base_url: str) -> str:
-    """Normalise a base URL. No error quotes it, because it may hold a password."""
-    try:
-        url = httpx.URL(base_url)
-        has_address = _has_address(url)
-    except (httpx.InvalidURL, TypeError, UnicodeError):
-        raise ConfigurationError("base_url is not a URL: it must be like https://eapi.binance.com.") from None
-    if url.userinfo:
-        raise ConfigurationError("base_url must not carry a user or a password.")
-    if not has_address or "?" in base_url or "#" in base_url:
-        raise ConfigurationError("base_url must be a scheme, a host and at most a port and a path.")
-    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.host)):
-        raise ConfigurationError("base_url must start with https: plain http is for loopback addresses alone.")
-    return str(url)
+def _stop(response: httpx.Response) -> None:
+    if response.status_code != 200:
+        raise _NotForTheParserError
 
 
-def _has_address(url: httpx.URL) -> bool:
-    """Whether host and port can be. Raises UnicodeError for a host that a resolver would not take."""
-    host = url.raw_host.decode("ascii")
-    host.encode("idna")
-    return bool(re.fullmatch(r"[\w.:-]+", host)) and (url.port is None or 0 < url.port < 65536)
+async def _async_stop(response: httpx.Response) -> None:
+    _stop(response)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+# What came of an attempt.
 
 
-def _masked(error: Exception, api_key: str) -> Exception:
-    """Take the API key out of an error: httpx quotes a malformed answer, which may echo it."""
-    text = str(error)
-    return type(error)(text.replace(api_key, "***")) if api_key in text else error
+def _outcome(attempt: Attempt, route: Route, *, brings_key: bool) -> Answer | ListenKeyError:
+    """Say what came of the attempt: outside of every `try`, so that a bug of ours stays a bug."""
+    answer, failure = attempt.answer, attempt.failure
+    if isinstance(failure, ListenKeyError):
+        return failure.with_traceback(None)
+    # A 418 whose body broke off is still a ban: were it taken for "no answer", it would be repeated.
+    if answer is None or (answer.status == 200 and not attempt.is_complete):
+        return _no_answer(cast(Exception, failure), route, attempt.account)
+    if error := _answer.error_in(answer, attempt.account.api_key, datetime.now(UTC), brings_key=brings_key):
+        return error
+    return Answer(attempt.parsed, _answer.date_of(answer.headers), attempt.sent)
 
 
-def _text(error: BaseException) -> str:
-    """Find out what an error says; asyncio's come wrapped in some that say nothing."""
-    inner = error.__cause__ or error.__context__
-    return str(error) or (_text(inner) if inner else "no reason given")
+# What the libraries below raise, and what they log.
 
 
-def _api_error(response: httpx.Response, body: bytearray | None, api_key: str) -> ApiError:
-    """Turn a 4xx or 5xx into its error: by status first, then by Binance's code."""
-    fields = _json_object(body or bytearray()) or {}
-    code = fields.get("code")
-    if type(code) is not int or code not in _INT32:
-        code = None
-    message = fields.get("msg")
-    text = "".join(filter(str.isprintable, " ".join(message.split()))) if isinstance(message, str) else ""
-    status = response.status_code
-    kind: type[ApiError]
-    if status == 401:
-        kind = Unauthorized
-    elif status == 418:
-        kind = Banned
-    elif status == 429:
-        kind = RateLimited
-    elif status == 408 or status >= 500:
-        kind = ServerError
+def _no_answer(failure: Exception, route: Route, account: Account) -> ListenKeyError:
+    """Name the error for an attempt that brought no whole answer."""
+    text = _answer.described(failure, account.api_key)
+    status = None
+    if isinstance(failure, httpcore.ProxyError):
+        text, status = _proxy_said(str(failure))
+    cause = _without_secrets(failure, text, account.api_key)
+    error: ListenKeyError
+    if status is not None and route.proxy is not None:
+        error = ApiError(status, reason=f"No way to {route} ({status}): check {route.proxy.variable}")
     else:
-        kind = _BY_CODE.get(code, ApiError) if code is not None else ApiError
-    now = _http_date(response.headers.get("Date", "")) or datetime.now(UTC)
-    retry_after = _retry_after(response.headers.get("Retry-After", ""), now)
-    if retry_after is None and issubclass(kind, RateLimited) and (end := re.search(r"until (\d{13})\b", text)):
-        # A ban's text names its end in milliseconds since the epoch.
-        retry_after = max(0.0, int(end[1]) / 1000 - now.timestamp())
-    return kind(status, code, text.replace(api_key, "***")[:200] or None, retry_after)
+        error = TransportError(f"No answer from {route} {_why(cause, text, account.timeout)}")
+    error.__cause__ = cause
+    return error
 
 
-def _retry_after(value: str, now: datetime) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date, as seconds from `now`; None when it is neither."""
-    parts = [part.strip() for part in value.split(",")]  # a header that was sent twice comes as one
-    if all(re.fullmatch(r"[0-9]+(\.[0-9]+)?", part) for part in parts):
-        return min(max(map(float, parts)), LONGEST_RETRY_AFTER)
-    date = _http_date(value)
-    return None if date is None else max(0.0, (date - now).total_seconds())
+def _why(cause: Exception, text: str, timeout: float) -> str:
+    if isinstance(cause, TimeoutError | httpx.TimeoutException):
+        return f"within {timeout:g} s. Repeating the call is safe."
+    why = f"({type(cause).__name__}: {text.rstrip('.')})."
+    if _answer.is_certificate_fault(cause):
+        return f"{why} The certificate is not trusted: check SSL_CERT_FILE, or pass ssl_context."
+    if not threading.main_thread().is_alive():  # Python then starts no thread, which the look-up of a name needs
+        return f"{why} The main thread has ended: keep the main thread alive while this program makes calls."
+    return f"{why} Repeating the call is safe."
 
 
-def _http_date(value: str) -> datetime | None:
-    """Read an HTTP date; None when it is none, or one that no clock of an exchange can show."""
+def _proxy_said(text: str) -> tuple[str, int | None]:
+    """Read the text of a ProxyError: what may be quoted, and the HTTP status if the proxy refuses to serve us.
+
+    An HTTP proxy's text is its status and a reason, which may echo our login. A SOCKS proxy's text is httpcore's own.
+    """
+    if status := re.match(r"\d{3}\b", text):
+        number = int(status[0])
+        return status[0], number if 400 <= number < 500 and number not in (408, 429) else None
+    if "username/password" in text or "NO ACCEPTABLE METHODS" in text:
+        return text, 407
+    return text, 403 if "not allowed by ruleset" in text else None
+
+
+def _without_secrets(error: Exception, text: str, api_key: str) -> Exception:
+    """Copy an error without frames: httpx's class for httpcore's, and below that the system's own error."""
+    kind = type(error)
+    if kind.__module__ == "httpcore":
+        kind = getattr(httpx, kind.__name__, kind)  # httpx has a class of the same name
+    copy = _made(kind, (text,), text)
+    system = _answer.system_error(error)
+    if system is not None and system is not error:
+        words = _answer.cleaned(system.strerror or str(system), api_key)
+        copy.__cause__ = _made(type(system), (system.errno, words) if system.errno is not None else (words,), words)
+    return copy
+
+
+def _made(kind: type[Exception], arguments: tuple[object, ...], text: str) -> Exception:
     try:
-        date = parsedate_to_datetime(value)
-        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return date if 2017 <= date.year < 3000 else None
-
-
-def _json_object(body: bytearray) -> dict[str, Any] | None:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        return kind(*arguments)
+    except Exception:  # noqa: BLE001  somebody else's class may want any arguments
+        return RuntimeError(f"{kind.__name__}: {text}")

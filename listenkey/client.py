@@ -3,19 +3,24 @@
 import asyncio
 import logging
 import random
+import ssl
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from types import ModuleType, TracebackType
-from typing import Self
+from types import TracebackType
+from typing import NoReturn, Self
 
 from listenkey import _http
+from listenkey._answer import Secret, worth_repeating
 from listenkey._lease import Quiet
-from listenkey.errors import ConfigurationError, KeyNotFound, ServerError, TransportError
+from listenkey._settings import Route, checked_api_key, checked_timeout, hidden, route_to
+from listenkey._transport import Account
+from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, ServerError
 
 BASE_URL = "https://eapi.binance.com"  # options general-info page
 LIFE = timedelta(minutes=60)  # Start User Data Stream page
 LONGEST_BACKOFF = 8.0  # seconds
+CLOSED = "This client is closed: make a new one."
 
 _log = logging.getLogger("listenkey")
 
@@ -35,6 +40,13 @@ class ListenKey:
     expires_at: datetime
     estimated: bool
 
+    def __format__(self, spec: str) -> str:
+        """Refuse f"wss://…/{key}": the server accepts any text for a key, and then sends no event."""
+        raise TypeError("A ListenKey is no text: write key.value for the key itself, a secret, or {key!r} for a log.")
+
+    def __str__(self) -> str:
+        return f"<ListenKey valid until {self.expires_at:%Y-%m-%d %H:%M:%S} UTC; the key itself is .value>"
+
 
 @dataclass(frozen=True)
 class Started:
@@ -44,11 +56,55 @@ class Started:
     life: float | None
 
 
-class ListenKeyClient:
+class _Client:
+    """What the twins share: everything but how to wait and how to send."""
+
+    _route: Route
+
+    def __init__(
+        self,
+        api_key: Secret | type,
+        base_url: Secret | type,
+        timeout: float,
+        attempts: int,
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
+        self._account = Account(checked_api_key(api_key), checked_timeout(timeout))
+        if not isinstance(attempts, int) or attempts < 1:
+            raise ConfigurationError("attempts must be a whole number, 1 or more.")
+        self._attempts = attempts
+        self._route = route_to(base_url, ssl_context)
+        self._quiet = Quiet()
+
+    @property
+    def _timeout(self) -> float:
+        return self._account.timeout
+
+    @property
+    def used_weight(self) -> int | None:
+        """Request weight this address used in the running minute, by the last answer (`X-MBX-USED-WEIGHT-1M`).
+
+        None until an answer has told.
+        """
+        return self._account.used_weight
+
+    def __repr__(self) -> str:
+        route = vars(self).get("_route")  # crash reporters print a client that could not be made
+        return f"{type(self).__name__}(base_url={route and route.base_url!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigurationError(f"A {type(self).__name__} cannot be pickled or copied: make one in each process.")
+
+
+class ListenKeyClient(_Client):
     """The account's listen key, over blocking calls. May be shared by threads.
 
-    A call lasts at most `attempts` times `timeout`, plus the waits between attempts (each at most 8 seconds). A name
-    that is slow to resolve, and the further addresses of a host, are not bounded by `timeout`.
+    A call lasts at most `attempts` times `timeout`, plus the waits between attempts (each at most 8 seconds). Only the
+    look-up of a host's name is not bounded by `timeout`. A host with several addresses is tried address by address,
+    each for its part of the time that is left.
+
+    Clients with the same address and certificates share connections and TLS context. A connection is kept for 5
+    seconds.
 
     Args:
         api_key: the account's API key (security type USER_STREAM: no secret key, no signature).
@@ -57,21 +113,30 @@ class ListenKeyClient:
         attempts: how often a call is tried when no answer comes or the server has a fault. The waits between start at
             0.25 to 0.5 seconds, double up to 8, and are never shorter than the server's `Retry-After`; when that is
             longer than 8 seconds, the error is raised instead.
+        ssl_context: which certificates are trusted, for a company's own authority; None: SSL_CERT_FILE or SSL_CERT_DIR
+            of the environment, else the authorities of the package certifi. The client limits ALPN to HTTP/1.1 in it.
 
     Raises:
         ConfigurationError: a setting cannot work: the API key is empty or not one line of ASCII, the base URL is
             neither https nor loopback, `timeout` or `attempts` is too small, or a proxy or certificate setting of the
-            environment cannot be used.
+            environment cannot be used. A file that holds no certificates is found by the first call.
     """
 
-    _base_url: str | None = None  # crash reporters print a client that could not be made
+    _exchange: _http.Exchange | None = None  # None: closed
 
-    def __init__(self, api_key: str, *, base_url: str = BASE_URL, timeout: float = 10.0, attempts: int = 3) -> None:
-        api_key = _http.check_api_key(api_key)  # its repr hides it, should what follows raise
-        self._attempts = _check_attempts(attempts)
-        self._exchange = _http.Exchange(api_key, base_url, timeout)
-        self._base_url = self._exchange.base_url
-        self._quiet = Quiet()
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str = BASE_URL,
+        timeout: float = 10.0,
+        attempts: int = 3,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        key, url = hidden(api_key), hidden(base_url)
+        del api_key, base_url  # the traceback of an error shows the variables of this frame
+        super().__init__(key, url, timeout, attempts, ssl_context)
+        self._exchange = _http.share(_http.Exchange, self._route)
 
     def start(self) -> ListenKey:
         """Make the account's listen key, or get the live one with a fresh 60 minutes (POST, weight 1).
@@ -112,17 +177,10 @@ class ListenKeyClient:
             return False
         return True
 
-    @property
-    def used_weight(self) -> int | None:
-        """Request weight this address used in the running minute, by the last answer (`X-MBX-USED-WEIGHT-1M`).
-
-        None until an answer has told.
-        """
-        return self._exchange.used_weight
-
     def close(self) -> None:
         """Close the connections; the listen key lives on. A call under way in another thread runs to its end."""
-        self._exchange.close()
+        if (exchange := vars(self).pop("_exchange", None)) is not None:  # in one step: threads may close at once
+            exchange.release()
 
     def __enter__(self) -> Self:
         return self
@@ -132,36 +190,49 @@ class ListenKeyClient:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._base_url!r})"
-
-    def _repeat(self, operation: ModuleType) -> _http.Answer:
+    def _repeat(self, operation: _http.Operation) -> _http.Answer:
         for attempt in range(1, self._attempts):
             try:
-                return self._exchange.send(operation)
-            except (TransportError, ServerError) as error:
+                return self._send(operation)
+            except ListenKeyError as error:
+                if not worth_repeating(error):
+                    raise
                 wait = _backoff(error, attempt)
             time.sleep(wait)
-        return self._exchange.send(operation)
+        return self._send(operation)
+
+    def _send(self, operation: _http.Operation) -> _http.Answer:
+        exchange = self._exchange
+        if exchange is None:
+            raise ConfigurationError(CLOSED)
+        return exchange.send(operation, self._account)
 
     def _start_once(self) -> Started:
-        return _started(self._exchange.send(_http.START))
+        return _started(self._send(_http.START))
 
 
-class AsyncListenKeyClient:
-    """The account's listen key, for asyncio. Belongs to one event loop. Arguments and errors as `ListenKeyClient`.
+class AsyncListenKeyClient(_Client):
+    """The account's listen key, for asyncio. Arguments and errors as `ListenKeyClient`.
 
-    Here `timeout` bounds the whole attempt, name resolution included.
+    Here `timeout` bounds the whole attempt, the look-up of a name included. A client may be used in several event
+    loops, one after the other; connections belong to the loop that made them.
     """
 
-    _base_url: str | None = None  # crash reporters print a client that could not be made
+    _exchange: _http.AsyncExchange | None = None
+    _closed = False
 
-    def __init__(self, api_key: str, *, base_url: str = BASE_URL, timeout: float = 10.0, attempts: int = 3) -> None:
-        api_key = _http.check_api_key(api_key)  # its repr hides it, should what follows raise
-        self._attempts = _check_attempts(attempts)
-        self._exchange = _http.AsyncExchange(api_key, base_url, timeout)
-        self._base_url = self._exchange.base_url
-        self._quiet = Quiet()
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str = BASE_URL,
+        timeout: float = 10.0,
+        attempts: int = 3,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        key, url = hidden(api_key), hidden(base_url)
+        del api_key, base_url  # the traceback of an error shows the variables of this frame
+        super().__init__(key, url, timeout, attempts, ssl_context)
 
     async def start(self) -> ListenKey:
         """As `ListenKeyClient.start`."""
@@ -179,14 +250,12 @@ class AsyncListenKeyClient:
             return False
         return True
 
-    @property
-    def used_weight(self) -> int | None:
-        """As `ListenKeyClient.used_weight`."""
-        return self._exchange.used_weight
-
     async def aclose(self) -> None:
         """As `ListenKeyClient.close`."""
-        await self._exchange.aclose()
+        self._closed = True
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None and exchange.loop is _running_loop():  # else its connections ended with their loop
+            await exchange.release()
 
     async def __aenter__(self) -> Self:
         return self
@@ -196,29 +265,39 @@ class AsyncListenKeyClient:
     ) -> None:
         await self.aclose()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._base_url!r})"
-
-    async def _repeat(self, operation: ModuleType) -> _http.Answer:
+    async def _repeat(self, operation: _http.Operation) -> _http.Answer:
         for attempt in range(1, self._attempts):
             try:
-                return await self._exchange.send(operation)
-            except (TransportError, ServerError) as error:
+                return await self._send(operation)
+            except ListenKeyError as error:
+                if not worth_repeating(error):
+                    raise
                 wait = _backoff(error, attempt)
             await asyncio.sleep(wait)
-        return await self._exchange.send(operation)
+        return await self._send(operation)
+
+    async def _send(self, operation: _http.Operation) -> _http.Answer:
+        if self._closed:
+            raise ConfigurationError(CLOSED)
+        loop = _running_loop()
+        if loop is None:
+            raise ConfigurationError("This client needs the event loop of asyncio: call it inside asyncio.run(...).")
+        if self._exchange is None or self._exchange.loop is not loop:
+            self._exchange = _http.share(_http.AsyncExchange, self._route, loop)
+        return await self._exchange.send(operation, self._account)
 
     async def _start_once(self) -> Started:
-        return _started(await self._exchange.send(_http.START))
+        return _started(await self._send(_http.START))
 
 
-def _check_attempts(attempts: int) -> int:
-    if not isinstance(attempts, int) or attempts < 1:
-        raise ConfigurationError("attempts must be a whole number, 1 or more.")
-    return attempts
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
-def _backoff(error: TransportError | ServerError, attempt: int) -> float:
+def _backoff(error: ListenKeyError, attempt: int) -> float:
     """Seconds to wait after the given attempt (1 is the first). Raises the error when that is longer than we wait."""
     wait = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 10) / 4) * random.uniform(0.5, 1)  # noqa: S311  jitter, no secret
     retry_after = error.retry_after if isinstance(error, ServerError) else None

@@ -107,7 +107,7 @@ class _Keeper:
     ) -> None:
         if not isinstance(client, self._client_type):
             raise ConfigurationError(f"{type(self).__name__} needs a client of type {self._client_type.__name__}.")
-        timeout = client._exchange.timeout
+        timeout = client._timeout
         if timeout > LONGEST_TIMEOUT:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
         self._delete_on_exit = delete_on_exit

@@ -22,6 +22,7 @@ class Calls(Protocol):
     def start(self) -> ListenKey: ...
     def keepalive(self) -> None: ...
     def delete(self) -> bool: ...
+    def close(self) -> None: ...
     @property
     def used_weight(self) -> int | None: ...
 
@@ -40,6 +41,9 @@ class _Awaited:
 
     def delete(self) -> bool:
         return self._runner.run(self._client.delete())
+
+    def close(self) -> None:
+        self._runner.run(self._client.aclose())
 
     @property
     def used_weight(self) -> int | None:

@@ -661,7 +661,7 @@ def test_ten_requests_a_minute_whatever_happens(twins: Twins) -> None:
         {"name": "lost"},
         {"name": "status", "status": 503, "headers": {"Retry-After": "0"}},
         {"name": "status", "status": 429, "headers": {"Retry-After": "0"}},
-        {"name": "status", "body": {"listenKey": "k", "expiration": 1}},
+        {"name": "status", "body": {"listenKey": "k", "expiration": 1_600_000_000_000}},
         {"name": "status", "body": {"listenKey": "another"}},
     ]
     over = threading.Event()

@@ -1,0 +1,204 @@
+"""Where a client connects, and how: base URL, proxy and certificates, checked before anything is sent.
+
+No error here quotes a value that may hold a password, and none is raised where a frame shows such a value.
+"""
+
+import functools
+import importlib.util
+import ipaddress
+import os
+import re
+import ssl
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx  # noqa: TID251  its URLs alone; nothing is sent from here
+
+from listenkey._answer import Secret
+from listenkey.errors import ConfigurationError
+
+LONGEST_TIMEOUT = 86_400.0  # seconds
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy of the environment.
+
+    Attributes:
+        variable: the environment variable that names the proxy.
+        url: the proxy's address, with user and password if the proxy has a login.
+    """
+
+    variable: str
+    url: httpx.URL = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.url.scheme}://{self.url.netloc.decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What decides which certificates are trusted: the environment's settings, or the caller's own TLS context.
+
+    Attributes:
+        file, folder, key_log: the values of SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE; "" when unset.
+        changed: when `file` was last written, in nanoseconds; a new file makes a new context.
+        context: the caller's own context, which goes before the environment.
+    """
+
+    file: str = ""
+    folder: str = ""
+    key_log: str = ""
+    changed: int = 0
+    context: ssl.SSLContext | None = None
+
+    def __str__(self) -> str:
+        named = {"SSL_CERT_FILE": self.file, "SSL_CERT_DIR": self.folder, "SSLKEYLOGFILE": self.key_log}
+        return ", ".join(f"{name}={value}" for name, value in named.items() if value) or "the package certifi"
+
+
+@functools.lru_cache(maxsize=16)
+def _loaded(certificates: Certificates) -> ssl.SSLContext:
+    """Make a TLS context, which takes some 30 ms and 800 KiB: the process makes one for each setting."""
+    try:
+        return certificates.context or httpx.create_ssl_context()
+    except (OSError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+    raise ConfigurationError(f"The certificates cannot be loaded ({why}): check {certificates}.")
+
+
+@dataclass(frozen=True)
+class Route:
+    """The way to the exchange. Clients with equal routes share connections."""
+
+    base_url: str
+    proxy: Proxy | None
+    certificates: Certificates
+
+    @property
+    def proxy_scheme(self) -> str:
+        """The proxy's scheme; "" without a proxy."""
+        return self.proxy.url.scheme if self.proxy else ""
+
+    @property
+    def is_https(self) -> bool:
+        """Whether TLS is spoken; else the exchange is on loopback."""
+        return self.base_url.startswith("https:")
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Get the TLS context, None for plain http. Raises ConfigurationError: the certificates cannot be loaded."""
+        return _loaded(self.certificates) if self.is_https else None
+
+    def __str__(self) -> str:
+        return f"{self.base_url} through the proxy {self.proxy}" if self.proxy else self.base_url
+
+
+def hidden(value: object) -> "Secret | type":
+    """Hide an argument, before anything raises an error whose frames show that argument."""
+    return Secret(value) if isinstance(value, str) else type(value)
+
+
+def checked_api_key(api_key: "Secret | type") -> Secret:
+    """Refuse what cannot be an API key, or could not be masked for sure where a repr quotes the key."""
+    if api_key is type(None) or (isinstance(api_key, Secret) and not api_key.strip()):
+        raise ConfigurationError("api_key is empty: pass the API key of your Binance account.")
+    if isinstance(api_key, type):
+        raise ConfigurationError(f"api_key must be a str, not {api_key.__name__}.")
+    if not re.fullmatch(r"[!#-&(-\[\]-~]+", api_key):
+        raise ConfigurationError(
+            "api_key has a space, a line break, a quote, a backslash or a character outside ASCII: pass it alone, as "
+            "Binance shows it."
+        )
+    return api_key
+
+
+def checked_timeout(timeout: float) -> float:
+    """Refuse what is no time to wait."""
+    if not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
+        raise ConfigurationError("timeout must be a number of seconds, above 0 and at most a day.")
+    return timeout
+
+
+def route_to(base_url: "Secret | type", ssl_context: ssl.SSLContext | None) -> Route:
+    """Check base URL, proxy and certificates. Raises ConfigurationError for what cannot work."""
+    if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
+        raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(ssl_context).__name__}.")
+    url = _parsed(base_url)
+    if url is None:
+        raise ConfigurationError("base_url is not a URL: it must be like https://eapi.binance.com.")
+    if url.userinfo:
+        raise ConfigurationError("base_url must not carry a user or a password.")
+    if not _has_address(url) or re.search("[?#]", str(base_url)):
+        raise ConfigurationError("base_url must be a scheme, a host and at most a port and a path.")
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.host)):
+        raise ConfigurationError("base_url must start with https: plain http is for loopback addresses alone.")
+    proxy = None if is_loopback(url.host) else _proxy_to(url)  # loopback: no proxy, the API key would go there in clear
+    if isinstance(proxy, str):
+        raise ConfigurationError(proxy)
+    return Route(str(url), proxy, _certificates(ssl_context) if url.scheme == "https" else Certificates())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: an address of the loopback, or localhost."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _parsed(url: object) -> httpx.URL | None:
+    """Read a URL; None when it is none, or when no resolver would take its host."""
+    try:
+        parsed = httpx.URL(url) if isinstance(url, str) else None
+        if parsed is not None:
+            parsed.raw_host.decode("ascii").encode("idna")
+    except (httpx.InvalidURL, UnicodeError):
+        return None
+    return parsed
+
+
+def _has_address(url: httpx.URL) -> bool:
+    """Whether host and port can be."""
+    port = url.port is None or 0 < url.port < 65536
+    return port and bool(re.fullmatch(r"[\w.:-]+", url.raw_host.decode("ascii")))
+
+
+def _proxy_to(url: httpx.URL) -> Proxy | str | None:
+    """Find the environment's proxy for a URL; a text: what is wrong with that proxy; None: there is none."""
+    proxies = urllib.request.getproxies()
+    name = "https" if proxies.get("https") else "all"
+    value = proxies.get(name)
+    # urllib passes over what it cannot read in NO_PROXY, such as the network of a container.
+    if not value or urllib.request.proxy_bypass(url.netloc.decode("ascii")):
+        return None
+    variable = f"{name.upper()}_PROXY"
+    proxy = _parsed(value if "://" in value else f"http://{value}")
+    if proxy is not None and proxy.scheme in ("socks", "socks4", "socks4a"):
+        return f"{variable} names a {proxy.scheme} proxy, which httpx does not know: write socks5://HOST:PORT."
+    if proxy is None or proxy.scheme not in ("http", "https", "socks5", "socks5h") or not _has_address(proxy):
+        return f"{variable} is not the address of a proxy: it must be like http://HOST:PORT, special signs as %2F."
+    if proxy.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        return f"{variable} names a SOCKS proxy, which needs the package socksio: pip install 'httpx[socks]'."
+    return Proxy(variable, proxy)
+
+
+def _certificates(ssl_context: ssl.SSLContext | None) -> Certificates:
+    """Read the environment's settings, and find what the loading of certificates would pass over in silence."""
+    if ssl_context is not None:
+        return Certificates(context=ssl_context)
+    file, folder, key_log = (os.environ.get(name, "") for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"))
+    if file and not Path(file).is_file():
+        raise ConfigurationError(f"SSL_CERT_FILE names {file!r}, and there is no such file.")
+    if folder and not file and not any(map(_has_certificates, folder.split(os.pathsep))):
+        raise ConfigurationError(f"SSL_CERT_DIR names {folder!r}, and no certificate is there: see `openssl rehash`.")
+    if key_log and not os.access(Path(key_log).parent, os.W_OK):
+        raise ConfigurationError(f"SSLKEYLOGFILE names {key_log!r}, which cannot be written.")
+    return Certificates(file, "" if file else folder, key_log, Path(file).stat().st_mtime_ns if file else 0)
+
+
+def _has_certificates(folder: str) -> bool:
+    """Whether OpenSSL finds a certificate in a folder: it looks for files that are named by a hash."""
+    return Path(folder).is_dir() and any(
+        re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in Path(folder).iterdir()
+    )

@@ -1,0 +1,462 @@
+"""The way of one attempt over the wire: httpx's transports on httpcore's connections, each step bounded in time.
+
+httpx and httpcore bound each read, and not the sum of all reads. Here an `Attempt` has one deadline. A context variable
+carries the attempt to the streams and transports below, and to the log records of httpx and httpcore.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+import httpcore  # noqa: TID251  this is the module that may
+import httpx  # noqa: TID251  this is the module that may
+
+from listenkey import _answer
+from listenkey._answer import MAX_BODY, RawAnswer, Secret
+from listenkey._settings import Route
+
+KEPT_SECONDS = 5.0  # a connection is kept for a burst of calls; the next renewal comes half an hour later
+KEPT_CONNECTIONS = 8
+T = TypeVar("T")
+
+
+@dataclass(repr=False)
+class Account:
+    """What is the account's own: it travels with each call, for an Exchange is shared by accounts.
+
+    Attributes:
+        api_key: the API key.
+        timeout: seconds that one attempt may take.
+        used_weight: what the last answer to this account said; None until one did.
+    """
+
+    api_key: Secret
+    timeout: float
+    used_weight: int | None = None
+
+
+class Attempt:
+    """One attempt: what it needs on its way, and what became known of its answer."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.sent = datetime.now(UTC)
+        self.answer: RawAnswer | None = None
+        self.is_complete = False  # whether the answer came to its end
+        self.parsed: object = None
+        self.failure: Exception | None = None  # what left the generated function
+        self.streams: list[httpcore.AsyncNetworkStream] = []  # connections that the async twin made
+        self._deadline = time.monotonic() + account.timeout
+
+    def left(self) -> float:
+        """Seconds until the deadline. Raises httpcore.ReadTimeout when there are none."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        return left
+
+    def request(self, request: httpx.Request) -> httpcore.Request:
+        """Turn httpx's request into httpcore's, with the API key and without a cookie."""
+        url = request.url
+        headers = [item for item in request.headers.raw if item[0].lower() not in (b"cookie", b"x-mbx-apikey")]
+        return httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=[*headers, (b"X-MBX-APIKEY", self.account.api_key.encode("ascii"))],
+        )
+
+    def note_head(self, response: httpcore.Response) -> "_Body":
+        """Note the head of the answer: whatever happens to the body, the status counts."""
+        headers = httpx.Headers(response.headers)
+        self.answer = RawAnswer(response.status, headers, None)
+        if (weight := _answer.used_weight(headers)) is not None:
+            self.account.used_weight = weight
+        return _Body(plain=headers.get("content-encoding", "identity").strip().lower() in ("", "identity"))
+
+    def note_body(self, body: "_Body") -> httpx.Response:
+        """Note the body, and return what httpx gets to see. Without headers there is no cookie and no redirect."""
+        head = cast(RawAnswer, self.answer)
+        self.answer = RawAnswer(head.status, head.headers, body.whole)
+        self.is_complete = True
+        return httpx.Response(head.status, content=body.whole or b"")
+
+
+# httpx, httpcore and their log records know nothing of the attempt that they work for; this is how to find it.
+attempt_under_way: ContextVar[Attempt] = ContextVar("attempt_under_way")
+
+
+class _Body:
+    """The bytes of a body as they come in; `whole` is None once the body is too long, or when it is compressed."""
+
+    def __init__(self, *, plain: bool) -> None:
+        # The first piece of a compressed body can inflate to 67 MB before any limit sees it.
+        self.whole: bytes | None = b"" if plain else None
+
+    def take(self, chunk: bytes) -> bool:
+        """Add a piece. False: no more is wanted."""
+        if self.whole is not None:
+            self.whole = self.whole + chunk if len(self.whole) + len(chunk) <= MAX_BODY else None
+        return self.whole is not None
+
+
+def _mask_log(record: logging.LogRecord) -> bool:
+    """Take keys out of what httpx and httpcore log: an answer's headers may echo them, a malformed answer is quoted."""
+    attempt = attempt_under_way.get(None)
+    if attempt is not None:
+        text = record.getMessage()
+        if (hidden := _answer.masked(text, attempt.account.api_key)) != text:
+            record.msg, record.args = hidden, ()
+    return True
+
+
+for _two in ("", "2"):  # httpx2 takes the place of httpx in a process that calls its alias_httpx()
+    for _name in (f"httpx{_two}", *(f"httpcore{_two}.{part}" for part in ("connection", "http11", "proxy", "socks"))):
+        logging.getLogger(_name).addFilter(_mask_log)
+
+
+# The sync twin's connections. httpcore bounds each read; these bound all that an attempt does.
+
+
+@contextlib.contextmanager
+def _named(timed_out: type[Exception], broken: type[Exception]) -> Iterator[None]:
+    """Give the system's errors the names that httpcore expects."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise timed_out(str(error)) from error
+    except OSError as error:
+        raise broken(str(error)) from error
+
+
+class _Stream(httpcore.NetworkStream):
+    """A TCP connection. Each operation ends at the deadline of the attempt under way."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with _named(httpcore.ReadTimeout, httpcore.ReadError):
+            self._socket.settimeout(attempt_under_way.get().left())
+            return self._socket.recv(max_bytes)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:  # to send nothing would still report, and so hide, a connection that was reset
+            return
+        with _named(httpcore.WriteTimeout, httpcore.WriteError):
+            self._socket.settimeout(attempt_under_way.get().left())
+            self._socket.sendall(buffer)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _TlsStream(self, ssl_context, server_hostname)
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  as in the base class
+        return self._has_something_to_read() if info == "is_readable" else None
+
+    def _has_something_to_read(self) -> bool:
+        """Whether a kept connection is of no more use: the other side closed it, or sends what nobody asked for."""
+        self._socket.settimeout(0)
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
+
+class _TlsStream(httpcore.NetworkStream):
+    """TLS over any stream, over another TLS too, as to a proxy by https."""
+
+    def __init__(
+        self, stream: "_Stream | _TlsStream", ssl_context: ssl.SSLContext, server_hostname: str | None
+    ) -> None:
+        self._stream = stream
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        try:
+            with _named(httpcore.ConnectTimeout, httpcore.ConnectError):
+                self._do(self._tls.do_handshake)
+        except BaseException:
+            stream.close()
+            raise
+
+    def _do(self, step: Callable[[], T]) -> T:
+        """Take a step of TLS, and move the bytes that the step needs."""
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                received = self._stream.read(MAX_BODY)
+                if received:
+                    self._incoming.write(received)
+                else:
+                    self._incoming.write_eof()
+            else:
+                self._flush()
+                return result
+
+    def _flush(self) -> None:
+        if outgoing := self._outgoing.read():
+            self._stream.write(outgoing)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        with _named(httpcore.ReadTimeout, httpcore.ReadError):
+            try:
+                return self._do(lambda: self._tls.read(max_bytes))
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        with _named(httpcore.WriteTimeout, httpcore.WriteError):
+            self._do(lambda: self._tls.write(buffer))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _TlsStream(self, ssl_context, server_hostname)
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  as in the base class
+        return self._tls if info == "ssl_object" else self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Makes the connections of the sync twin."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Try each address of the host. The time left is split, so that a deaf address leaves time for the next."""
+        last = OSError("the host has no address")
+        with _named(httpcore.ConnectTimeout, httpcore.ConnectError):
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            for tried, (family, kind, protocol, _, address) in enumerate(found):
+                connecting = socket.socket(family, kind, protocol)
+                try:
+                    connecting.settimeout(attempt_under_way.get().left() / (len(found) - tried))
+                    connecting.connect(address)
+                    connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    return _Stream(connecting)
+                except BaseException as error:
+                    connecting.close()
+                    if not isinstance(error, OSError):
+                        raise
+                    last = error
+            raise last
+
+
+class _AsyncBackend(httpcore.AnyIOBackend):
+    """Makes the connections of the async twin, and notes them: httpcore leaves one open when its TLS is cancelled."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  as in the base class
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
+        attempt_under_way.get().streams.append(stream)
+        return stream
+
+
+def _options(route: Route, ssl_context: ssl.SSLContext | None) -> dict[str, Any]:
+    """Say to httpcore how connections are made."""
+    options: dict[str, Any] = {"ssl_context": ssl_context, "keepalive_expiry": KEPT_SECONDS}
+    if route.proxy is not None:
+        url = route.proxy.url
+        options["proxy_url"] = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/")
+        options["proxy_auth"] = httpx.Proxy(url).raw_auth
+        if url.scheme == "https":
+            options["proxy_ssl_context"] = ssl_context
+    return options
+
+
+_POOLS: dict[str, type[httpcore.ConnectionPool]] = {
+    "": httpcore.ConnectionPool,
+    "http": httpcore.HTTPProxy,
+    "https": httpcore.HTTPProxy,
+    "socks5": httpcore.SOCKSProxy,
+    "socks5h": httpcore.SOCKSProxy,
+}
+_ASYNC_POOLS: dict[str, type[httpcore.AsyncConnectionPool]] = {
+    "": httpcore.AsyncConnectionPool,
+    "http": httpcore.AsyncHTTPProxy,
+    "https": httpcore.AsyncHTTPProxy,
+    "socks5": httpcore.AsyncSOCKSProxy,
+    "socks5h": httpcore.AsyncSOCKSProxy,
+}
+
+
+# Transports: httpx's requests over httpcore's connections. httpcore's pools only make connections here. Their own way
+# to keep connections has a lock, which a fork or an interrupt may leave taken.
+
+
+class Transport(httpx.BaseTransport):
+    """The sync twin's way to one exchange. A connection belongs to one call at a time."""
+
+    def __init__(self, route: Route) -> None:
+        self.is_open = True
+        self._route = route
+        self._pool: httpcore.ConnectionPool | None = None
+        self._kept: deque[httpcore.ConnectionInterface] = deque()
+        self._pid = os.getpid()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        attempt = attempt_under_way.get()
+        outgoing = attempt.request(request)
+        if kept := self._take():
+            try:
+                return self._over(kept, outgoing)
+            except httpcore.RemoteProtocolError:
+                if attempt.answer is not None:
+                    raise
+            # The other side closed the kept connection as the request was on its way: connect anew.
+        return self._over(self._connection(outgoing.url.origin), outgoing)
+
+    def _over(self, connection: httpcore.ConnectionInterface, request: httpcore.Request) -> httpx.Response:
+        attempt = attempt_under_way.get()
+        try:
+            response = connection.handle_request(request)
+            with contextlib.closing(response):
+                body = attempt.note_head(response)
+                for chunk in cast(Iterable[bytes], response.stream):
+                    if not body.take(chunk):
+                        break
+            return attempt.note_body(body)
+        finally:
+            self._put_back(connection)
+
+    def _connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
+        if self._pool is None:
+            options = _options(self._route, self._route.ssl_context())
+            self._pool = _POOLS[self._route.proxy_scheme](**options, network_backend=_Backend())
+        return self._pool.create_connection(origin)
+
+    def _take(self) -> httpcore.ConnectionInterface | None:
+        """Take a kept connection that still works."""
+        if self._pid != os.getpid():  # a fork: the connections are the parent's
+            self._close_kept()
+            self._pid = os.getpid()
+        with contextlib.suppress(IndexError):  # none is left
+            while True:
+                connection = self._kept.pop()
+                if not connection.has_expired():
+                    return connection
+                connection.close()
+        return None
+
+    def _put_back(self, connection: httpcore.ConnectionInterface) -> None:
+        if connection.is_available() and len(self._kept) < KEPT_CONNECTIONS:
+            self._kept.append(connection)
+        else:
+            connection.close()
+        if not self.is_open:  # closed while this call was under way
+            self._close_kept()
+
+    def close(self) -> None:
+        """Close the connections; one under way is closed when its call ends."""
+        self.is_open = False
+        self._close_kept()
+
+    def _close_kept(self) -> None:
+        with contextlib.suppress(IndexError):  # none is left
+            while True:
+                self._kept.pop().close()
+
+
+class AsyncTransport(httpx.AsyncBaseTransport):
+    """The async twin's."""
+
+    def __init__(self, route: Route) -> None:
+        self.is_open = True
+        self._route = route
+        self._pool: httpcore.AsyncConnectionPool | None = None
+        self._kept: deque[httpcore.AsyncConnectionInterface] = deque()
+        self._pid = os.getpid()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        attempt = attempt_under_way.get()
+        outgoing = attempt.request(request)
+        if kept := await self._take():
+            try:
+                return await self._over(kept, outgoing)
+            except httpcore.RemoteProtocolError:
+                if attempt.answer is not None:
+                    raise
+            # The other side closed the kept connection as the request was on its way: connect anew.
+        return await self._over(await self._connection(outgoing.url.origin), outgoing)
+
+    async def _over(self, connection: httpcore.AsyncConnectionInterface, request: httpcore.Request) -> httpx.Response:
+        attempt = attempt_under_way.get()
+        try:
+            response = await connection.handle_async_request(request)
+            async with contextlib.aclosing(response):
+                body = attempt.note_head(response)
+                async for chunk in cast(AsyncIterable[bytes], response.stream):
+                    if not body.take(chunk):
+                        break
+            return attempt.note_body(body)
+        finally:
+            await self._put_back(connection)
+
+    async def _connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
+        if self._pool is None:
+            # To load certificates takes some 30 ms: not in the loop.
+            context = await asyncio.to_thread(self._route.ssl_context) if self._route.is_https else None
+            options = _options(self._route, context)
+            self._pool = _ASYNC_POOLS[self._route.proxy_scheme](**options, network_backend=_AsyncBackend())
+        return self._pool.create_connection(origin)
+
+    async def _take(self) -> httpcore.AsyncConnectionInterface | None:
+        if self._pid != os.getpid():
+            await self._close_kept()
+            self._pid = os.getpid()
+        with contextlib.suppress(IndexError):
+            while True:
+                connection = self._kept.pop()
+                if not connection.has_expired():
+                    return connection
+                await connection.aclose()
+        return None
+
+    async def _put_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
+        if connection.is_available() and len(self._kept) < KEPT_CONNECTIONS:
+            self._kept.append(connection)
+        else:
+            await connection.aclose()
+        if not self.is_open:
+            await self._close_kept()
+
+    async def aclose(self) -> None:
+        self.is_open = False
+        await self._close_kept()
+
+    async def _close_kept(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                await self._kept.pop().aclose()
