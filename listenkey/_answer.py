@@ -30,7 +30,8 @@ LONGEST_RETRY_AFTER = 1e9  # seconds; a number that no one can wait for is cut t
 LONGEST_TEXT = 200  # characters of somebody else's text
 WRONG_CLOCK = 60.0  # seconds; when two clocks differ by more, one of them is taken to be wrong
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_YEARS = range(2000, 3000)  # what the clock of an exchange can show, were it as wrong as it likes
+_YEARS = range(2000, 3000)  # what the clock of an exchange can show, however wrong it is
+_DATES = range(2017, 3000)  # Binance opened in 2017, and the parser reads the year 1 as 2001
 _GRAPHIC = re.compile(r"[!-~]+")  # printable ASCII without the space
 _LISTEN_KEY = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{64}(?![0-9A-Za-z])")  # as the pages show it; API keys look alike
 _INT32 = range(-(2**31), 2**31)
@@ -235,7 +236,7 @@ def _http_date(value: str) -> datetime | None:
         date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return date if date.year in _YEARS else None
+    return date if date.year in _DATES else None
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
