@@ -2,17 +2,19 @@
 
 import argparse
 import contextlib
+import ctypes
+import errno
 import getpass
 import json
 import logging
 import os
+import select
 import shutil
 import signal
-import subprocess
+import stat
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import NoReturn, TextIO
 
 from listenkey import (
@@ -26,6 +28,7 @@ from listenkey import (
     RateLimited,
     Unauthorized,
 )
+from listenkey._supervisor import supervise
 from listenkey.client import BASE_URL
 from listenkey.sandbox import Sandbox
 
@@ -39,6 +42,8 @@ its key in LISTENKEY, and no BINANCE_API_KEY. When the key is replaced it gets S
 is started anew; its exit status is passed on (128 and the signal's number, when a signal ended it). Ctrl-C leaves it 10
 seconds for its own end before that SIGTERM; SIGTERM and SIGHUP do not; further signals change nothing. Signals reach
 the program alone, not programs that it has started: a shell wrapper should `exec` its last command."""
+PR_SET_DUMPABLE = 4
+LONGEST_LINE = 10_000  # bytes; an API key has 64
 CLEAR = "\r\x1b[K"  # back to the start of the line, and erase it
 
 
@@ -53,8 +58,12 @@ class _Stop(Exception):
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command, then exit with its status (see STATUSES). `argv` None means the program's own arguments."""
     args = _parser().parse_args(argv)
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # was closed, and our files must not take its place
+        os.set_inheritable(spare, True)
+    os.close(spare)
     if sys.stdout is None:
         _end(2, "standard output is closed.")
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # or a container's first process goes on
     try:
         args.command(args)
         sys.stdout.flush()
@@ -159,17 +168,43 @@ def _client(args: argparse.Namespace) -> ListenKeyClient:
 
 
 def _api_key() -> str:
-    if key := os.environ.get("BINANCE_API_KEY"):
+    if key := _taken_from_environment("BINANCE_API_KEY"):
         return key
-    key = ""
     with contextlib.suppress(EOFError, UnicodeDecodeError):
         if _is_terminal(sys.stdin):
             key = getpass.getpass("API key: ")
         elif sys.stdin is not None:  # None: it was closed
-            key = sys.stdin.readline().rstrip("\r\n")
+            key = _first_line(sys.stdin.fileno())
     if not key:
         raise _Stop(2, "no API key: set BINANCE_API_KEY, or give it on standard input, as text.")
     return key
+
+
+def _taken_from_environment(name: str) -> str | None:
+    """Read a secret variable and wipe it out of this process, of which the program's user sees more than its own.
+
+    On Linux `/proc/PID/environ` shows the memory that the variables were put into at the start, whatever became of
+    them; `/proc/PID/mem`, a debugger or a core dump show the whole process. The second is closed to all but root.
+    """
+    value = os.environ.get(name)
+    if value and os.name == "posix":
+        libc = ctypes.CDLL(None)
+        libc.getenv.restype = ctypes.c_void_p
+        while address := libc.getenv(name.encode()):  # it may be there more than once
+            entry = address - len(name) - 1
+            ctypes.memset(entry, 0, len(ctypes.string_at(entry)))
+        with contextlib.suppress(AttributeError):  # not Linux
+            libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    os.environ.pop(name, None)
+    return value
+
+
+def _first_line(descriptor: int) -> str:
+    """Read no byte further: the rest is the program's."""
+    line = b""
+    while not line.endswith(b"\n") and len(line) < LONGEST_LINE and (byte := os.read(descriptor, 1)):
+        line += byte
+    return line.decode().rstrip("\r\n")
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -215,7 +250,7 @@ def _keep(args: argparse.Namespace) -> None:
         log.setLevel(logging.WARNING if args.program else logging.INFO)
     with _client(args) as client, ListenKeyKeeper(client) as keeper:
         if args.program:
-            sys.exit(_supervise(keeper, args.program))
+            sys.exit(supervise(keeper, args.program, _say))
         shown = ""
         try:
             while True:
@@ -227,10 +262,23 @@ def _keep(args: argparse.Namespace) -> None:
                 if live:
                     line = _status_line(keeper.status())[: shutil.get_terminal_size().columns - 1]
                     _say(f"{CLEAR}{line}", end="")
-                time.sleep(1)
+                _wait_for_a_second()
         finally:
             if live:
                 _say(CLEAR, end="")
+
+
+def _wait_for_a_second() -> None:
+    """Wait; if the reader of standard output leaves, fail as writing would: the next key may be far away."""
+    poll = getattr(select, "poll", None)
+    mode = os.fstat(sys.stdout.fileno()).st_mode
+    if poll is None or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        time.sleep(1)
+    else:
+        reader = poll()
+        reader.register(sys.stdout, 0)  # 0: its end alone
+        if reader.poll(1000):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _status_line(status: KeeperStatus) -> str:
@@ -240,49 +288,6 @@ def _status_line(status: KeeperStatus) -> str:
     counts = f"renewals {status.renewals}, failures {status.failures}, replacements {status.replacements}"
     trouble = f"; {'AT RISK' if status.at_risk else 'last error'}: {status.last_error}" if status.last_error else ""
     return f"key renewed {age} ago, next in {wait}, lost in {left}; {counts}{trouble}"
-
-
-def _supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
-    """Run the program with the key until it ends by itself or a signal ends both. Returns the exit status."""
-    caught: list[int] = []  # noted, not raised: wherever it arrives, the program is ended first, and in peace
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
-            signal.signal(number, lambda number, _: caught.append(number))
-    environment = {name: value for name, value in os.environ.items() if name != "BINANCE_API_KEY"}
-    while True:
-        key = keeper.key.value
-        try:
-            running = subprocess.Popen(program, env={**environment, "LISTENKEY": key})  # noqa: S603  the user's own
-        except OSError as error:
-            raise _Stop(2, f"cannot run {program[0]}: {error.strerror}.") from error
-        try:
-            while (status := running.poll()) is None and not caught and keeper.key.value == key:
-                time.sleep(0.1)
-        finally:
-            _stop(running, interrupted=caught[:1] == [signal.SIGINT])
-        if caught:
-            return 128 + caught[0]
-        if status is not None:
-            return status if status >= 0 else 128 - status
-        _say("listenkey: the listen key was replaced; starting the program anew.")
-
-
-def _stop(running: subprocess.Popen[bytes], *, interrupted: bool) -> None:
-    """End the program, if it has not ended: 10 seconds for each signal."""
-    signals: list[int] = [signal.SIGTERM, signal.SIGKILL]
-    if interrupted:
-        signals.insert(0, 0 if _in_foreground() else signal.SIGINT)  # 0 sends nothing
-    for number in signals:
-        running.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(10)
-
-
-def _in_foreground() -> bool:
-    """Whether Ctrl-C is a terminal's, which has interrupted the program as well: a second SIGINT would cut it short."""
-    with contextlib.suppress(OSError), Path("/dev/tty").open("rb") as terminal:
-        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
-    return False
 
 
 def _sandbox(args: argparse.Namespace) -> None:

@@ -35,8 +35,9 @@ from .conftest import API_KEY
 COMMAND = [sys.executable, "-m", "listenkey"]
 
 
-def environment(url: str, api_key: str | None = API_KEY) -> dict[str, str]:
-    found = {name: value for name, value in os.environ.items() if name not in ("BINANCE_API_KEY", "LISTENKEY_BASE_URL")}
+def environment(url: str, api_key: str | None = API_KEY, without: str = "") -> dict[str, str]:
+    left_out = ("BINANCE_API_KEY", "LISTENKEY_BASE_URL", without)
+    found = {name: value for name, value in os.environ.items() if name not in left_out}
     return {**found, "LISTENKEY_BASE_URL": url, **({"BINANCE_API_KEY": api_key} if api_key else {})}
 
 

@@ -1,0 +1,83 @@
+"""Runs a program with the key, for `listenkey keep`: anew with each new key, and never longer than the key is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listenkey.keeper import ListenKeyKeeper
+
+LAUNCH = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_launch.py"))]
+
+
+def supervise(keeper: ListenKeyKeeper, program: list[str], say: Callable[[str], object]) -> int:
+    """Run the program with the key until it ends by itself or a signal ends both. Returns the exit status."""
+    caught: list[int] = []  # noted, not raised: wherever it arrives, the program is ended first, and in peace
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
+            signal.signal(number, lambda number, _: caught.append(number))
+    while True:
+        key = keeper.key.value
+        read, write = os.pipe()
+        try:
+            running = _start(program, key, read)
+            try:
+                while (status := running.poll()) is None and not caught and keeper.key.value == key:
+                    _reap_orphans(running.pid)
+                    time.sleep(0.1)
+            finally:
+                _stop(running, interrupted=caught[:1] == [signal.SIGINT])
+            with contextlib.suppress(BrokenPipeError):  # the watcher was killed
+                os.write(write, b"ended")
+        finally:
+            os.close(write)  # as the system does when this process is killed
+        if caught:
+            return 128 + caught[0]
+        if status is not None:
+            return status if status >= 0 else 128 - status
+        say("listenkey: the listen key was replaced; starting the program anew.")
+
+
+def _start(program: list[str], key: str, pipe: int) -> subprocess.Popen[bytes]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C waits until it can reach the program
+    try:
+        command, environment = [*LAUNCH, str(pipe), *program], {**os.environ, "LISTENKEY": key}
+        return subprocess.Popen(command, env=environment, pass_fds=[pipe])  # noqa: S603  the user's own
+    finally:
+        os.close(pipe)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _reap_orphans(program: int) -> None:
+    """As a container's first process, collect what processes leave behind that the program has started and lost."""
+    if os.getpid() == 1:
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != program:
+                os.waitpid(ended.si_pid, 0)
+
+
+def _stop(running: subprocess.Popen[bytes], *, interrupted: bool) -> None:
+    """End the program, if it has not ended: 10 seconds for each signal."""
+    signals: list[int] = [signal.SIGTERM, signal.SIGKILL]
+    if interrupted:
+        signals.insert(0, 0 if _in_foreground() else signal.SIGINT)  # 0 sends nothing
+    for number in signals:
+        running.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(10)
+
+
+def _in_foreground() -> bool:
+    """Whether Ctrl-C is a terminal's, which has interrupted the program as well: a second SIGINT would cut it short."""
+    with contextlib.suppress(OSError), Path("/dev/tty").open("rb") as terminal:
+        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    return False
