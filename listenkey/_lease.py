@@ -1,6 +1,6 @@
-"""When a listen key is renewed, how long to wait after a failure, when it is lost. Pure: it is told the time.
+"""When a listen key is renewed, how long to wait after a failure, when the key is lost. Pure: callers pass the time.
 
-Times are seconds on one clock that counts sleep. The figures are for a life of an hour and shrink with a shorter one.
+Times are seconds on one clock that counts sleep. The figures are for a life of an hour. A shorter life shrinks them.
 """
 
 import math
@@ -14,10 +14,10 @@ from listenkey.errors import ApiError, Banned, ListenKeyError, RateLimited, Serv
 
 HOUR = 3600.0
 DUE = (0.45, 0.5)  # of the life: 2.1 requests an hour, and half of the life left to sit out an outage
-AT_RISK = 0.75  # of the life: from here on a failure is no longer a quiet matter
+AT_RISK = 0.75  # of the life: from here on the keeper warns
 LONGEST_WAIT = 30.0  # after a failure
 FLOOR = 20.0  # after a success
-BURST = 10  # requests in any minute; in 75 s as we send them, for one may arrive a timeout (at most 15 s) late
+BURST = 10  # requests in any minute; in 75 s as we send them, because one may arrive a timeout (at most 15 s) late
 BURST_WINDOW = 75.0
 RATE_LIMIT_WAIT = 60.0  # after a 429 that does not say how long
 BAN_WAIT = 120.0  # after a 418 that does not say: the shortest ban (options general-info page), then twice as long
@@ -25,16 +25,16 @@ LONGEST_BAN = 3 * 24 * HOUR  # options general-info page; not scaled, for it bou
 
 
 def is_refusal(error: ListenKeyError) -> bool:
-    """Whether the API key, or the address that it is used from, was refused: by Binance, a firewall or a proxy."""
+    """Whether the API key, or the address that uses the key, was refused: by Binance, a firewall or a proxy."""
     return isinstance(error, Unauthorized) or (isinstance(error, ApiError) and error.status in (401, 403, 407))
 
 
-def untold_wait(first: float, times: int, last_tries: Iterable[float], now: float) -> float:
-    """Choose a wait that nobody told us: twice as long each time, but it leaves each lease its last try to come.
+def growing_wait(first: float, times: int, last_tries: Iterable[float], now: float) -> float:
+    """Choose a wait when the server does not say how long: each wait is twice as long, but leaves a last try.
 
     Args:
         first: seconds of the first wait, and of the shortest.
-        times: how often in a row there was such a wait, this one included.
+        times: how often in a row the server asked for a wait, this time included.
         last_tries: when each lease must have sent its last request.
         now: seconds on the clock of `last_tries`.
     """
@@ -42,27 +42,27 @@ def untold_wait(first: float, times: int, last_tries: Iterable[float], now: floa
     return min([longest, *(max(first, last - now) for last in last_tries if last > now)])
 
 
-class Quiet:
-    """What 429 and 418 ask of an address: send nothing until then. One for each client, shared by its keepers."""
+class RateLimitWait:
+    """The wait that a 429 or 418 asks of an address. All keepers of the address share it, from any thread."""
 
     def __init__(self) -> None:
         self.until = -math.inf
         self.error: RateLimited | None = None
-        self._leases: WeakSet[Lease] = WeakSet()  # those that have a key to lose
-        self._bans = 0  # in a row, without a told end
+        self._leases: WeakSet[Lease] = WeakSet()  # each has a key to lose
+        self._bans = 0  # in a row, without a stated end
         self._lock = threading.Lock()
 
     def refused(self, error: RateLimited, sent: float, now: float, *, scale: float, random: Random) -> None:
-        """Note a 429 or 418. A wait of our own choice leaves each lease a last try, if its first step does."""
+        """Note the 429 or 418 that answered a request. A wait of our own choice leaves each lease a last try."""
         with self._lock:
-            told = error.retry_after
+            stated = error.retry_after
             if isinstance(error, Banned):
-                told = told or None  # a ban whose told end is past is not over, or it would not be told
-            if told is not None:
-                wait = min(max(told, 0.0), LONGEST_BAN)
+                stated = stated or None  # a ban whose stated end is past is not over: the server still refuses
+            if stated is not None:
+                wait = min(max(stated, 0.0), LONGEST_BAN)
             elif isinstance(error, Banned):
-                self._bans += sent >= self.until  # else it is the same ban, met by another keeper
-                wait = untold_wait(BAN_WAIT * scale, self._bans, (lease.last_try for lease in self._leases), now)
+                self._bans += sent >= self.until  # a request from before is about the same ban
+                wait = growing_wait(BAN_WAIT * scale, self._bans, (lease.last_try for lease in self._leases), now)
             else:
                 wait = RATE_LIMIT_WAIT * scale
             wait += random.uniform(0, min(wait, LONGEST_WAIT * scale) / 2)
@@ -80,34 +80,40 @@ class Quiet:
         with self._lock:
             self._leases.discard(lease)
 
+    def raise_if_rate_limited(self, now: float) -> None:
+        """Raise the 429 or 418 again, with the seconds that are left, unless its wait is over."""
+        left, error = self.until - now, self.error
+        if left > 0 and error is not None:
+            raise type(error)(error.status, error.code, error.reason, left)
+
 
 class Lease:
-    """One keeper's schedule.
+    """One keeper's schedule. One caller at a time, with a `now` that never goes back.
 
     Args:
-        assumed: seconds a key is taken to live; the server may say less, never more.
-        timeout: seconds one request may take.
-        quiet: shared by the keepers of one client.
-        random: where jitter comes from.
+        assumed: seconds that a key is taken to live. The server may say less, never more.
+        timeout: seconds that one request may take.
+        rate_limit_wait: of the address.
+        random: the source of jitter.
     """
 
-    def __init__(self, assumed: float, timeout: float, quiet: Quiet, random: Random) -> None:
+    def __init__(self, assumed: float, timeout: float, rate_limit_wait: RateLimitWait, random: Random) -> None:
         self._assumed = assumed
         self._timeout = timeout
-        self._quiet = quiet
+        self._rate_limit_wait = rate_limit_wait
         self._random = random
         self._scale = assumed / HOUR
-        # A second is never a sleep: tests at a scaled life would mistake a busy machine for one.
+        # A second is never a sleep: tests at a scaled life would mistake a busy machine for a sleeping one.
         self._minute = max(60 * self._scale, 1.0)
         self._sends: deque[float] = deque(maxlen=BURST)
         self._due = self._not_before = self._looked = -math.inf
-        self.sent = -math.inf
+        self._refusals = 0  # since the last success
+        self.sent = -math.inf  # when the request was sent that last renewed the key
         self.life = assumed
         self.deadline = math.inf
-        self.failures = 0
-        self._refusals = 0  # since the last success
+        self.failures = 0  # since the last success
         self.under_way = False
-        self.graced = False  # whether a minute was granted after a sleep, and nobody has looked to the renewal since
+        self.grace_used = False  # whether a minute was granted after a sleep; the loop sets it back as it goes on
 
     @property
     def last_try(self) -> float:
@@ -123,7 +129,7 @@ class Lease:
     def next_send(self) -> float:
         """When the next request is sent."""
         burst = self._sends[0] + BURST_WINDOW * self._scale if len(self._sends) == BURST else -math.inf
-        return max(self._due, self._not_before, burst, self._quiet.until)
+        return max(self._due, self._not_before, burst, self._rate_limit_wait.until)
 
     def at_risk(self, now: float) -> bool:
         """Whether the renewal is late or was refused, or the next try is too late."""
@@ -140,7 +146,7 @@ class Lease:
         self.under_way = True
 
     def renewed(self, now: float, life: float | None) -> bool:
-        """Note the answer to the request under way: a key that lives `life` seconds, None when it does not say.
+        """Note the answer to the request under way: a key that lives `life` seconds, None when the server does not say.
 
         Returns:
             False when that life is not believed: zero or less, or too short to be kept at our pace.
@@ -153,8 +159,8 @@ class Lease:
         self._due = self.sent + self.life * self._random.uniform(*DUE)
         self._not_before = now + FLOOR * self._scale
         self.failures = self._refusals = 0
-        self.graced = False
-        self._quiet.answered(self)
+        self.grace_used = False
+        self._rate_limit_wait.answered(self)
         self._looked = self.sent
         self.look(now)  # the machine may have slept between request and answer
         self.under_way = False
@@ -162,28 +168,33 @@ class Lease:
 
     def failed(self, now: float, error: ListenKeyError) -> None:
         """Note that the request under way failed."""
-        self.under_way = self.graced = False
+        self.under_way = self.grace_used = False
         self.failures += 1
-        wait = min(LONGEST_WAIT, 2.0 ** min(self.failures - 1, 9))
-        if not isinstance(error, TransportError | ServerError | RateLimited):
-            wait = LONGEST_WAIT  # an answer that will hardly change soon
-        wait *= self._scale * self._random.uniform(0.5, 1)
-        if isinstance(error, ApiError) and is_refusal(error):
+        self._due = now
+        if isinstance(error, RateLimited):
+            self._rate_limit_wait.refused(error, self._sends[-1], now, scale=self._scale, random=self._random)
+        self._not_before = now + self._wait_after(error, now)
+
+    def _wait_after(self, error: ListenKeyError, now: float) -> float:
+        asked = (error.retry_after if isinstance(error, ApiError) else None) or 0.0
+        if is_refusal(error):
             # Users report ten minutes to an hour of -2015 on keys that work, while an address is blocked. So this is
-            # waited out like a ban that tells no end, but by this lease alone.
+            # waited out like a ban without a stated end, but by this lease alone.
             self._refusals += 1
-            wait = untold_wait(BAN_WAIT * self._scale, self._refusals, [self.last_try], now)
-            wait = max(wait, min(error.retry_after or 0.0, self.last_try - now))
-            wait += self._random.uniform(0, LONGEST_WAIT * self._scale / 2)
-        elif isinstance(error, RateLimited):
-            self._quiet.refused(error, self._sends[-1], now, scale=self._scale, random=self._random)
-        elif isinstance(error, ApiError) and error.retry_after is not None:
-            # A server's own fault is no ban: its wish is followed as far as it leaves tries before the deadline.
-            wait = max(wait, min(error.retry_after, (self.deadline - now) / 2))
-        self._due, self._not_before = now, now + wait
+            wait = growing_wait(BAN_WAIT * self._scale, self._refusals, [self.last_try], now)
+            wait = max(wait, min(asked, self.last_try - now))
+            return wait + self._random.uniform(0, LONGEST_WAIT * self._scale / 2)
+        wait = LONGEST_WAIT  # after an answer that will hardly change soon
+        if isinstance(error, TransportError | ServerError | RateLimited):
+            wait = min(LONGEST_WAIT, 2.0 ** min(self.failures - 1, 9))
+        wait *= self._scale * self._random.uniform(0.5, 1)
+        if isinstance(error, RateLimited):
+            return wait  # the address waits anyway
+        # A server's own fault is no ban: the keeper follows the wish as far as tries are left before the deadline.
+        return max(wait, min(asked, (self.deadline - now) / 2))
 
     def ask(self, now: float) -> None:
-        """Note that a renewal is wanted now; floor and waits stand."""
+        """Note that a renewal is wanted now. Floor and waits stand."""
         self._due = min(self._due, now)
 
     def look(self, now: float) -> float:
@@ -197,7 +208,7 @@ class Lease:
         if gap <= self._minute + self._timeout * self.under_way:
             return 0.0
         self._due = min(self._due, now)
-        if before < self.deadline < now + self._minute and not self.graced:
+        if before < self.deadline < now + self._minute and not self.grace_used:
             # Time to ask: the server may still know the key. Once, or a keeper that hangs would look asleep for ever.
-            self.deadline, self.graced = now + self._minute, True
+            self.deadline, self.grace_used = now + self._minute, True
         return gap

@@ -12,7 +12,7 @@ from typing import NoReturn, Self
 
 from listenkey import _http
 from listenkey._answer import Secret, worth_repeating
-from listenkey._lease import Quiet
+from listenkey._lease import RateLimitWait
 from listenkey._settings import Route, checked_api_key, checked_timeout, hidden, route_to
 from listenkey._transport import Account
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, ServerError
@@ -74,7 +74,7 @@ class _Client:
             raise ConfigurationError("attempts must be a whole number, 1 or more.")
         self._attempts = attempts
         self._route = route_to(base_url, ssl_context)
-        self._quiet = Quiet()
+        self._rate_limit_wait = RateLimitWait()
 
     @property
     def _timeout(self) -> float:

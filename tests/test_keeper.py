@@ -38,8 +38,8 @@ from listenkey import (
     TransportError,
     Unauthorized,
 )
+from listenkey._clock import WitnessedClock, clock
 from listenkey.client import Started
-from listenkey.keeper import WitnessedClock, _clock
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY
@@ -766,12 +766,12 @@ def test_a_pause_past_the_deadline_is_not_yet_a_loss(sandbox: Sandbox, kind: str
 
 
 def test_the_clock_of_the_keepers_asks_the_wall_clock_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    before, wall = _clock(), time.time
-    monkeypatch.setattr(_clock, "_wall", lambda: wall() + 7200)  # a virtual machine was paused
-    assert 7200 <= _clock() - before < 7260
+    before, wall = clock(), time.time
+    monkeypatch.setattr(clock, "_wall", lambda: wall() + 7200)  # a virtual machine was paused
+    assert 7200 <= clock() - before < 7260
 
 
-def test_the_witnessed_clock() -> None:
+def test_the_witnessedclock() -> None:
     monotonic = wall = 100.0
     clock = WitnessedClock(lambda: monotonic, lambda: wall)
     assert clock() == 0
@@ -1031,8 +1031,8 @@ def test_leaving_in_a_ban_does_not_lengthen_it(twins: Twins, sandbox: Sandbox) -
         sandbox.faults.add("status", status=418, headers={"Retry-After": "600"})
         with pytest.raises(Banned):
             keeper.renew_now()
-        until = client._quiet.until
-    assert client._quiet.until == until
+        until = client._rate_limit_wait.until
+    assert client._rate_limit_wait.until == until
     assert [request.method for request in sandbox.requests] == ["POST", "POST"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listenkey._lease import Lease, Quiet
+from listenkey._lease import Lease, RateLimitWait
 from listenkey.errors import (
     ApiError,
     Banned,
@@ -41,7 +41,7 @@ class Run:
 
     def __init__(self, seed: int, *, assumed: float = 3600.0, timeout: float = TIMEOUT) -> None:
         self.now = 1_000_000.0
-        self.quiet = Quiet()
+        self.quiet = RateLimitWait()
         self.lease = Lease(assumed, timeout, self.quiet, Random(seed))
         self.sends: list[float] = []
 
@@ -184,11 +184,11 @@ def test_a_second_sleep_is_granted_its_minute_once_the_loop_was_seen_alive() -> 
         run.now += 4000
         assert run.lease.look(run.now) > 0
         assert not run.lease.lost(run.now)
-        run.lease.graced = False  # as the loop does
+        run.lease.grace_used = False  # as the loop does
 
 
 def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
-    quiet, over = Quiet(), threading.Event()
+    quiet, over = RateLimitWait(), threading.Event()
     leases = [Lease(3600.0, 10.0, quiet, Random(1)) for _ in range(200)]
     for lease in leases:
         lease.send(0.0)
@@ -217,7 +217,7 @@ def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
 @pytest.mark.parametrize("keepers", [1, 2, 3, 5])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_ban_that_tells_no_end_loses_no_key_of_many_keepers(seed: int, keepers: int, minutes: int) -> None:
-    random, quiet = Random(seed), Quiet()
+    random, quiet = Random(seed), RateLimitWait()
     leases = [Lease(3600.0, 10.0, quiet, random) for _ in range(keepers)]
     for number, lease in enumerate(leases):
         lease.send(60.0 * number)
@@ -403,7 +403,7 @@ def test_a_success_ends_the_doubling_of_bans() -> None:
 
 def test_a_ban_is_shared_and_a_shorter_wait_does_not_end_it() -> None:
     one, other = Run(1), Run(2)
-    other.lease._quiet = one.quiet
+    other.lease._rate_limit_wait = one.quiet
     for run in (one, other):
         run.succeed()
         run.now += 1700

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from listenkey._lease import Lease, Quiet
+from listenkey._clock import WitnessedClock
+from listenkey._lease import Lease, RateLimitWait
 from listenkey.errors import ApiError, Banned, ListenKeyError, ServerError, TransportError, Unauthorized
-from listenkey.keeper import WitnessedClock
 
 DAY = 24 * 3600.0
 DAYS = 250  # for each of the four cases below
@@ -147,7 +147,7 @@ def test_a_thousand_days(clock: str, timeout: float) -> None:
     chance = random.Random(f"{seed} {clock} {timeout}")
     world = World(chance, timeout)
     now = WitnessedClock(world.boottime if clock == "boottime" else world.monotonic, world.wall)
-    lease = Lease(3600.0, timeout, Quiet(), random.Random(seed))
+    lease = Lease(3600.0, timeout, RateLimitWait(), random.Random(seed))
     sends: list[float] = []
     renewals = replaced = 0
     least_left = 3600.0
@@ -200,7 +200,7 @@ def test_a_thousand_days(clock: str, timeout: float) -> None:
 @pytest.mark.parametrize("timeout", [10.0, 15.0])
 def test_refused_for_ever_the_key_is_lost_at_minute_60_after_at_most_six_requests(timeout: float) -> None:
     for seed in range(400):
-        lease = Lease(3600.0, timeout, Quiet(), random.Random(seed))
+        lease = Lease(3600.0, timeout, RateLimitWait(), random.Random(seed))
         lease.send(0.0)
         lease.renewed(0.1, 3600.0)
         now, refused = 0.1, 0

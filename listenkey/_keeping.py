@@ -1,0 +1,243 @@
+"""What a keeper decides: when to send, whether the key still holds, what the log says. Pure: callers pass the time.
+
+`keeper.py` calls a Keeping through one door: one caller at a time, a `now` that never goes back, `look(now)` before
+every other call. After each call the door writes `log` and, if `changed` is set, wakes everyone who waits.
+"""
+
+import copy
+import logging
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from listenkey._lease import LONGEST_WAIT, Lease, RateLimitWait, is_refusal
+from listenkey.client import ListenKey, Started
+from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, ServerError, TransportError
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperStatus:
+    """How a keeper is doing, at one moment.
+
+    Attributes:
+        state: "running"; "lost" once the key could not be renewed; "closed" after the block.
+        key_age: seconds since the request was sent that last renewed the key.
+        next_renewal: seconds until the next request, 0.0 while one is under way; None when not running.
+        time_left: seconds until the key is called lost unless it is renewed; None when not running.
+        at_risk: True when renewal is overdue (3/4 of the life are over), was refused (see the keeper), or has to wait
+            past the end of `time_left`.
+        last_error: why the last request failed; None when it succeeded.
+        renewals: requests that succeeded, the first one included.
+        failures: requests that failed.
+        replacements: how often the key became another one.
+    """
+
+    state: Literal["running", "lost", "closed"]
+    key_age: float
+    next_renewal: float | None
+    time_left: float | None
+    at_risk: bool
+    last_error: ListenKeyError | None
+    renewals: int
+    failures: int
+    replacements: int
+
+
+class Keeping:
+    """One keeper's decisions.
+
+    Args:
+        lease: the keeper's schedule.
+        rate_limit_wait: of the address; the lease has the same.
+        attempts: how many requests the first key may take.
+        block: how the keeper is entered, for an error's text.
+    """
+
+    def __init__(self, lease: Lease, rate_limit_wait: RateLimitWait, attempts: int, block: str) -> None:
+        self._lease, self._rate_limit_wait, self._attempts, self._block = lease, rate_limit_wait, attempts, block
+        self.state: Literal["new", "starting", "running", "lost", "closed"] = "new"
+        self.changed = False
+        self.log: list[tuple[int, str, dict[str, object]]] = []  # level, text, fields
+        self._key: ListenKey | None = None
+        self._keys = 0  # how many different ones there were
+        self._renewals = self._failures = 0
+        self._last_error: ListenKeyError | None = None
+        self._warned_of_risk = self._warned_of_life = False
+        self._why_lost = ""
+        self._cause: BaseException | None = None  # of the loss
+
+    def look(self, now: float) -> None:
+        """Note what the time has brought, whoever asks: a keeper that hangs must not look alive."""
+        lease = self._lease
+        if self.state != "running":
+            return
+        if gap := lease.look(now):
+            self._record(logging.INFO, "woke", "asleep or paused for %(seconds).0f s: renewing", seconds=gap)
+            self.changed = True
+        # Another keeper may have met the 429 or 418 that this keeper waits out.
+        error = self._last_error or (self._rate_limit_wait.error if now < self._rate_limit_wait.until else None)
+        if lease.lost(now):
+            why = "cannot be renewed" if error and is_refusal(error) else "was not renewed in time"
+            self._lose(f"The listen key {why}: {error or 'no request was answered.'}", error)
+        elif not self._warned_of_risk and lease.at_risk(now):
+            self._warned_of_risk = True
+            text = "listen key at risk: lost in %(left).0f s, next renewal in %(wait).0f s; last error: %(error)s"
+            left, wait = lease.deadline - now, max(0.0, lease.next_send - now)
+            self._record(logging.WARNING, "at_risk", text, left=left, wait=wait, error=error)
+
+    # The life of a keeper: enter, then next_step and answered in turn, then leave or broke_down.
+
+    def enter(self, now: float) -> None:
+        """Begin. Raises the 429 or 418 whose wait is not over."""
+        if self.state != "new":
+            raise ConfigurationError("A keeper is entered once: make a new one.")
+        self._rate_limit_wait.raise_if_rate_limited(now)
+        self.state = "starting"
+
+    def next_step(self, now: float) -> float | None:
+        """Say what the loop does next: wait so many seconds and ask again, send now (0.0), or end (None)."""
+        lease = self._lease
+        lease.grace_used = False  # here is the loop, alive: the next long gap is a sleep
+        if self.state not in ("starting", "running"):
+            return None
+        wait = min(max(0.0, min(lease.next_send, lease.deadline) - now), lease.slice)
+        if not wait:
+            lease.send(now)
+        return wait
+
+    def answered(self, now: float, outcome: Started | ListenKeyError) -> None:
+        """Note the outcome of a request. The last attempt to start raises what went wrong."""
+        failures = self._lease.failures
+        if isinstance(outcome, Started):
+            believed = self._lease.renewed(now, outcome.life)
+            if self.state in ("starting", "running"):
+                self._renewed(outcome, believed, failures)
+        else:
+            self._lease.failed(now, outcome)  # even when the block is left: a ban counts for the other keepers
+            if self.state in ("starting", "running"):
+                self._failed(now, outcome, failures)
+        self.look(now)
+        self.changed = True
+
+    def _renewed(self, outcome: Started, believed: bool, failures: int) -> None:
+        if not believed and not self._warned_of_life:
+            self._warned_of_life = True
+            text = "a life of %(told).0f s is not believed: going on with %(life).0f s"
+            self._record(logging.WARNING, "disbelieved", text, told=outcome.life, life=self._lease.life)
+        changed = self._key is None or self._key.value != outcome.key.value
+        event = "started" if self._key is None else "replaced" if changed else "renewed"
+        self.state, self._key, self._last_error, self._warned_of_risk = "running", outcome.key, None, False
+        self._renewals += 1
+        self._keys += changed
+        self._record(logging.INFO, event, f"{event} the listen key; failures before: %(failures)d", failures=failures)
+
+    def _failed(self, now: float, error: ListenKeyError, failures: int) -> None:
+        self._failures += 1
+        wait = max(0.0, self._lease.next_send - now)
+        if self.state == "starting":
+            again = isinstance(error, TransportError | ServerError) and wait <= LONGEST_WAIT
+            if not again or self._failures >= self._attempts:
+                raise error
+        self._last_error = error.with_traceback(None)  # kept for half an hour, it would keep what its frames hold
+        text = "no listen key; next try in %(wait).0f s: %(error)s"
+        level = logging.DEBUG if failures else logging.INFO
+        self._record(level, "failed", text, wait=wait, error=error, failures=failures + 1)
+
+    def leave(self, now: float) -> None:
+        """End, because the block is left."""
+        if self.state != "lost":
+            self.state = "closed"
+        self._rate_limit_wait.ended(self._lease)
+        self.changed = True
+
+    def broke_down(self, now: float, cause: BaseException) -> None:
+        """End, because the loop has ended. Unless the block was left, the key is lost."""
+        if self.state == "running":
+            why = f": {cause}" if isinstance(cause, ListenKeyError) else ""
+            self._lose(f"The keeper broke down ({type(cause).__name__}{why}).", cause)
+
+    def check_delete(self, now: float) -> None:
+        """Raise what forbids to end the key: LeaseLost, or the 429 or 418 whose wait is not over."""
+        self.ended(now)
+        self._rate_limit_wait.raise_if_rate_limited(now)
+
+    def deleted(self, now: float, error: ListenKeyError | None) -> None:
+        """Note the outcome of the DELETE: leaving the block raises nothing of its own."""
+        if error is None:
+            self._record(logging.INFO, "deleted", "deleted the listen key, for every program on the account")
+        elif not isinstance(error, LeaseLost):
+            if now >= self._rate_limit_wait.until:  # else the wait itself refused the DELETE
+                self._lease.failed(now, error)  # a ban counts for the other keepers
+            self._record(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
+
+    def _lose(self, why: str, cause: BaseException | None) -> None:
+        self.state, self._why_lost, self._cause, self.changed = "lost", why, cause, True
+        self._rate_limit_wait.ended(self._lease)
+        self._record(logging.ERROR, "lost", "%(why)s", why=why)
+
+    def _record(self, level: int, event: str, text: str, **fields: object) -> None:
+        self.log.append((level, text % fields, {"event": event, **fields}))
+
+    # What users ask. None means: not yet, ask again after at most `pause(now)` seconds.
+
+    def pause(self, now: float) -> float:
+        """Seconds until someone who waits has to look again."""
+        return max(0.0, min(self._lease.deadline - now, self._lease.slice))
+
+    def status(self, now: float) -> KeeperStatus:
+        """Say how the keeper is doing."""
+        self._raise_unless_entered()
+        lease, running = self._lease, self.state == "running"
+        next_send = now if lease.under_way else lease.next_send
+        return KeeperStatus(
+            state=cast(Literal["running", "lost", "closed"], self.state),
+            key_age=now - lease.sent,
+            next_renewal=max(0.0, next_send - now) if running else None,
+            time_left=max(0.0, lease.deadline - now) if running else None,
+            at_risk=running and self._warned_of_risk,
+            last_error=self._last_error,
+            renewals=self._renewals,
+            failures=self._failures,
+            replacements=self._keys - 1,
+        )
+
+    def key(self, now: float) -> ListenKey:
+        """Give the key to use now."""
+        if self.ended(now) or self._key is None:
+            raise ConfigurationError("This keeper is closed: nobody renews its key any more.")
+        return self._key
+
+    def ended(self, now: float) -> bool | None:
+        """Whether the block was left. Raises LeaseLost when the key is lost."""
+        self._raise_unless_entered()
+        if self.state == "lost":
+            left = self._rate_limit_wait.until - now
+            raise LeaseLost(
+                f"{self._why_lost} Start anew, with a new keeper.", left if left > 0 else None
+            ) from self._cause
+        return self.state == "closed" or None
+
+    def change(self, now: float, seen: int) -> tuple[int, ListenKey | None] | None:
+        """Give the key after the first `seen` keys, and how many there were; no key when the block was left."""
+        if self.ended(now):
+            return seen, None
+        return (self._keys, self._key) if self._keys > seen else None
+
+    def ask(self, now: float) -> int:
+        """Ask for a renewal. A request under way will do. Returns the number of the outcome to wait for."""
+        self.key(now)
+        self._lease.ask(now)
+        self.changed = True
+        return self._renewals + self._failures + 1
+
+    def outcome(self, now: float, number: int) -> ListenKey | None:
+        """Give the key after the outcome of that number. Raises the error that the outcome was."""
+        key = self.key(now)
+        if self._renewals + self._failures < number:
+            return None
+        if (error := self._last_error) is not None:
+            raise copy.copy(error) from error  # each caller gets an error of its own, with a traceback of its own
+        return key
+
+    def _raise_unless_entered(self) -> None:
+        if self.state in ("new", "starting"):
+            raise ConfigurationError(f"This keeper is not running: enter it, as in `{self._block}`.")
