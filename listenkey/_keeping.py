@@ -9,7 +9,8 @@ import logging
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from listenkey._lease import LONGEST_WAIT, Lease, RateLimitWait, is_refusal
+from listenkey._answer import is_refusal
+from listenkey._lease import LONGEST_WAIT, Lease, RateLimitWait
 from listenkey.client import ListenKey, Started
 from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, ServerError, TransportError
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from random import Random
 from weakref import WeakSet
 
-from listenkey.errors import ApiError, Banned, ListenKeyError, RateLimited, ServerError, TransportError, Unauthorized
+from listenkey._answer import is_refusal
+from listenkey.errors import ApiError, Banned, ListenKeyError, RateLimited, ServerError, TransportError
 
 HOUR = 3600.0
 DUE = (0.45, 0.5)  # of the life: 2.1 requests an hour, and half of the life left to sit out an outage
@@ -22,11 +23,6 @@ BURST_WINDOW = 75.0
 RATE_LIMIT_WAIT = 60.0  # after a 429 that does not say how long
 BAN_WAIT = 120.0  # after a 418 that does not say: the shortest ban (options general-info page), then twice as long
 LONGEST_BAN = 3 * 24 * HOUR  # options general-info page; not scaled, for it bounds what the server says
-
-
-def is_refusal(error: ListenKeyError) -> bool:
-    """Whether the API key, or the address that uses the key, was refused: by Binance, a firewall or a proxy."""
-    return isinstance(error, Unauthorized) or (isinstance(error, ApiError) and error.status in (401, 403, 407))
 
 
 def growing_wait(first: float, times: int, last_tries: Iterable[float], now: float) -> float:
