@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listenkey._answer import is_refusal
 from listenkey._lease import Lease, RateLimitWait
 from listenkey.errors import (
     ApiError,
@@ -109,7 +110,8 @@ def test_bounds_hold_whatever_happens(seed: int, steps: list[Step]) -> None:
             assert run.lease.look(run.now) == pytest.approx(sleep)
             assert not run.lease.lost(run.now)
             assert run.lease.deadline == max(deadline, run.now + 60)
-            if not isinstance(outcome, ServerError):  # its Retry-After still stands
+            waits_on = isinstance(outcome, ServerError) or (isinstance(outcome, ListenKeyError) and is_refusal(outcome))
+            if not waits_on:  # a Retry-After and the wait after a refusal still stand
                 assert run.lease.next_send <= max(run.now, run.quiet.until)
 
 
