@@ -8,6 +8,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 steps = @set -e; for step in $(1); do start=$$(date +%s); $(MAKE) --no-print-directory $$step; \
 	echo "== $$step: $$(($$(date +%s) - start)) s"; done
 
+docs := PYTHONPATH=tools python -m docs_check
+
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -35,8 +37,14 @@ drift: $(READY) ## fail unless generated/ is exactly what make generate writes
 reuse: $(READY) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
 	python tests/reuse/run.py $(if $(DOC),--document $(DOC)) $(ONLY)
 
-docs-check: $(READY) ## compare pages with openapi.yaml: PAGE="page.md …" FORMAT=text|json|markdown; none: the sources
-	@python tools/docs_check.py $(PAGE) --format $(or $(FORMAT),text)
+docs-check: $(READY) ## compare PAGE="page.md …" with the documents; FORMAT=text|json|markdown; none: the sources
+	@$(docs) check $(PAGE) --format $(or $(FORMAT),text)
+
+docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE=page.md REASON="why" ROWS="digests of single facts"
+	@$(docs) accept $(PAGE) --reason "$$REASON" --only "$(ROWS)"
+
+facts: $(READY) ## print what is read of PAGE="page.md …"
+	@$(docs) facts $(PAGE)
 
 test-all: $(READY) ## everything, with Node, Go and Chromium too
 	$(call steps,test lint-spec breaking reference toolchain reuse)
@@ -82,4 +90,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test test-all lint types unit generate drift docs-check lint-spec breaking reference toolchain chromium reuse lock
+.PHONY: help run test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock
