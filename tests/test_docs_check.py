@@ -1,17 +1,11 @@
-import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from docs_check import __main__ as command
-from docs_check import diff, examples, openapi
-from docs_check import page as pages
 from docs_check.check import Project
 from ruamel.yaml import YAML
 
@@ -45,8 +39,6 @@ None
 
     []
 """
-
-
 
 
 def both(*facts: str) -> list[str]:
@@ -160,8 +152,6 @@ NOISE = {
 }
 
 
-
-
 @pytest.mark.parametrize("name", NOISE)
 def test_formatting_is_no_difference(folder: Folder, name: str) -> None:
     assert folder.rows(NOISE[name]) == []
@@ -213,10 +203,22 @@ CHANGES = {
     ),
     **{
         f"weight {text}": (put("**1**", text, 1), ["en: new section 'weight'", "en: weight"])
-        for text in ("1, 5", "1-5", "1 5", "1<sup>2</sup>", "<del>1</del> <b>20</b>", "-1", "**2** with x, **5** without")
+        for text in (
+            "1, 5",
+            "1-5",
+            "1 5",
+            "1<sup>2</sup>",
+            "<del>1</del> <b>20</b>",
+            "-1",
+            "**2** with x, **5** without",
+        )
     },
     "parameter": (
-        put("\nNone\n", "\nName| Type| Mandatory| Description\n---|---|---|---\nsize| INT| NO| how many\nat| LONG| YES|\n", 1),
+        put(
+            "\nNone\n",
+            "\nName| Type| Mandatory| Description\n---|---|---|---\nsize| INT| NO| how many\nat| LONG| YES|\n",
+            1,
+        ),
         ["en: gone from 'parameters'", "en: new in 'parameters'", "en: parameter at", "en: parameter size"],
     ),
     "a cell too many": (
@@ -238,7 +240,15 @@ CHANGES = {
     ),
     **{
         f"{value} for an integer": (put("1700000000000", value), ["en: field expiration"])
-        for value in ('"1700000000000"', "1700000000000.5", "1700000000000.0", "null", "true", "9223372036854775808", "[1]")[:6]
+        for value in (
+            '"1700000000000"',
+            "1700000000000.5",
+            "1700000000000.0",
+            "null",
+            "true",
+            "9223372036854775808",
+            "[1]",
+        )[:6]
     },
     "a nested answer": (
         put(EXPIRATION, f'"data": {{{EXPIRATION}}}'),
@@ -278,7 +288,10 @@ CHANGES = {
         put("60 minutes later", "30 minutes later"),
         ["en: gone from 'description'", "en: lifetime", "en: new in 'description'"],
     ),
-    "a duration in words": (put("60分钟", "六十分钟"), ["zh-CN: gone from 'description'", "zh-CN: new in 'description'"]),
+    "a duration in words": (
+        put("60分钟", "六十分钟"),
+        ["zh-CN: gone from 'description'", "zh-CN: new in 'description'"],
+    ),
     "title": (put("# Start User", "# Begin User"), ["en: title"]),
     "title in Chinese": (put("# 生成", "# 创建"), ["zh-CN: title"]),
     "a notice": (put("Opens", "> **Deprecated** since May.\n\nOpens"), ["en: new in 'description'"]),
@@ -293,7 +306,10 @@ CHANGES = {
         put("60 minutes later", "60 minutes after the start"),
         ["en: gone from 'description'", "en: new in 'description'"],
     ),
-    "a small word": (put("hands out", "no longer hands out"), ["en: gone from 'description'", "en: new in 'description'"]),
+    "a small word": (
+        put("hands out", "no longer hands out"),
+        ["en: gone from 'description'", "en: new in 'description'"],
+    ),
     "a sentence gone": (put("Opens the private stream of an account. ", ""), ["en: gone from 'description'"]),
     "a sentence more": (put("account. It", "account. Ten at most. It"), ["en: new in 'description'"]),
     "sentences in another order": (
@@ -314,7 +330,10 @@ CHANGES = {
         ["en: gone from 'description'", "en: new in 'description'"],
     ),
     "an image": (put("Opens", "![](/img/new.png) Opens"), ["en: gone from 'description'", "en: new in 'description'"]),
-    "HTML": (START.replace("## HTTP Request", "<details>For VIPs.</details>\n\n## HTTP Request"), ["en: new in 'description'"]),
+    "HTML": (
+        START.replace("## HTTP Request", "<details>For VIPs.</details>\n\n## HTTP Request"),
+        ["en: new in 'description'"],
+    ),
     "code in the description": (
         START.replace("## HTTP Request", "    curl -X POST\n\n## HTTP Request"),
         ["en: new in 'description'"],
@@ -413,7 +432,9 @@ def planted(page: str) -> Iterator[tuple[str, str]]:
     lines = page.split("\n")
     for i, line, code in plain_lines(page):
         comment = re.search(r"//|/\*", line) if code else None
-        for match in re.finditer(r"\w+|[<>=!%\"“”()\-,.;/+]|[。，；：]", re.sub(r"<br>|^> ", lambda m: "_" * len(m[0]), line)):  # noqa: RUF001
+        for match in re.finditer(
+            r"\w+|[<>=!%\"“”()\-,.;/+]|[\u3002\uff0c\uff1b\uff1a]", re.sub(r"<br>|^> ", lambda m: "_" * len(m[0]), line)
+        ):
             word, start, end = match[0], match.start(), match.end()
             name = line[start - 1 : start] in {'"', "“"} and re.match(r'["”]\s*[:：]', line[end:])  # noqa: RUF001
             said = comment and start >= comment.end() and not line[start:].startswith("*/")
@@ -430,7 +451,9 @@ def reshaped(page: str) -> Iterator[tuple[str, str]]:
     for i, line, code in plain_lines(page):
         if code and (match := re.match(r'(.*?["”]\s*[:：]\s*)("[^"]*"|“[^”]*”|[\w.-]+)(.*)', line)):  # noqa: RUF001
             for new in {'"x"', "1.5", "true", "null"} - {match[2]}:
-                if not (match[2][0] in '"“' and new[0] == '"') and not (match[2] in {"true", "false"} and new == "true"):
+                if not (match[2][0] in '"“' and new[0] == '"') and not (
+                    match[2] in {"true", "false"} and new == "true"
+                ):
                     yield f"{line!r} to {new}", "\n".join([*lines[:i], match[1] + new + match[3], *lines[i + 1 :]])
         if re.search(r"\w", line) and not (code and re.fullmatch(r"[\s\w\[\]{},.\"-]*", line)):
             yield f"without {line!r}", "\n".join(lines[:i] + lines[i + 1 :])

@@ -1,4 +1,4 @@
-"""README's five steps, from a changed page to a client with a new, typed field, in a temporary copy of the project."""
+"""CONTRIBUTING's six steps, from a changed page to a client with a new, typed field, in a temporary copy of the project."""
 
 import os
 import re
@@ -46,8 +46,8 @@ reveal_type(answer.stream)
 
 
 def steps() -> list[str]:
-    """Return the commands of README's section."""
-    tokens = MarkdownIt("commonmark").parse((ROOT / "README.md").read_text(encoding="utf-8"))
+    """Return the commands of CONTRIBUTING's section."""
+    tokens = MarkdownIt("commonmark").parse((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     start = next(i for i, token in enumerate(tokens) if token.content == "When the page changes")
     block = next(token for token in tokens[start:] if token.type == "fence")
     return [line for line in block.content.splitlines() if line.strip()]
@@ -69,7 +69,8 @@ def project(tmp_path: Path) -> Path:
     for name in ("bin", "lib", "pyvenv.cfg"):
         (folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)
     (folder / ".cache").symlink_to(ROOT / ".cache")
-    shutil.copy(ROOT / "tests" / "pages" / "openapi.yaml", folder)
+    for name in ("openapi.yaml", "pages.lock.json"):
+        shutil.copy(ROOT / "tests" / "pages" / name, folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [sys.executable, "tools/generate.py"]
     subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, check=True, capture_output=True)
@@ -83,7 +84,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_five_steps(project: Path) -> None:
+def test_the_six_steps(project: Path) -> None:
     field = '"expiration": 1700000000000'
     page = PAGE.replace(field, f'{field},\n      "stream": "wss://example/ws"').replace("2026-01-15", "2026-02-01")
     (project / "page.md").write_text(page, encoding="utf-8")
@@ -107,12 +108,13 @@ def test_the_five_steps(project: Path) -> None:
         )
         outputs.append(run.stdout + run.stderr)
         assert run.returncode == (2 if step == steps()[0] else 0), f"{step}\n{outputs[-1]}"
-    assert len(outputs) == 5
-    seen, _, agreed, generated, released = outputs
-    assert "response field stream" in seen
-    assert "1 difference, 1 note" in seen
+    assert len(outputs) == 6
+    seen, _, accepted, agreed, generated, released = outputs
+    assert "field stream: string; the document: nothing" in seen
+    assert "1 to clear, 1 noted" in seen
     assert "Error 1" in seen
-    assert "0 differences, 0 notes" in agreed
+    assert "0 to clear, 0 noted" in accepted
+    assert "0 to clear, 0 noted" in agreed
     assert "added: field ListenKeyResponse.stream: str | Unset" in generated
     assert "differs: models/listen_key_response.py" in generated
     assert f"smallest honest step: minor; openapi.yaml {old[0]}.{old[1]}.0 -> {new}" in released

@@ -36,9 +36,13 @@ def facts(path: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one of the verbs."""
-    parser = argparse.ArgumentParser(prog="docs_check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="docs_check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("verb", choices=("check", "accept", "facts"))
-    parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE", help="a page as crawled: Markdown with front matter")
+    parser.add_argument(
+        "pages", nargs="*", type=Path, metavar="PAGE", help="a page as crawled: Markdown with front matter"
+    )
     parser.add_argument("--format", choices=FORMS, default="text")
     parser.add_argument("--reason", default="", help="why facts that differ are accepted")
     parser.add_argument("--only", default="", help="the digests of the facts to accept; default: all")

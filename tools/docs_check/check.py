@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from docs_check import diff, openapi, page as pages
+from docs_check import diff, openapi
+from docs_check import page as pages
 from docs_check.diff import Lock, Row
 from docs_check.facts import Reading, facts_of_page
 from docs_check.openapi import DocumentError, Operation
@@ -72,7 +73,11 @@ class Project:
         try:
             page = pages.read(path)
             report.key = address(page.front.get("source_url"))
-            unclear = "" if page.parts else "none of its headings is one of an endpoint's page (HTTP Request, Request Weight, …)"
+            unclear = (
+                ""
+                if page.parts
+                else "none of its headings is one of an endpoint's page (HTTP Request, Request Weight, …)"
+            )
             if unclear := unclear or self.misfiled(page, report.key):
                 raise PageError(unclear)
         except PageError as error:
@@ -85,11 +90,25 @@ class Project:
 
     def misfiled(self, page: Page, here: str) -> str:
         """Say whose body the page is, if it is another page's: by its headings' links."""
-        moved = {own for operation in self.operations for own in self.addresses(operation) if here in self.addresses(operation)}
+        moved = {
+            own
+            for operation in self.operations
+            for own in self.addresses(operation)
+            if here in self.addresses(operation)
+        }
         for part in page.parts:
-            links = [address(link) for s in part.sections if s.kind and s.kind != "title" for link in s.links if urlsplit(link).path]
+            links = [
+                address(link)
+                for s in part.sections
+                if s.kind and s.kind != "title"
+                for link in s.links
+                if urlsplit(link).path
+            ]
             if links and not any(link in {here, *moved} or link.startswith(f"{here}/") for link in links):
-                return f"another page's body: the headings of its {part.language} part link to {links[0]}, its source_url names {here}: get the page again; if it has moved, write its new address to x-source.present"
+                return (
+                    f"another page's body: its headings link to {links[0]}, its source_url names {here}. "
+                    "Get the page again; if it has moved, write its new address to x-source.present"
+                )
         return ""
 
     def compare(self, page: Page, report: Report) -> list[Row]:
@@ -130,7 +149,16 @@ class Project:
             stated = any(told["fact"] in reading.facts for reading in readings)
             if readings and mark not in now and not stated and told["page"] != "nothing" and told["fact"] != "address":
                 own = (diff.digest(mark),)
-                yield Row("text", f"{told['fact']} is gone", told["language"], readings[0].line, f"was {told['page']}", "", "", own)
+                yield Row(
+                    "text",
+                    f"{told['fact']} is gone",
+                    told["language"],
+                    readings[0].line,
+                    f"was {told['page']}",
+                    "",
+                    "",
+                    own,
+                )
 
     def unknown(self, reading: Reading) -> Row:
         """Tell of an endpoint that the document has not."""
@@ -143,7 +171,9 @@ class Project:
         """Tell of an address that the document does not know."""
         url, known = str(page.front.get("source_url", "none")), str(operation.source.get("url", "none"))
         own = (diff.digest("address", operation.name, url),)
-        yield Row("fact", "address", reading.language, page.lines.get("source_url", 1), url, known, diff.TODO["address"], own)
+        yield Row(
+            "fact", "address", reading.language, page.lines.get("source_url", 1), url, known, diff.TODO["address"], own
+        )
 
     def notes(self, page: Page, report: Report) -> Iterator[Row]:
         """Tell what needs no change: a date, unknown front matter, a missing language, an example read tolerantly."""
@@ -156,11 +186,26 @@ class Project:
             report.updated = ""
         if report.updated != known:
             older = "an older copy" if report.updated < known else "newer than what was compared last"
-            yield Row("note", "date", None, page.lines.get("updated_at", 1), report.updated or "none that can be read", known, older)
+            yield Row(
+                "note",
+                "date",
+                None,
+                page.lines.get("updated_at", 1),
+                report.updated or "none that can be read",
+                known,
+                older,
+            )
         usual = {"exchange": "binance", "source_url": None, "api_type": "REST", "updated_at": None}
         for name, value in page.front.items():
             if usual.get(name, "") not in {value, None}:
-                yield Row("note", name, None, page.lines.get(name, 1), diff.excerpt(str(value)), usual.get(name) or "nothing of that name")
+                yield Row(
+                    "note",
+                    name,
+                    None,
+                    page.lines.get(name, 1),
+                    diff.excerpt(str(value)),
+                    usual.get(name) or "nothing of that name",
+                )
         for reading in report.readings:
             for line, text in reading.notes:
                 yield Row("note", "example", reading.language, line, text)
@@ -175,9 +220,16 @@ class Project:
         there = {reading.language for reading in report.readings}
         for language in there:
             every = [line for reading in report.readings if reading.language == language for line in reading.lines]
-            entry["lines"] = {**entry["lines"], language: {name: list(map(diff.own, lines)) for name, lines in diff.sections(every).items()}}
+            entry["lines"] = {
+                **entry["lines"],
+                language: {name: list(map(diff.own, lines)) for name, lines in diff.sections(every).items()},
+            }
         entry["updated"] = max(entry["updated"], report.updated)
-        entry["facts"] = {mark: told for mark, told in entry["facts"].items() if mark in report.digests or told["language"] not in there}
+        entry["facts"] = {
+            mark: told
+            for mark, told in entry["facts"].items()
+            if mark in report.digests or told["language"] not in there
+        }
         for row in report.rows:
             if row.kind == "fact" and (row.plain or reason) and (not only or set(only) & set(row.digests)):
                 told = {"fact": row.fact, "page": row.page, "document": row.document, "reason": reason}

@@ -61,7 +61,9 @@ def _fits(theirs: str, ours: str) -> bool:
     """Tell whether a value of a type that a source shows is one of a type that the document allows."""
     if ours == "any" or theirs == ours:
         return True
-    return theirs.startswith("integer") and ours in {"number", "integer"} or (theirs == "integer" and ours[:7] == theirs)
+    return (theirs.startswith("integer") and ours in {"number", "integer"}) or (
+        theirs == "integer" and ours[:7] == theirs
+    )
 
 
 def _agree(key: str, theirs: str, ours: str) -> bool:
@@ -76,7 +78,7 @@ def facts(page: Reading, document: Reading) -> list[Row]:
     quiet = ("lifetime", "weight counted per", "values of ", "api key", *page.silent)
     for key in [*page.facts, *(key for key in document.facts if key not in page.facts)]:
         theirs, ours = page.facts.get(key), document.facts.get(key)
-        if theirs and ours and _agree(key, theirs.value, ours.value) or (not theirs and key.startswith(quiet)):
+        if (theirs and ours and _agree(key, theirs.value, ours.value)) or (not theirs and key.startswith(quiet)):
             continue
         says, known = theirs.value if theirs else "nothing", ours.value if ours else "nothing"
         own = digest(document.name, page.language, key, says.replace("integer int64", "integer"), known)
@@ -92,8 +94,10 @@ def merged(rows: Iterable[Row]) -> list[Row]:
     for row in rows:
         key = (row.fact, row.page, row.document) if row.kind == "fact" else (str(len(found)), row.fact)
         known = found.get(key)
-        language = ", ".join(filter(None, (known and known.language, row.language)))
-        found[key] = replace(known, language=language, digests=known.digests + row.digests) if known else row
+        if known:
+            language = ", ".join(filter(None, (known.language, row.language)))
+            row = replace(known, language=language, digests=known.digests + row.digests)
+        found[key] = row
     return sorted(found.values(), key=lambda row: (row.line, row.fact, row.page))
 
 
@@ -120,7 +124,9 @@ def texts(reading: Reading, known: dict[str, list[str]] | None) -> list[Row]:
 
     if known is None:
         count = ", ".join(f"{name} {len(lines)}" for name, lines in now.items())
-        return [row("text", reading.lines, f"{len(reading.lines)} lines that nobody accepted yet: {count}")] if now else []
+        return (
+            [row("text", reading.lines, f"{len(reading.lines)} lines that nobody accepted yet: {count}")] if now else []
+        )
     rows = []
     for name in [*now, *(name for name in known if name not in now)]:
         lines, before = now.get(name, []), known.get(name, [])
@@ -142,7 +148,9 @@ def texts(reading: Reading, known: dict[str, list[str]] | None) -> list[Row]:
             rows += [row(f"new in {name!r}", [line], line.text) for line in new]
             for i, mark in sorted(gone):
                 after = next((lines[owns.index(other)] for other in reversed(before[:i]) if other in owns), None)
-                place = f"line {i + 1} of {len(before)}, " + (f"after {excerpt(after.text, 60)!r}" if after else "at its start")
+                place = f"line {i + 1} of {len(before)}, " + (
+                    f"after {excerpt(after.text, 60)!r}" if after else "at its start"
+                )
                 rows.append(row(f"gone from {name!r}", [], place, mark, at=after.line if after else lines[0].line))
         if not new and not gone and owns != before:
             rows.append(row(f"another order in {name!r}", lines, " / ".join(line.text for line in lines)))

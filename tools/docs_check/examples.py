@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 TOKEN = re.compile(
     r"""(?xs) \s* (?: (?P<comment> //[^\n]* | /\*.*?\*/ | \#[^\n]* )
-    | (?P<more> \.{2,} | …+ ) | (?P<string> '[^'\n]*' | "(?:\\.|[^"\\\n“”])*["“”](?=\s*(?:[\]}:,，：]|$|\n|//|/\*)) | "(?:\\.|[^"\\\n])*" | [“”][^"“”\n]*["“”] )
+    | (?P<more> \.{2,} | …+ )
+    | (?P<string> '[^'\n]*' | "(?:\\.|[^"\\\n“”])*["“”](?=\s*(?:[\]}:,，：]|$|\n|//|/\*))
+      | "(?:\\.|[^"\\\n])*" | [“”][^"“”\n]*["“”] )
     | (?P<mark> [{}\[\]:,，：] ) | (?P<word> (?: (?!//|/\*) [^\s{}\[\]:,，："“”] )+ ) )"""
 )
 KINDS = {"true": "boolean", "false": "boolean", "null": "null"}
@@ -62,7 +64,9 @@ class _Reader:
                 self.found.comments.append((text.count("\n", 0, match.start(kind)), word))
             else:
                 self.tokens.append((kind, word.replace("，", ",").replace("：", ":"), line))
-                self.tell(word in "，：" or word[0] in "“”" or (kind == "string" and word[-1] in "“”"), line, f"{word[0]}")
+                self.tell(
+                    word in "，：" or word[0] in "“”" or (kind == "string" and word[-1] in "“”"), line, f"{word[0]}"
+                )
             position = match.end()
         if text[position:].strip():
             raise NotJSONError

@@ -30,8 +30,8 @@ TYPES = {
     "ARRAY": "array",
     "LIST": "array",
 }
-REQUIRED = {name: "required" for name in ("YES", "TRUE", "Y", "是")}
-REQUIRED |= {name: "optional" for name in ("NO", "FALSE", "N", "否")}
+REQUIRED = dict.fromkeys(("YES", "TRUE", "Y", "是"), "required")
+REQUIRED |= dict.fromkeys(("NO", "FALSE", "N", "否"), "optional")
 COLUMNS = {
     "name": "name param parameter parametername field 名称 参数 参数名 参数名称 字段",
     "type": "type datatype 类型 参数类型 数据类型",
@@ -91,11 +91,11 @@ class Reading:
         for block in blocks:
             match block:
                 case Table():
-                    rows = [(block.line, block.header), *block.rows]
-                    found = [Sentence(line, " | ".join(cells)) for line, cells in rows]
+                    cells = [(block.line, block.header), *block.rows]
+                    found = [Sentence(line, " | ".join(row)) for line, row in cells]
                 case Code():
-                    rows = enumerate(block.text.split("\n"), block.line)
-                    found = [Sentence(line, text.strip()) for line, text in rows if text.strip()]
+                    texts = enumerate(block.text.split("\n"), block.line)
+                    found = [Sentence(line, text.strip()) for line, text in texts if text.strip()]
                 case _:
                     found = [block]
             self.lines += [Line(section, before + sentence.text, sentence.line) for sentence in found]
@@ -135,7 +135,8 @@ def weight(reading: Reading, section: Section) -> None:
             if not parameters(reading, "weight", block, "mandatory"):
                 rows = [figures(cells) for _, cells in block.rows]
                 reading.add("weight", "; ".join(rows), block.line)
-                reading.say("weight", replace(block, rows=[row for row, short in zip(block.rows, rows) if "…" in short]))
+                worded = [row for row in block.rows if "…" in figures(row[1])]
+                reading.say("weight", replace(block, rows=worded))
         elif match := WEIGHT.fullmatch(normal(block.text)):
             reading.add("weight", match[1], block.line)
             if match[2] or scope in {"ip", "uid", "order"}:
@@ -193,7 +194,14 @@ def response(reading: Reading, kind: str, code: Code) -> None:
         shapes.append(examples.written(shape))
         for path, name in examples.fields(shape):
             leaf = re.sub(r"[^.]*\.|[\[\]]", "", path)
-            at = next((i for i, row in enumerate(code.text.split("\n")) if leaf and re.search(rf"\b{re.escape(leaf)}\b", row)), line)
+            at = next(
+                (
+                    i
+                    for i, row in enumerate(code.text.split("\n"))
+                    if leaf and re.search(rf"\b{re.escape(leaf)}\b", row)
+                ),
+                line,
+            )
             reading.add(f"field {path}" if path else "answer", name, code.line + at)
     reading.shapes += [(code.line, shape) for shape in shapes]
 

@@ -31,7 +31,8 @@ def load(path: Path) -> dict[str, Any]:
     except (YAMLError, ValueError) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
         raise DocumentError(f"{path.name}:{mark.line + 1 if mark else 1}: {' '.join(problem.split())}") from error
-    return have(document, dict, path.name)
+    found: dict[str, Any] = have(document, dict, path.name)
+    return found
 
 
 def have(value: Any, kind: Any, where: str) -> Any:
@@ -70,7 +71,7 @@ def type_of(schema: dict[str, Any]) -> str:
     kind, form = str(schema.get("type", "any")), schema.get("format")
     if "enum" in schema and kind == "string":
         return "enum"
-    if kind == "number" and form is None or form == "decimal":
+    if (kind == "number" and form is None) or form == "decimal":
         return "decimal"
     return str(form) if kind == "number" else f"integer {form or 'int32'}" if kind == "integer" else kind
 
@@ -85,8 +86,11 @@ def field_types(schema: Any, where: str, path: str = "") -> dict[str, set[str]]:
     if "items" in schema:
         parts.append((schema["items"], f"{where}.items", f"{path}[]"))
     named = schema.get("type", None if below else "object" if "properties" in schema else "any")
-    kinds = {f"integer {schema['format']}" if kind == "integer" and "format" in schema else str(kind)
-             for kind in (named if isinstance(named, list) else [named]) if kind}
+    kinds = {
+        f"integer {schema['format']}" if kind == "integer" and "format" in schema else str(kind)
+        for kind in (named if isinstance(named, list) else [named])
+        if kind
+    }
     found = {path: kinds | ({"null"} if schema.get("nullable") is True else set())}
     for part, at, inner in parts:
         for key, types in field_types(part, at, inner).items():
@@ -130,7 +134,11 @@ class Operation:
     def weight(self, found: Reading) -> None:
         """Add the weight, by our name or the vendor's."""
         ours = self.get("x-request-weight", (dict, list), {})
-        theirs = [{"weight": self.spec[f"x-{scope}-weight"], "scope": scope} for scope in ("ip", "uid") if f"x-{scope}-weight" in self.spec]
+        theirs = [
+            {"weight": self.spec[f"x-{scope}-weight"], "scope": scope}
+            for scope in ("ip", "uid")
+            if f"x-{scope}-weight" in self.spec
+        ]
         for each in [*(ours if isinstance(ours, list) else [ours]), *theirs]:
             cost = have(each, dict, f"{self.where}.x-request-weight")
             rows = [figures(row) for row in cost.get("table", [])]
@@ -147,7 +155,9 @@ class Operation:
             if parameter.get("in") == "header" and name.upper().endswith("APIKEY"):
                 found.add("api key", f"header {name}")
                 continue
-            found.add(f"parameter {name}", f"{type_of(schema)}, {'required' if parameter.get('required') else 'optional'}")
+            found.add(
+                f"parameter {name}", f"{type_of(schema)}, {'required' if parameter.get('required') else 'optional'}"
+            )
             if values := schema.get("enum"):
                 found.add(f"values of {name}", ", ".join(sorted(map(str, values))))
         for scheme in self.get("security", list, []):
@@ -160,8 +170,10 @@ class Operation:
         answers = self.get("responses", dict, None)
         for status in answers:
             have(status, str, f"{self.where}.responses: put {status} in quotes")
-        good = next((have(answers[key], dict, f"{self.where}.responses.{key}") for key in answers if key[:1] == "2"), {})
-        media = next(iter(have(good.get("content", {}), dict, f"{self.where}.responses.content").values()), None)
+        good = next((key for key in answers if key[:1] == "2"), "no 2XX")
+        where = f"{self.where}.responses.{good}"
+        content = have(have(answers.get(good, {}), dict, where).get("content", {}), dict, f"{where}.content")
+        media = next(iter(content.values()), None)
         if media is None:
             found.add("answer", "no body")
             return

@@ -45,10 +45,12 @@ KNOWN = {
     for name in names.split()
 }
 # A page that is no documentation at all, but what a firewall or a proxy sent in its place.
-REFUSED = re.compile(r"(?i)access denied|request blocked|could not be satisfied|captcha|just a moment|verify you are human")
+REFUSED = re.compile(
+    r"(?i)access denied|request blocked|could not be satisfied|captcha|just a moment|verify you are human"
+)
 RULER = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)+\|?\s*")  # the line below a table's header
 WORD = r"[^\W\u3040-\u30ff\u3400-\u9fff]"  # a letter or digit of a script that puts spaces between words
-PLAIN = str.maketrans("“”„‘’‐‑−–—\u3000", "\"\"\"''----- ")
+PLAIN = str.maketrans("“”„‘’‐‑−–—\u3000", '"""\'\'----- ')
 
 
 class PageError(Exception):
@@ -388,4 +390,6 @@ def read(path: Path) -> Page:
     parts = _parts(found)
     if not parts and REFUSED.search(text) and len(text) < 3000:
         raise PageError("no documentation, but a firewall's answer: get the page again")
-    return Page(front, {line.split(":")[0]: i for i, line in enumerate(first.content.split("\n"), 2 + skipped)}, parts, found)
+    return Page(
+        front, {line.split(":")[0]: i for i, line in enumerate(first.content.split("\n"), 2 + skipped)}, parts, found
+    )

@@ -12,7 +12,9 @@ def as_text(reports: list[Report]) -> str:
     for report in reports:
         notes = sum(row.kind == "note" for row in report.rows)
         count = len(report.rows) - notes
-        lines.append(f"{report.source}: {', '.join(report.names) or 'nothing compared'}: {count} to clear, {notes} noted")
+        lines.append(
+            f"{report.source}: {', '.join(report.names) or 'nothing compared'}: {count} to clear, {notes} noted"
+        )
         for row in report.rows:
             where = f"  {row.line:>4} {row.language or '':<9} "
             own = f"  [{row.digests[0]}]" if row.digests else ""
@@ -20,7 +22,7 @@ def as_text(reports: list[Report]) -> str:
             lines.append(f"{where}{'note: ' * (row.kind == 'note')}{row.fact}: {row.page}{document}{own}")
             lines += [f"{'':>17}{row.todo}"] if row.todo and row.kind == "fact" else []
     if any(report.exit == 1 for report in reports):
-        lines.append("Mend the document; or accept the rest: make docs-accept PAGE=… (facts want REASON=\"…\" too)")
+        lines.append('Mend the document; or accept the rest: make docs-accept PAGE=… (facts want REASON="…" too)')
     return "\n".join(lines)
 
 
@@ -34,9 +36,21 @@ def as_markdown(reports: list[Report]) -> str:
     for report in reports:
         lines += [f"### {report.source}", "", f"Compared with {', '.join(report.names) or 'nothing'}.", ""]
         if report.rows:
-            lines += ["| | line | language | fact | the source says | the document says | to do | digest |", "|---" * 8 + "|"]
+            lines += [
+                "| | line | language | fact | the source says | the document says | to do | digest |",
+                "|---" * 8 + "|",
+            ]
         for row in report.rows:
-            cells = [row.kind, row.line, row.language or "", row.fact, row.page, row.document, row.todo, " ".join(row.digests)]
+            cells = [
+                row.kind,
+                row.line,
+                row.language or "",
+                row.fact,
+                row.page,
+                row.document,
+                row.todo,
+                " ".join(row.digests),
+            ]
             lines.append(f"| {' | '.join(map(cell, cells))} |")
         lines += [""] if report.rows else ["Nothing differs.", ""]
     return "\n".join(lines).rstrip()
@@ -45,7 +59,8 @@ def as_markdown(reports: list[Report]) -> str:
 def as_json(reports: list[Report]) -> str:
     """For a program."""
     found = [
-        {"source": r.source, "exit": r.exit, "compared_with": r.names, "rows": [asdict(row) for row in r.rows]} for r in reports
+        {"source": r.source, "exit": r.exit, "compared_with": r.names, "rows": [asdict(row) for row in r.rows]}
+        for r in reports
     ]
     status = max(report.exit for report in reports)
     return json.dumps({"exit": status, "sources": found}, indent=2, ensure_ascii=False)
