@@ -35,7 +35,10 @@ drift: $(READY) ## fail unless generated/ is exactly what make generate writes
 	python tools/generate.py --check
 
 reuse: $(READY) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
-	python tests/reuse/run.py $(if $(DOC),--document $(DOC)) $(ONLY)
+	@pytest tests/reuse/clients.py -n 2 --timeout 3600 -q -rfx $(if $(DOC),--document $(DOC)) --only "$(ONLY)"
+
+other-languages: $(READY) ## write docs/other-languages.md from the programs that make reuse runs
+	python tools/other_languages.py
 
 docs-check: $(READY) ## compare PAGE="page.md …" with the documents; FORMAT=text|json|markdown; none: the sources
 	@$(docs) check $(PAGE) --format $(or $(FORMAT),text)
@@ -90,4 +93,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock
+.PHONY: help run test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages

@@ -1,60 +1,45 @@
-"""What of `make reuse` needs no other language: README shows its programs line for line, and its driver judges."""
+"""What of `make reuse` needs no other language: the page shows its programs line for line, and its driver judges."""
 
 import subprocess
-import textwrap
 from pathlib import Path
 
+import other_languages
 import pytest
-from markdown_it import MarkdownIt
-from ruamel.yaml import YAML
 
-from .reuse.run import PASSED, judge, verdict
-
-ROOT = Path(__file__).resolve().parent.parent
-HEADING = "In another language"
-ROWS = sorted(path.parent for path in ROOT.glob("tests/reuse/*/*/reuse.yaml"))
+from .reuse.rows import COLUMNS, HERE, PASSED, SCENARIOS, Row, judge, verdict
 
 
-def snippet(row: Path) -> str:
-    """What stands between the marks of the row's program; empty if it has none."""
-    parts: list[str] = []
-    for program in sorted(
-        path for path in row.rglob("*") if path.suffix in {".go", ".java", ".kt", ".py", ".rs", ".ts"}
-    ):
-        for part in program.read_text().split("README: begin\n")[1:]:
-            shown, mark, _ = part.partition("README: end")
-            assert mark, f"{program}: README: begin without an end"
-            parts.append(textwrap.dedent(shown.rpartition("\n")[0]).strip())
-    return "\n\n".join(parts)
+def test_the_page_is_what_make_other_languages_writes() -> None:
+    assert other_languages.PAGE.read_text() == other_languages.page(), "make other-languages"
 
 
-def command(row: Path) -> str:
-    return str(YAML(typ="safe").load(row / "reuse.yaml").get("generate", "")).strip()
+def test_every_row_with_a_program_for_readers_has_it_on_the_page() -> None:
+    page = other_languages.PAGE.read_text()
+    for folder, manifest in other_languages.rows():
+        assert f"{manifest['title']}" in page
+        if "run" in manifest:
+            program = [path for path in folder.rglob("*") if path.suffix in other_languages.FENCES]
+            assert any(other_languages.shown(path) for path in program), folder
 
 
-def fences() -> list[tuple[str, str]]:
-    """Language and content of each code block of the section."""
-    tokens = MarkdownIt().parse((ROOT / "README.md").read_text())
-    titles = [
-        (i, tokens[i + 1].content)
-        for i, token in enumerate(tokens)
-        if token.type == "heading_open" and token.tag == "h2"
-    ]
-    start = next(i for i, title in titles if title == HEADING)
-    end = next((i for i, _ in titles if i > start), len(tokens))
-    return [(token.info, token.content.strip()) for token in tokens[start:end] if token.type == "fence"]
+def test_a_mark_without_an_end_is_refused(tmp_path: Path) -> None:
+    program = tmp_path / "main.go"
+    program.write_text("// docs: begin\nx\n// docs: end\n// docs: begin\ny\n")
+    with pytest.raises(ValueError, match="without one of the end"):
+        other_languages.shown(program)
 
 
-def test_every_tested_program_is_shown_and_nothing_else() -> None:
-    shown = sorted(content for info, content in fences() if info != "sh")
-    assert shown == sorted(filter(None, map(snippet, ROWS)))
+@pytest.mark.parametrize(
+    "path", sorted(HERE.glob("*/*/reuse.yaml")), ids=lambda path: path.parent.relative_to(HERE).as_posix()
+)
+def test_a_known_shortfall_names_a_column_that_there_is(path: Path) -> None:
+    assert Row(path.parent, path).shortfalls.keys() <= set(COLUMNS)
 
 
-def test_every_command_that_generates_is_shown_and_nothing_else() -> None:
-    # A row without marks is none of the section's: it does not show another language.
-    others = [row for row in ROWS if snippet(row) or not any(row.glob("scenarios.*"))]
-    shown = sorted(line for info, content in fences() if info == "sh" for line in content.splitlines())
-    assert shown == sorted(line for row in others for line in command(row).splitlines())
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+def test_a_scenario_expects_something_of_each_step(scenario: dict[str, list[object]]) -> None:
+    assert len(scenario["steps"]) == len(scenario["expect"])
+    assert all(scenario["expect"])
 
 
 SCENARIO = {
@@ -103,4 +88,39 @@ KNOWN = {"how": "post: key is null", "note": "Why.", "bug": "https://example.com
 def test_a_known_shortfall_must_stay_exactly_as_it_is_known(
     outcome: str, known: dict[str, str] | None, mark: str
 ) -> None:
-    assert verdict("a/b: c", outcome, known)[0] == mark
+    assert verdict(outcome, known)[0] == mark
+
+
+CLIENT = """
+import json, os, urllib.request
+class Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_): return None
+opener = urllib.request.build_opener(*([Stay] if os.environ.get("STAY") else []))
+for step in os.environ["STEPS"].split():
+    url = os.environ["BASE_URL"] + "/eapi/v1/listenKey"
+    headers = {"X-MBX-APIKEY": os.environ["BINANCE_API_KEY"]}
+    try:
+        opener.open(urllib.request.Request(url, method=step.upper(), headers=headers))
+        print(json.dumps({"done": True}))
+    except urllib.error.HTTPError as error:
+        print(json.dumps({"error": True, "status": error.code}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("run", "outcome"),
+    [
+        ("env STAY=1 python program.py", PASSED),
+        ("python program.py", "carries the API key to another host, by get"),
+    ],
+)
+def test_a_client_that_carries_the_key_to_another_host_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: str, outcome: str
+) -> None:
+    monkeypatch.setattr("tests.reuse.rows.CACHE", tmp_path)
+    folder = HERE / "python" / "listenkey"
+    row = Row(folder, folder)
+    row.manifest["run"] = run
+    row.work.mkdir(parents=True)
+    (row.work / "program.py").write_text(CLIENT)
+    assert row.act(SCENARIOS["302, elsewhere"]) == outcome

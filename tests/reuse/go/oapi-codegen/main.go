@@ -8,27 +8,37 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	binance "scenarios/generated"
 )
 
 type seen map[string]any
 
+// docs: begin
+func stay(*http.Request, []*http.Request) error { // a redirect would carry the API key to another host
+	return http.ErrUseLastResponse
+}
+
+func withKey(_ context.Context, request *http.Request) error {
+	request.Header.Set("X-MBX-APIKEY", os.Getenv("BINANCE_API_KEY"))
+	return nil
+}
+
+// docs: end
+
 func main() {
 	baseURL := os.Getenv("BASE_URL")
-	// README: begin
-	withKey := func(_ context.Context, request *http.Request) error {
-		request.Header.Set("X-MBX-APIKEY", os.Getenv("BINANCE_API_KEY"))
-		return nil
-	}
-	client, err := binance.NewClientWithResponses(baseURL, binance.WithRequestEditorFn(withKey))
-	// README: end
+	// docs: begin
+	transport := &http.Client{CheckRedirect: stay, Timeout: 10 * time.Second}
+	client, err := binance.NewClient(baseURL, binance.WithHTTPClient(transport), binance.WithRequestEditorFn(withKey))
+	// docs: end
 	if err != nil {
 		panic(err)
 	}
 	for step := range strings.SplitSeq(os.Getenv("STEPS"), " ") {
 		s, err := act(context.Background(), client, step)
-		if err != nil { // the client's own way to say that the answer is not in the document
+		if err != nil { // the client's own way to say that there is no answer, or that it is not in the document
 			s = seen{"error": true}
 		}
 		if err := json.NewEncoder(os.Stdout).Encode(s); err != nil {
@@ -37,53 +47,66 @@ func main() {
 	}
 }
 
-func failure(response *http.Response, errors ...*binance.BinanceError) seen {
+// failure tells the status and how long to wait before it looks at the body, which may be anything.
+func failure(response *http.Response) seen {
+	defer response.Body.Close()
 	s := seen{"error": true, "status": response.StatusCode}
-	if after := response.Header.Get("Retry-After"); after != "" {
+	if after := response.Header.Get("Retry-After"); after != "" { // seconds or a date
 		s["retryAfter"] = after
 	}
-	for _, e := range errors {
-		if e != nil {
-			s["code"] = e.Code
-		}
+	var e binance.BinanceError
+	if json.NewDecoder(response.Body).Decode(&e) == nil {
+		s["code"] = e.Code
 	}
 	return s
 }
 
-func act(ctx context.Context, client *binance.ClientWithResponses, step string) (seen, error) {
+func act(ctx context.Context, client *binance.Client, step string) (seen, error) {
 	switch step {
 	case "post":
-		// README: begin
-		answer, err := client.StartUserDataStreamWithResponse(ctx)
+		// docs: begin
+		response, err := client.StartUserDataStream(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if answer.JSON200 == nil {
-			return failure(answer.HTTPResponse, answer.JSON418, answer.JSON429, answer.JSON4XX, answer.JSON5XX), nil
+		if response.StatusCode != http.StatusOK {
+			return failure(response), nil
+		}
+		answer, err := binance.ParseStartUserDataStreamResponse(response)
+		if err != nil {
+			return nil, err
+		}
+		if answer.JSON200 == nil { // not JSON
+			return failure(response), nil
 		}
 		key, expiration := answer.JSON200.ListenKey, answer.JSON200.Expiration
-		// README: end
+		// docs: end
 		if expiration == nil {
 			return seen{"key": key, "expiration": nil}, nil
 		}
 		return seen{"key": key, "expiration": strconv.FormatInt(*expiration, 10)}, nil
 	case "put":
-		answer, err := client.KeepaliveUserDataStreamWithResponse(ctx)
+		// docs: begin
+		// A fresh 60 minutes. The body of a 200, {} or nothing, says nothing.
+		response, err := client.KeepaliveUserDataStream(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if answer.JSON200 == nil {
-			return failure(answer.HTTPResponse, answer.JSON418, answer.JSON429, answer.JSON4XX, answer.JSON5XX), nil
+		if response.StatusCode != http.StatusOK {
+			return failure(response), nil
 		}
+		response.Body.Close()
+		// docs: end
 		return seen{"done": true}, nil
 	default:
-		answer, err := client.CloseUserDataStreamWithResponse(ctx)
+		response, err := client.CloseUserDataStream(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if answer.JSON200 == nil {
-			return failure(answer.HTTPResponse, answer.JSON418, answer.JSON429, answer.JSON4XX, answer.JSON5XX), nil
+		if response.StatusCode != http.StatusOK {
+			return failure(response), nil
 		}
+		response.Body.Close()
 		return seen{"done": true}, nil
 	}
 }

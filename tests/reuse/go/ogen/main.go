@@ -4,37 +4,59 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	binance "scenarios/generated"
 )
 
 type seen map[string]any
 
-// README: begin
+// docs: begin
 type apiKey string
 
 func (k apiKey) ApiKey(context.Context, binance.OperationName) (binance.ApiKey, error) {
 	return binance.ApiKey{APIKey: string(k)}, nil
 }
 
-// README: end
+// statusFirst keeps every answer but a 200 from the generated decoder, which loses the status of a body that it cannot
+// read. It follows no redirect, because a redirect would carry the API key to another host.
+type statusFirst struct{ http.Client }
+
+type refused struct{ *http.Response }
+
+func (r refused) Error() string { return r.Status }
+
+func (c *statusFirst) Do(request *http.Request) (*http.Response, error) {
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	response, err := c.Client.Do(request)
+	if err == nil && response.StatusCode != http.StatusOK {
+		return nil, refused{response}
+	}
+	return response, err
+}
+
+// docs: end
 
 func main() {
 	baseURL := os.Getenv("BASE_URL")
-	// README: begin
-	client, err := binance.NewClient(baseURL, apiKey(os.Getenv("BINANCE_API_KEY")))
-	// README: end
+	// docs: begin
+	transport := &statusFirst{http.Client{Timeout: 10 * time.Second}}
+	client, err := binance.NewClient(baseURL, apiKey(os.Getenv("BINANCE_API_KEY")), binance.WithClient(transport))
+	// docs: end
 	if err != nil {
 		panic(err)
 	}
 	for step := range strings.SplitSeq(os.Getenv("STEPS"), " ") {
 		s, err := act(context.Background(), client, step)
-		if err != nil { // the client's own way to say that the answer is not in the document
-			s = seen{"error": true}
+		if err != nil {
+			s = failure(err)
 		}
 		if err := json.NewEncoder(os.Stdout).Encode(s); err != nil {
 			panic(err)
@@ -45,59 +67,54 @@ func main() {
 func act(ctx context.Context, client *binance.Client, step string) (seen, error) {
 	switch step {
 	case "post":
-		// README: begin
+		// docs: begin
 		answer, err := client.StartUserDataStream(ctx)
 		if err != nil {
 			return nil, err
 		}
 		started, ok := answer.(*binance.ListenKeyResponseHeaders)
-		if !ok {
-			return failure(answer)
+		if !ok { // cannot be: statusFirst lets nothing else through
+			return nil, fmt.Errorf("no such answer: %T", answer)
 		}
 		key, expiration := started.Response.ListenKey, started.Response.Expiration
-		// README: end
+		// docs: end
 		s := seen{"key": key, "expiration": nil}
 		if milliseconds, ok := expiration.Get(); ok {
 			s["expiration"] = strconv.FormatInt(milliseconds, 10)
 		}
 		return s, nil
 	case "put":
-		answer, err := client.KeepaliveUserDataStream(ctx)
-		if err != nil {
+		// docs: begin
+		// A fresh 60 minutes. The body of a 200, {} or nothing, says nothing.
+		if _, err := client.KeepaliveUserDataStream(ctx); err != nil {
 			return nil, err
 		}
-		return failure(answer)
-	default:
-		answer, err := client.CloseUserDataStream(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return failure(answer)
-	}
-}
-
-// failure tells an error by its type; an answer without fields is none.
-func failure(answer any) (seen, error) {
-	switch answer := answer.(type) {
-	case *binance.EmptyResponseHeaders:
+		// docs: end
 		return seen{"done": true}, nil
-	case *binance.BannedHeaders:
-		return refusal(418, answer.Response, answer.RetryAfter), nil
-	case *binance.RateLimitedHeaders:
-		return refusal(429, answer.Response, answer.RetryAfter), nil
-	case *binance.RefusedStatusCodeWithHeaders:
-		return refusal(answer.StatusCode, answer.Response, binance.OptInt64{}), nil
-	case *binance.ServerFaultStatusCodeWithHeaders:
-		return refusal(answer.StatusCode, answer.Response, binance.OptInt64{}), nil
 	default:
-		return nil, fmt.Errorf("no such answer: %T", answer)
+		if _, err := client.CloseUserDataStream(ctx); err != nil {
+			return nil, err
+		}
+		return seen{"done": true}, nil
 	}
 }
 
-func refusal(status int, body binance.BinanceError, retryAfter binance.OptInt64) seen {
-	s := seen{"error": true, "status": status, "code": body.Code}
-	if seconds, ok := retryAfter.Get(); ok {
-		s["retryAfter"] = strconv.FormatInt(seconds, 10)
+// failure tells the status and how long to wait before it looks at the body, which may be anything.
+func failure(err error) seen {
+	s := seen{"error": true}
+	var response refused
+	if !errors.As(err, &response) {
+		return s // no answer, or a 200 that is not in the document
+	}
+	defer response.Body.Close()
+	s["status"] = response.StatusCode
+	if after := response.Header.Get("Retry-After"); after != "" { // seconds or a date
+		s["retryAfter"] = after
+	}
+	body, err := io.ReadAll(response.Body)
+	var e binance.BinanceError
+	if err == nil && e.UnmarshalJSON(body) == nil {
+		s["code"] = e.Code
 	}
 	return s
 }

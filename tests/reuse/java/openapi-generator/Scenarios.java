@@ -2,10 +2,10 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.util.HashMap;
 import java.util.Map;
-// README: begin
+// docs: begin
 import org.openapitools.client.ApiClient;
 import org.openapitools.client.api.UserDataStreamApi;
-// README: end
+// docs: end
 import org.openapitools.client.ApiException;
 import org.openapitools.client.model.BinanceError;
 
@@ -15,12 +15,12 @@ final class Scenarios {
 
   public static void main(String[] arguments) throws JsonProcessingException {
     String baseUrl = System.getenv("BASE_URL");
-    // README: begin
+    // docs: begin
     var client = new ApiClient();
     client.updateBaseUri(baseUrl);
     client.setRequestInterceptor(request -> request.header("X-MBX-APIKEY", System.getenv("BINANCE_API_KEY")));
     var api = new UserDataStreamApi(client);
-    // README: end
+    // docs: end
     for (String step : System.getenv("STEPS").split(" ")) {
       Map<String, Object> seen;
       try {
@@ -36,27 +36,38 @@ final class Scenarios {
     var seen = new HashMap<String, Object>();
     switch (step) {
       case "post" -> {
-        // README: begin
+        // docs: begin
         var answer = api.startUserDataStream();
         String key = answer.getListenKey();
         Long expiration = answer.getExpiration();
-        // README: end
+        // docs: end
         seen.put("key", key);
         seen.put("expiration", expiration == null ? null : expiration.toString());
       }
-      case "put" -> seen.put("done", api.keepaliveUserDataStream() != null);
-      default -> seen.put("done", api.closeUserDataStream() != null);
+      case "put" -> {
+        // docs: begin
+        // A fresh 60 minutes. The body of a 200, {} or nothing, says nothing.
+        api.keepaliveUserDataStream();
+        // docs: end
+        seen.put("done", true);
+      }
+      default -> {
+        api.closeUserDataStream();
+        seen.put("done", true);
+      }
     }
     return seen;
   }
 
   private static Map<String, Object> failure(ApiException error) {
-    var seen = new HashMap<String, Object>(Map.of("error", true, "status", error.getCode()));
-    error.getResponseHeaders().firstValue("Retry-After").ifPresent(seconds -> seen.put("retryAfter", seconds));
+    var seen = new HashMap<String, Object>(Map.of("error", true));
+    if (error.getCode() == 0) return seen; // no answer, or a 200 that is not the documented one
+    seen.put("status", error.getCode());
+    error.getResponseHeaders().firstValue("Retry-After").ifPresent(wait -> seen.put("retryAfter", wait));
     try {
       seen.put("code", JSON.readValue(error.getResponseBody(), BinanceError.class).getCode());
     } catch (JsonProcessingException notJson) {
-      // an empty body, or a firewall's page: the status has to do
+      // an empty body, or a firewall's page: the status tells enough
     }
     return seen;
   }

@@ -1,52 +1,67 @@
 // Does the steps of a scenario and prints, a line each, what the generated client saw.
-// README: begin
+import com.squareup.moshi.JsonDataException
+import java.io.IOException
+// docs: begin
 import org.openapitools.client.apis.UserDataStreamApi
 import org.openapitools.client.infrastructure.ApiClient
-// README: end
+import org.openapitools.client.infrastructure.Success
+// docs: end
 import org.openapitools.client.infrastructure.ApiResponse
 import org.openapitools.client.infrastructure.ClientError
-import org.openapitools.client.infrastructure.ClientException
 import org.openapitools.client.infrastructure.Serializer
 import org.openapitools.client.infrastructure.ServerError
-import org.openapitools.client.infrastructure.ServerException
 import org.openapitools.client.models.BinanceError
 
 typealias Seen = Map<String, Any?>
 
 fun main() {
     val baseUrl = System.getenv("BASE_URL")
-    // README: begin
+    // docs: begin
     ApiClient.apiKey["X-MBX-APIKEY"] = System.getenv("BINANCE_API_KEY")
-    val api = UserDataStreamApi(basePath = baseUrl)
-    // README: end
+    val http = ApiClient.builder.followRedirects(false).build() // a redirect would carry the API key away
+    val api = UserDataStreamApi(baseUrl, http)
+    // docs: end
     val json = Serializer.moshi.adapter(Map::class.java).serializeNulls()
-    for (step in System.getenv("STEPS").split(" ")) {
-        val seen = try {
-            act(api, step)
-        } catch (error: ClientException) {
-            (error.response as ClientError<*>).let { failure(it, it.body) }
-        } catch (error: ServerException) {
-            (error.response as ServerError<*>).let { failure(it, it.body) }
+    for (step in System.getenv("STEPS").split(" ")) println(json.toJson(act(api, step)))
+}
+
+fun act(api: UserDataStreamApi, step: String): Seen {
+    when (step) {
+        "post" -> {
+            // docs: begin
+            val answer = api.startUserDataStreamWithHttpInfo()
+            val started = (answer as? Success)?.data ?: return failure(answer)
+            val key = started.listenKey
+            val expiration = started.expiration
+            // docs: end
+            return mapOf("key" to key, "expiration" to expiration?.toString())
         }
-        println(json.toJson(seen))
+        "put" -> {
+            // docs: begin
+            // A fresh 60 minutes. The body of a 200, {} or nothing, says nothing.
+            val renewed = api.keepaliveUserDataStreamWithHttpInfo()
+            if (renewed !is Success) return failure(renewed)
+            // docs: end
+        }
+        else -> {
+            val ended = api.closeUserDataStreamWithHttpInfo()
+            if (ended !is Success) return failure(ended)
+        }
     }
+    return mapOf("done" to true)
 }
 
-fun failure(response: ApiResponse<*>, body: Any?): Seen {
-    val error = (body as? String)?.takeIf { it.isNotEmpty() }?.let { Serializer.moshi.adapter(BinanceError::class.java).fromJson(it) }
-    val retryAfter = response.headers.entries.find { it.key.equals("Retry-After", ignoreCase = true) }?.value?.firstOrNull()
-    return mapOf("error" to true, "status" to response.statusCode, "code" to error?.code, "retryAfter" to retryAfter)
+fun failure(answer: ApiResponse<*>): Seen {
+    val body = (answer as? ClientError)?.body ?: (answer as? ServerError)?.body
+    val retryAfter = answer.headers.entries.find { it.key.equals("Retry-After", ignoreCase = true) }?.value?.firstOrNull()
+    return mapOf("error" to true, "status" to answer.statusCode, "code" to code(body), "retryAfter" to retryAfter)
 }
 
-fun act(api: UserDataStreamApi, step: String): Seen = when (step) {
-    "post" -> {
-        // README: begin
-        val answer = api.startUserDataStream()
-        val key = answer.listenKey
-        val expiration = answer.expiration
-        // README: end
-        mapOf("key" to key, "expiration" to expiration?.toString())
+fun code(body: Any?): Int? =
+    try {
+        (body as? String)?.let { Serializer.moshi.adapter(BinanceError::class.java).fromJson(it) }?.code
+    } catch (_: IOException) { // an empty body, or a firewall's page
+        null
+    } catch (_: JsonDataException) { // JSON, but not Binance's error
+        null
     }
-    "put" -> api.keepaliveUserDataStream().let { mapOf("done" to true) }
-    else -> api.closeUserDataStream().let { mapOf("done" to true) }
-}

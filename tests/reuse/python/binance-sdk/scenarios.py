@@ -4,11 +4,24 @@ import json
 import os
 
 from binance_common.configuration import ConfigurationRestAPI
-from binance_common.errors import BadRequestError, Error, ServerError, TooManyRequestsError, UnauthorizedError
+from binance_common.errors import (
+    BadRequestError,
+    Error,
+    ForbiddenError,
+    ServerError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 from binance_sdk_derivatives_trading_options.derivatives_trading_options import DerivativesTradingOptions
 
 # The SDK tells the HTTP status by the class alone; its `status_code` is the error code of the body.
-STATUS = {BadRequestError: 400, UnauthorizedError: 401, TooManyRequestsError: 429, ServerError: 503}
+STATUS = {
+    BadRequestError: 400,
+    UnauthorizedError: 401,
+    ForbiddenError: 403,
+    TooManyRequestsError: 429,
+    ServerError: 503,
+}
 
 
 def act(client: DerivativesTradingOptions, step: str) -> dict[str, object]:
@@ -23,7 +36,8 @@ def act(client: DerivativesTradingOptions, step: str) -> dict[str, object]:
 
 
 def failure(error: Error) -> dict[str, object]:
-    retry_after = str(error.retry_after) if isinstance(error, TooManyRequestsError) else None
+    seconds = error.retry_after if isinstance(error, TooManyRequestsError) else None
+    retry_after = None if seconds is None else str(seconds)
     code = getattr(error, "status_code", None)
     return {"error": True, "status": STATUS.get(type(error)), "code": code, "retryAfter": retry_after}
 

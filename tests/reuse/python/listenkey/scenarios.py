@@ -4,7 +4,7 @@ import json
 import os
 from datetime import UTC, datetime, timedelta
 
-from listenkey import ApiError, ListenKeyClient, ListenKeyError
+from listenkey import ApiError, ListenKeyClient, ListenKeyError, UnexpectedResponse
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -21,6 +21,8 @@ def act(client: ListenKeyClient, step: str) -> dict[str, object]:
 
 
 def failure(error: ListenKeyError) -> dict[str, object]:
+    if isinstance(error, UnexpectedResponse):
+        return {"error": True, "status": error.status}
     if not isinstance(error, ApiError):
         return {"error": True}
     retry_after = None if error.retry_after is None else f"{error.retry_after:g}"

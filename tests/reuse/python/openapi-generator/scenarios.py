@@ -3,38 +3,46 @@
 import json
 import os
 
-# README: begin
+# docs: begin
 import openapi_client
+import urllib3
 
-# README: end
+# docs: end
+from pydantic import ValidationError
 
 
 def main() -> None:
     base_url = os.environ["BASE_URL"]
-    # README: begin
+    # docs: begin
     api_key = {"ApiKey": os.environ["BINANCE_API_KEY"]}
-    # Without retries=0 urllib3 sends PUT and DELETE again after the seconds of Retry-After.
-    configuration = openapi_client.Configuration(host=base_url, api_key=api_key, retries=0)
+    # Otherwise urllib3 follows redirects, with the API key, and sends PUT and DELETE again after Retry-After.
+    send_once = urllib3.Retry(total=False)
+    configuration = openapi_client.Configuration(host=base_url, api_key=api_key, retries=send_once)
     client = openapi_client.ApiClient(configuration)
     api = openapi_client.UserDataStreamApi(client)
-    # README: end
+    # docs: end
     for step in os.environ["STEPS"].split():
         try:
             seen = act(api, step)
         except openapi_client.ApiException as error:
             seen = failure(error)
+        except ValidationError:  # a 200 that is not the documented answer
+            seen = {"error": True}
         print(json.dumps(seen))
 
 
 def act(api: openapi_client.UserDataStreamApi, step: str) -> dict[str, object]:
     if step == "post":
-        # README: begin
+        # docs: begin
         answer = api.start_user_data_stream()
         key, expiration = answer.listen_key, answer.expiration
-        # README: end
+        # docs: end
         return {"key": key, "expiration": None if expiration is None else str(expiration)}
     if step == "put":
+        # docs: begin
+        # A fresh 60 minutes. The body of a 200, {} or nothing, says nothing.
         api.keepalive_user_data_stream()
+        # docs: end
     else:
         api.close_user_data_stream()
     return {"done": True}

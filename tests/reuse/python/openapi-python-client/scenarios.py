@@ -3,41 +3,63 @@
 import json
 import os
 
+import httpx  # noqa: TID251  it is how the generated client is set
 from binance_options_client import AuthenticatedClient  # noqa: TID251  the generated client is what is tried
 from binance_options_client.api.user_data_stream import (  # noqa: TID251
     close_user_data_stream,
     keepalive_user_data_stream,
     start_user_data_stream,
 )
-from binance_options_client.models import BinanceError, EmptyResponse, ListenKeyResponse  # noqa: TID251
-from binance_options_client.types import Response, Unset  # noqa: TID251
+from binance_options_client.models import ListenKeyResponse  # noqa: TID251
+from binance_options_client.types import Unset  # noqa: TID251
 
 
-def seen(
-    answer: Response[BinanceError | ListenKeyResponse] | Response[BinanceError | EmptyResponse],
-) -> dict[str, object]:
-    match answer.parsed:
-        case ListenKeyResponse(listen_key=key, expiration=expiration):
-            return {"key": key, "expiration": None if isinstance(expiration, Unset) else str(expiration)}
-        case EmptyResponse():
-            return {"done": True}
-        case BinanceError(code=code):
-            retry_after = answer.headers.get("Retry-After")
-            return {"error": True, "status": answer.status_code, "code": code, "retryAfter": retry_after}
-        case None:
-            return {"error": True, "status": answer.status_code}
+def status_first(response: httpx.Response) -> None:
+    """Raise for every status but 2xx: the generated parser takes every body for JSON, an empty one too."""
+    response.read()
+    response.raise_for_status()
+
+
+def act(client: AuthenticatedClient, step: str) -> dict[str, object]:
+    if step == "post":
+        answer = start_user_data_stream.sync(client=client)
+        if not isinstance(answer, ListenKeyResponse):
+            return {"error": True}
+        expiration = None if isinstance(answer.expiration, Unset) else str(answer.expiration)
+        return {"key": answer.listen_key, "expiration": expiration}
+    if step == "put":
+        keepalive_user_data_stream.sync(client=client)
+    else:
+        close_user_data_stream.sync(client=client)
+    return {"done": True}
+
+
+def failure(response: httpx.Response) -> dict[str, object]:
+    retry_after = response.headers.get("Retry-After")
+    try:
+        code = response.json().get("code")
+    except (ValueError, AttributeError):  # an empty body, or a firewall's page
+        code = None
+    return {"error": True, "status": response.status_code, "code": code, "retryAfter": retry_after}
 
 
 def main() -> None:
-    api_key = os.environ["BINANCE_API_KEY"]
-    client = AuthenticatedClient(os.environ["BASE_URL"], api_key, prefix="", auth_header_name="X-MBX-APIKEY")
+    client = AuthenticatedClient(
+        os.environ["BASE_URL"],
+        os.environ["BINANCE_API_KEY"],
+        prefix="",
+        auth_header_name="X-MBX-APIKEY",
+        timeout=httpx.Timeout(10.0),
+        httpx_args={"event_hooks": {"response": [status_first]}},
+    )
     for step in os.environ["STEPS"].split():
-        if step == "post":
-            print(json.dumps(seen(start_user_data_stream.sync_detailed(client=client))))
-        elif step == "put":
-            print(json.dumps(seen(keepalive_user_data_stream.sync_detailed(client=client))))
-        else:
-            print(json.dumps(seen(close_user_data_stream.sync_detailed(client=client))))
+        try:
+            seen = act(client, step)
+        except httpx.HTTPStatusError as error:
+            seen = failure(error.response)
+        except ValueError:  # a 200 that is not JSON
+            seen = {"error": True}
+        print(json.dumps(seen))
 
 
 if __name__ == "__main__":

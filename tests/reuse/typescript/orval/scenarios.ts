@@ -1,35 +1,44 @@
 // Does the steps of a scenario and prints, a line each, what the generated client saw.
-import { isAxiosError } from "axios";
-// README: begin
+// docs: begin
+import axios, { AxiosError } from "axios";
 import { getBinanceEuropeanOptionsUserDataStream } from "./generated/binance.js";
-// README: end
+// docs: end
 import type { BinanceError } from "./generated/binance.js";
 
 const env = (name: string): string => process.env[name] ?? "";
 const baseURL = env("BASE_URL");
-// README: begin
-const client = getBinanceEuropeanOptionsUserDataStream();
-const options = { baseURL, headers: { "X-MBX-APIKEY": process.env.BINANCE_API_KEY } };
-// README: end
+// docs: begin
+const headers = { "X-MBX-APIKEY": process.env.BINANCE_API_KEY };
+const http = axios.create({ baseURL, headers, maxRedirects: 0 }); // a redirect would carry the API key away
+const client = getBinanceEuropeanOptionsUserDataStream(http);
+// docs: end
 
 async function act(step: string): Promise<object> {
   if (step === "post") {
-    // README: begin
-    const { listenKey, expiration } = (await client.startUserDataStream(options)).data;
-    // README: end
+    // docs: begin
+    const { listenKey, expiration } = (await client.startUserDataStream()).data;
+    if (!listenKey) throw new AxiosError("no listen key in the answer"); // axios takes any text for an answer
+    // docs: end
     return { key: listenKey, expiration: expiration === undefined ? null : String(expiration) };
   }
-  await (step === "put" ? client.keepaliveUserDataStream(options) : client.closeUserDataStream(options));
+  if (step === "put") {
+    // docs: begin
+    // A fresh 60 minutes. The body of a 200, {} or nothing, says nothing.
+    await client.keepaliveUserDataStream();
+    // docs: end
+  } else {
+    await client.closeUserDataStream();
+  }
   return { done: true };
 }
 
 function failure(error: unknown): object {
-  if (!isAxiosError<BinanceError>(error)) throw error;
+  if (!axios.isAxiosError<BinanceError>(error)) throw error;
   const { response } = error;
   return {
     error: true,
     status: response?.status,
-    code: response?.data.code,
+    code: response?.data?.code,
     retryAfter: response?.headers["retry-after"],
   };
 }

@@ -1,0 +1,66 @@
+"""Write docs/other-languages.md: the commands and the marked lines of the programs that `make reuse` runs.
+
+A folder of tests/reuse whose reuse.yaml has a `title` is shown. tests/reuse/page.md is the page's beginning.
+"""
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parent.parent
+REUSE = ROOT / "tests" / "reuse"
+PAGE = ROOT / "docs" / "other-languages.md"
+BEGIN, END = "docs: begin\n", "docs: end"
+FENCES = {".go": "go", ".java": "java", ".kt": "kotlin", ".py": "py", ".rs": "rust", ".ts": "ts"}
+
+
+def rows() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Give each folder that is shown, with what its reuse.yaml says."""
+    for path in sorted(REUSE.glob("*/*/reuse.yaml")):
+        manifest = YAML(typ="safe").load(path)
+        if "title" in manifest:
+            yield path.parent, manifest
+
+
+def shown(program: Path) -> str:
+    """Return what stands between the marks of a program; nothing if it has none."""
+    parts = []
+    for part in program.read_text(encoding="utf-8").split(BEGIN)[1:]:
+        lines, mark, _ = part.partition(END)
+        if not mark:
+            raise ValueError(f"{program}: a mark of the beginning without one of the end")
+        parts.append(textwrap.dedent(lines.rpartition("\n")[0]).strip())
+    return "\n\n".join(parts)
+
+
+def section(folder: Path, manifest: dict[str, Any]) -> str:
+    """Return the heading, the words, the command and the program of a folder."""
+    parts = [f"## {manifest['title']}", manifest.get("about", "").strip(), fence("sh", manifest.get("generate", ""))]
+    parts += [fence(FENCES[path.suffix], shown(path)) for path in sorted(folder.rglob("*")) if path.suffix in FENCES]
+    limits = [known for column, known in manifest.get("shortfalls", {}).items() if column != "no warning"]
+    parts += [f"Known limit: {known['note']} ([report]({known['bug']}))" for known in limits]
+    return "\n\n".join(filter(None, parts))
+
+
+def fence(language: str, text: str) -> str:
+    """Return a code block, or nothing for no text."""
+    return f"```{language}\n{text.strip()}\n```" if text else ""
+
+
+def page() -> str:
+    """Return the whole page."""
+    tested = [section(*row) for row in rows() if "run" in row[1]]
+    others = [manifest for _, manifest in rows() if "run" not in manifest]
+    titles = ", ".join(manifest["title"] for manifest in others)
+    rest = f"## {titles}\n\nGenerated without a warning; neither compiled nor run here.\n\n" + fence(
+        "sh", "\n".join(manifest["generate"] for manifest in others)
+    )
+    head = (REUSE / "page.md").read_text(encoding="utf-8").strip()
+    return "\n\n".join([head, *tested, rest]) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
