@@ -139,7 +139,7 @@ def used_weight(headers: Mapping[str, str]) -> int | None:
 
 def is_refusal(error: ListenKeyError) -> bool:
     """Whether the API key, this address or a proxy's login is refused: to repeat the call soon would make it worse."""
-    return isinstance(error, Unauthorized) or (isinstance(error, ApiError) and error.status in (401, 403, 407))
+    return isinstance(error, Unauthorized) or (type(error) is ApiError and error.status in (401, 403, 407))
 
 
 def worth_repeating(error: ListenKeyError) -> bool:

@@ -121,6 +121,9 @@ class Exchange(_Exchange):
             raise
         finally:
             attempt_under_way.reset(token)
+            if attempt.answer is None:
+                for stream in attempt.streams:
+                    stream.close()
         return _outcome(attempt, self.route, brings_key=operation is START)
 
     def release(self) -> None:
@@ -158,7 +161,7 @@ class AsyncExchange(_Exchange):
         finally:
             attempt_under_way.reset(token)
             if attempt.answer is None:
-                for stream in attempt.streams:
+                for stream in attempt.async_streams:
                     await stream.aclose()
         return _outcome(attempt, self.route, brings_key=operation is START)
 

@@ -55,7 +55,9 @@ class Attempt:
         self.is_complete = False  # whether the answer came to its end
         self.parsed: object = None
         self.failure: Exception | None = None  # what left the generated function
-        self.streams: list[httpcore.AsyncNetworkStream] = []  # connections that the async twin made
+        # Connections that were made: httpcore leaves one open when a SOCKS proxy or a cancelled TLS ends the attempt.
+        self.streams: list[_Stream] = []
+        self.async_streams: list[httpcore.AsyncNetworkStream] = []
         self._deadline = time.monotonic() + account.timeout
 
     def left(self) -> float:
@@ -259,7 +261,9 @@ class _Backend(httpcore.NetworkBackend):
                     connecting.settimeout(attempt_under_way.get().left() / (len(found) - tried))
                     connecting.connect(address)
                     connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    return _Stream(connecting)
+                    stream = _Stream(connecting)
+                    attempt_under_way.get().streams.append(stream)
+                    return stream
                 except BaseException as error:
                     connecting.close()
                     if not isinstance(error, OSError):
@@ -269,7 +273,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _AsyncBackend(httpcore.AnyIOBackend):
-    """Makes the connections of the async twin, and notes them: httpcore leaves one open when its TLS is cancelled."""
+    """Makes the connections of the async twin."""
 
     async def connect_tcp(
         self,
@@ -280,7 +284,7 @@ class _AsyncBackend(httpcore.AnyIOBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
-        attempt_under_way.get().streams.append(stream)
+        attempt_under_way.get().async_streams.append(stream)
         return stream
 
 

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
+import trustme
 
 from listenkey import AsyncListenKeyClient, ListenKey, ListenKeyClient
 
@@ -81,11 +84,11 @@ Script = Callable[[socket.socket], object]
 
 
 @pytest.fixture
-def scripted() -> Iterator[Callable[[Script], str]]:
-    """Serve each connection with a script that gets the socket, after the head of its request was read."""
+def scripted() -> Iterator[Callable[..., str]]:
+    """Serve each connection with a script that gets the socket, unless told otherwise after the head of the request."""
     with contextlib.ExitStack() as stack:
 
-        def serve(script: Script) -> str:
+        def serve(script: Script, *, reads_head: bool = True) -> str:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
 
             def run() -> None:
@@ -95,7 +98,7 @@ def scripted() -> Iterator[Callable[[Script], str]]:
                     except OSError:
                         return
                     with connection, contextlib.suppress(OSError):
-                        head = b""
+                        head = b"" if reads_head else b"\r\n\r\n"
                         while b"\r\n\r\n" not in head:
                             head += connection.recv(4096) or b"\r\n\r\n"
                         script(connection)
@@ -107,6 +110,38 @@ def scripted() -> Iterator[Callable[[Script], str]]:
             return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
         yield serve
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_url(authority: trustme.CA) -> Iterator[str]:
+    """Serve a listen key over TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    body = json.dumps({"listenKey": "k" * 64}).encode()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                    with context.wrap_socket(connection, server_side=True) as secured:
+                        secured.recv(65536)
+                        secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                except ssl.SSLError:
+                    continue
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
 
 
 @pytest.fixture

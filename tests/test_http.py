@@ -7,7 +7,6 @@ import logging
 import os
 import resource
 import socket
-import ssl
 import threading
 import time
 import traceback
@@ -378,38 +377,6 @@ def test_not_http(twin: Twin, scripted: Callable[[Script], str], answer: bytes) 
         connection.recv(1)
 
     assert type(caught(twin(scripted(script), attempts=1).start)) is TransportError
-
-
-@pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def tls_url(authority: trustme.CA) -> Iterator[str]:
-    """Serve a listen key over TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    body = json.dumps({"listenKey": KEY}).encode()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                    with context.wrap_socket(connection, server_side=True) as secured:
-                        secured.recv(65536)
-                        secured.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-                except ssl.SSLError:
-                    continue
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
 
 
 def test_a_bad_certificate(twin: Twin, tls_url: str) -> None:
