@@ -120,7 +120,9 @@ def checked_timeout(timeout: float) -> float:
     return timeout
 
 
-def route_to(base_url: "Secret | type", ssl_context: ssl.SSLContext | None) -> Route:
+def route_to(
+    base_url: "Secret | type", ssl_context: ssl.SSLContext | None, plain_http_host: str | None = None
+) -> Route:
     """Check base URL, proxy and certificates. Raises ConfigurationError for what cannot work."""
     if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(ssl_context).__name__}.")
@@ -131,9 +133,14 @@ def route_to(base_url: "Secret | type", ssl_context: ssl.SSLContext | None) -> R
         raise ConfigurationError("base_url must not carry a user or a password.")
     if not _has_address(url) or re.search("[?#]", str(base_url)):
         raise ConfigurationError("base_url must be a scheme, a host and at most a port and a path.")
-    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.host)):
-        raise ConfigurationError("base_url must start with https: plain http is for loopback addresses alone.")
-    proxy = None if is_loopback(url.host) else _proxy_to(url)  # loopback: no proxy, the API key would go there in clear
+    named = isinstance(plain_http_host, str) and url.host == plain_http_host.lower()
+    if url.scheme != "https" and not (url.scheme == "http" and (named or is_loopback(url.host))):
+        raise ConfigurationError(
+            "base_url must start with https: plain http is for loopback addresses, and for the host that "
+            "plain_http_host names."
+        )
+    is_direct = is_loopback(url.host) or url.scheme == "http"  # in clear, the API key goes through no proxy
+    proxy = None if is_direct else _proxy_to(url)
     if isinstance(proxy, str):
         raise ConfigurationError(proxy)
     return Route(str(url), proxy, _certificates(ssl_context) if url.scheme == "https" else Certificates())

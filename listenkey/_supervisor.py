@@ -11,15 +11,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from listenkey._screen import is_terminal, say
 
+if TYPE_CHECKING:
     from listenkey.keeper import ListenKeyKeeper
 
 LAUNCH = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_launch.py"))]
 
 
-def supervise(keeper: ListenKeyKeeper, program: list[str], say: Callable[[str], object]) -> int:
+def supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
     """Run the program with the key until it ends by itself or a signal ends both. Returns the exit status."""
     caught: list[int] = []  # noted, not raised: wherever it arrives, the program is ended first, and in peace
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -70,10 +70,18 @@ def _stop(running: subprocess.Popen[bytes], *, interrupted: bool) -> None:
     signals: list[int] = [signal.SIGTERM, signal.SIGKILL]
     if interrupted:
         signals.insert(0, 0 if _in_foreground() else signal.SIGINT)  # 0 sends nothing
-    for number in signals:
-        running.send_signal(number)
+    any(_ends_by(number, running) for number in signals)
+
+
+def _ends_by(number: int, running: subprocess.Popen[bytes]) -> bool:
+    running.send_signal(number)
+    for left in range(8, -1, -2):  # seconds
         with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(10)
+            running.wait(2)
+            return True
+        if is_terminal(sys.stderr):
+            say(f"listenkey: waiting for the program to end, {left} s left.")
+    return False
 
 
 def _in_foreground() -> bool:

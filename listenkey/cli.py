@@ -1,5 +1,7 @@
 """The command line. It sits on the public API; the only place that prints or reads the environment."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import ctypes
@@ -9,42 +11,67 @@ import json
 import logging
 import os
 import select
-import shutil
 import signal
 import stat
 import sys
 import threading
 import time
-from typing import NoReturn, TextIO
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NoReturn
 
 from listenkey import (
     ConfigurationError,
-    KeeperStatus,
     KeyNotFound,
     LeaseLost,
+    ListenKey,
     ListenKeyClient,
     ListenKeyError,
     ListenKeyKeeper,
     RateLimited,
     Unauthorized,
 )
+from listenkey._screen import Screen, fit, is_terminal, say
 from listenkey._supervisor import supervise
-from listenkey.client import BASE_URL
+from listenkey.client import BASE_URL, LIFE
 from listenkey.sandbox import Sandbox
 
-API_KEY = """The API key comes from BINANCE_API_KEY; else from a hidden prompt on a terminal; else from the first line
-of standard input. It is never an argument, which every user of the machine could read."""
-STATUSES = """exit status: 0 done, 2 usage or a setting that cannot work, 3 the API key is not accepted, 4 there is no
-listen key, 5 too many requests, 6 any other answer or none, 7 the listen key could not be kept alive, 130 stopped by
-Ctrl-C."""
-KEEP = """Without a program, each key is a line on standard output: the first one, then replacements. A program finds
-its key in LISTENKEY, and no BINANCE_API_KEY. When the key is replaced it gets SIGTERM, after 10 seconds SIGKILL, and
-is started anew; its exit status is passed on (128 and the signal's number, when a signal ended it). Ctrl-C leaves it 10
-seconds for its own end before that SIGTERM; SIGTERM and SIGHUP do not; further signals change nothing. Signals reach
-the program alone, not programs that it has started: a shell wrapper should `exec` its last command."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from listenkey import KeeperStatus
+
+API_KEY = """\
+The API key comes from BINANCE_API_KEY; else from a hidden prompt on a
+terminal; else from the first line of standard input. It is never an argument,
+which every user of the machine could read."""
+STATUSES = """\
+exit statuses:
+  0    done
+  1    you answered no
+  2    usage, or a setting that cannot work
+  3    the API key is not accepted
+  4    there is no listen key
+  5    too many requests
+  6    any other answer, or none; output that cannot be written
+  7    the listen key could not be kept alive
+  130  Ctrl-C; 143 SIGTERM"""
+KEEP = """\
+Without a program, each key is a line on standard output: the first key, then
+replacements. On a terminal a live line on standard error tells the state.
+
+A program finds its key in LISTENKEY, and no BINANCE_API_KEY. Standard input
+is the program's. When the key is replaced, the program gets SIGTERM, after 10
+seconds SIGKILL, and is started anew. Its exit status is passed on (128 and the
+signal's number, when a signal ended it).
+
+Ctrl-C leaves the program 10 seconds for its own end before that SIGTERM.
+SIGTERM and SIGHUP do not; further signals change nothing. Whatever else ends
+this command, the program gets SIGTERM. Signals reach the program alone, not
+programs that it has started: a shell wrapper should `exec` its last command."""
+SANDBOX = "Any API key in visible ASCII is an account of its own."
 PR_SET_DUMPABLE = 4
 LONGEST_LINE = 10_000  # bytes; an API key has 64
-CLEAR = "\r\x1b[K"  # back to the start of the line, and erase it
 
 
 class _Stop(Exception):
@@ -57,7 +84,8 @@ class _Stop(Exception):
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command, then exit with its status (see STATUSES). `argv` None means the program's own arguments."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # was closed, and our files must not take its place
         os.set_inheritable(spare, True)
     os.close(spare)
@@ -65,7 +93,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _end(2, "standard output is closed.")
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # or a container's first process goes on
     try:
-        args.command(args)
+        if args.command:
+            args.command(args)
+        else:
+            parser.print_help()
         sys.stdout.flush()
     except _Stop as stop:
         _end(stop.status, str(stop))
@@ -76,18 +107,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _end(6, f"input or output failed: {error.strerror}.")
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(0)
-
-
-def _say(text: str, end: str = "\n") -> None:
-    """Write to standard error, if it is there: what it would say never decides what the command does."""
-    with contextlib.suppress(OSError):
-        if sys.stderr is not None:  # None: it was closed, and print would take standard output
-            print(text, end=end, file=sys.stderr, flush=True)
+    sys.exit(0 if args.command else 2)
 
 
 def _end(status: int, line: str) -> NoReturn:
-    _say(f"listenkey: {line}")
+    say(f"listenkey: {line}")
     sys.exit(status)
 
 
@@ -97,87 +121,101 @@ def _status(error: ListenKeyError) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    formats = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="listenkey",
         description="Binance European Options' user data stream: the account's listen key.",
         epilog=STATUSES,
+        formatter_class=formats,
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('binance-options-listenkey')}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def add(name: str, run: object, what: str, example: str, about: str = API_KEY) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name,
             help=what,
             description=f"{what[0].upper()}{what[1:]}.",
-            epilog=f"{about}\n\n{STATUSES}\n\nexample:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=f"{about}\n\nexample:\n  {example}\n\nexit statuses: listenkey --help",
+            formatter_class=formats,
         )
         command.set_defaults(command=run)
+        command.add_argument("--json", action="store_true", help="print JSON, one object a line")
+        command.add_argument("-v", "--verbose", action="store_true", help="log each request and each wait")
         return command
 
     start = add("start", _start, "print a listen key, valid for 60 minutes", 'KEY="$(listenkey start)"')
-    start.add_argument("--json", action="store_true", help="print the key with its expiry, as JSON")
     keepalive = add("keepalive", _keepalive, "put the listen key back to 60 minutes", "listenkey keepalive")
     delete = add("delete", _delete, "end the listen key, for every program on the account", "listenkey delete --yes")
     delete.add_argument("--yes", action="store_true", help="do not ask first")
-    keep = add(
-        "keep",
-        _keep,
-        "keep a listen key alive until Ctrl-C",
-        "listenkey keep -- python bot.py",
-        f"{API_KEY}\n\n{KEEP}",
-    )
-    keep.add_argument(
-        "program", nargs="*", metavar="-- PROGRAM ARG", help="run this program with the key, and restart it"
-    )
+    what = "keep a listen key alive until Ctrl-C"
+    keep = add("keep", _keep, what, "listenkey keep -- python bot.py", f"{API_KEY}\n\n{KEEP}")
+    what = "run this program with the key, and restart it with the next"
+    keep.add_argument("program", nargs="*", metavar="-- PROGRAM ARG", help=what)
     for command in (start, keepalive, delete, keep):
+        what = f"where the exchange is (default: LISTENKEY_BASE_URL, else {BASE_URL})"
+        default = os.environ.get("LISTENKEY_BASE_URL") or BASE_URL
+        command.add_argument("--base-url", default=default, metavar="URL", help=what)
+        what = "accept plain http to this host, such as a sandbox in the next container"
+        command.add_argument("--plain-http", metavar="HOST", help=what)
         command.add_argument(
-            "--base-url",
-            default=os.environ.get("LISTENKEY_BASE_URL") or BASE_URL,
-            metavar="URL",
-            help=f"where the exchange is (default: LISTENKEY_BASE_URL, else {BASE_URL})",
+            "--timeout", type=float, default=10.0, metavar="S", help="seconds an attempt may take (10)"
         )
+        command.add_argument("--attempts", type=int, default=3, metavar="N", help="how often a call is tried (3)")
 
-    sandbox = add(
-        "sandbox",
-        _sandbox,
-        "run a stand-in for the exchange on this machine",
-        "listenkey sandbox --port 8080 --life 60 --fault silent --fault 'status {\"status\": 503}'",
-        "Any API key in visible ASCII is an account of its own.",
-    )
-    sandbox.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1 (default: any free port)")
-    sandbox.add_argument("--life", type=float, default=3600.0, metavar="S", help="seconds a key lives (default: 3600)")
-    sandbox.add_argument(
-        "--limit", type=int, default=2400, metavar="N", help="weight a minute (default: 2400; 0: no limit)"
-    )
-    sandbox.add_argument(
-        "--no-expiration", action="store_true", help="leave `expiration` out, as the Chinese page does"
-    )
-    sandbox.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="FAULT",
-        help="misbehave once: a fault's name, then its options as JSON",
-    )
+    example = "listenkey sandbox --port 8080 --life 60 --fault silent \\\n    --fault 'status {\"status\": 503}'"
+    sandbox = add("sandbox", _sandbox, "run a stand-in for the exchange on this machine", example, SANDBOX)
+    what = "where to listen (127.0.0.1); elsewhere everyone in reach may use and steer it"
+    sandbox.add_argument("--host", default="127.0.0.1", help=what)
+    sandbox.add_argument("--port", type=int, default=0, help="(any free one)")
+    sandbox.add_argument("--life", type=float, default=3600.0, metavar="S", help="seconds a key lives (3600)")
+    what = "weight a minute (2400; 0: no limit)"
+    sandbox.add_argument("--limit", type=int, default=2400, metavar="N", help=what)
+    what = "leave `expiration` out, as the Chinese page does"
+    sandbox.add_argument("--no-expiration", action="store_true", help=what)
+    what = "misbehave once: a fault's name, then its options as JSON"
+    sandbox.add_argument("--fault", action="append", default=[], metavar="FAULT", help=what)
     return parser
 
 
-def _client(args: argparse.Namespace) -> ListenKeyClient:
-    return ListenKeyClient(_api_key(), base_url=args.base_url)
+@contextlib.contextmanager
+def _client(args: argparse.Namespace, level: int = logging.WARNING) -> Iterator[tuple[ListenKeyClient, Screen]]:
+    """Make the client, with a screen that tells how long it has been waiting."""
+    api_key, began = _api_key(), time.monotonic()
+    settings = {name: getattr(args, name) for name in ("base_url", "timeout", "attempts")}
+    waiting = Screen(lambda: f"○ waiting for {args.base_url} · {time.monotonic() - began:.0f} s")
+    with ListenKeyClient(api_key, **settings, plain_http_host=args.plain_http) as client, waiting as screen:
+        _log(screen, logging.DEBUG if args.verbose else level)
+        yield client, screen
+
+
+def _log(screen: Screen, level: int) -> None:
+    screen.addFilter(lambda record: record.levelno < logging.ERROR)  # LeaseLost is the command's last line anyway
+    logging.getLogger("listenkey").setLevel(level)
+    logging.getLogger("httpx").setLevel(logging.INFO if level == logging.DEBUG else logging.WARNING)
 
 
 def _api_key() -> str:
     if key := _taken_from_environment("BINANCE_API_KEY"):
         return key
     with contextlib.suppress(EOFError, UnicodeDecodeError):
-        if _is_terminal(sys.stdin):
-            key = getpass.getpass("API key: ")
+        if is_terminal(sys.stdin):
+            key = _asked(lambda: getpass.getpass("API key: "))
         elif sys.stdin is not None:  # None: it was closed
             key = _first_line(sys.stdin.fileno())
     if not key:
         raise _Stop(2, "no API key: set BINANCE_API_KEY, or give it on standard input, as text.")
     return key
+
+
+def _asked(ask: Callable[[], str]) -> str:
+    """Ask on a terminal, and end the prompt's line whatever is typed there."""
+    try:
+        return ask()
+    except (KeyboardInterrupt, EOFError):
+        say("")
+        raise
 
 
 def _taken_from_environment(name: str) -> str | None:
@@ -207,65 +245,58 @@ def _first_line(descriptor: int) -> str:
     return line.decode().rstrip("\r\n")
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and stream.isatty()
+def _print(args: argparse.Namespace, text: str, fields: dict[str, object]) -> None:
+    print(json.dumps(fields) if args.json else text, flush=True)
+
+
+def _print_key(args: argparse.Namespace, key: ListenKey) -> None:
+    fields = {"listenKey": key.value, "expiresAt": key.expires_at.isoformat(), "estimated": key.estimated}
+    _print(args, key.value, fields)
 
 
 def _start(args: argparse.Namespace) -> None:
-    with _client(args) as client:
+    with _client(args) as (client, _):
         key = client.start()
-    if args.json:
-        fields = {"listenKey": key.value, "expiresAt": key.expires_at.isoformat(), "estimated": key.estimated}
-        print(json.dumps(fields))
-    else:
-        print(key.value)
+    _print_key(args, key)
 
 
 def _keepalive(args: argparse.Namespace) -> None:
-    with _client(args) as client:
+    with _client(args) as (client, _):
+        expires_at = datetime.now(UTC) + LIFE
         client.keepalive()
-    print("valid for another 60 minutes")
+    _print(args, "valid for another 60 minutes", {"expiresAt": expires_at.isoformat(), "estimated": True})
 
 
 def _delete(args: argparse.Namespace) -> None:
     if not args.yes:
-        if _is_terminal(sys.stdin):
-            _say("This ends the listen key for every program on the account. End it? [y/N] ", end="")
-            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-                raise _Stop(2, "nothing was ended.")
+        if is_terminal(sys.stdin):
+            say("This ends the listen key for every program on the account. End it? [y/N] ", end="")
+            answer = _asked(sys.stdin.readline)
+            if answer.strip().lower() not in ("y", "yes"):
+                raise _Stop(1, "nothing was ended.")
         elif not os.environ.get("BINANCE_API_KEY"):
             raise _Stop(2, "the API key comes from standard input, so there is no one to ask: add --yes.")
-    with _client(args) as client:
-        print("ended" if client.delete() else "there was no listen key")
+    with _client(args) as (client, _):
+        ended = client.delete()
+    _print(args, "ended" if ended else "there was no listen key", {"ended": ended})
 
 
 def _keep(args: argparse.Namespace) -> None:
-    live = not args.program and _is_terminal(sys.stderr)
-    if not live:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s listenkey: %(message)s"))
-        handler.addFilter(lambda record: record.levelno < logging.ERROR)  # LeaseLost is the command's last line anyway
-        log = logging.getLogger("listenkey")
-        log.addHandler(handler)
-        log.setLevel(logging.WARNING if args.program else logging.INFO)
-    with _client(args) as client, ListenKeyKeeper(client) as keeper:
+    is_live = not args.program and is_terminal(sys.stderr)
+    level = logging.WARNING if args.program or is_live else logging.INFO
+    with _client(args, level) as (client, screen), ListenKeyKeeper(client) as keeper:
         if args.program:
-            sys.exit(supervise(keeper, args.program, _say))
+            screen.end_line()  # the terminal is the program's
+            sys.exit(supervise(keeper, args.program))
+        screen.text = lambda: _line(keeper.status(), datetime.now().astimezone())
         shown = ""
-        try:
-            while True:
-                if (value := keeper.key.value) != shown:
-                    if live:
-                        _say(CLEAR, end="")
-                    print(value, flush=True)
-                    shown = value
-                if live:
-                    line = _status_line(keeper.status())[: shutil.get_terminal_size().columns - 1]
-                    _say(f"{CLEAR}{line}", end="")
-                _wait_for_a_second()
-        finally:
-            if live:
-                _say(CLEAR, end="")
+        while True:
+            if (key := keeper.key).value != shown:
+                with screen.cleared():
+                    _print_key(args, key)
+                shown = key.value
+            screen.draw()
+            _wait_for_a_second()
 
 
 def _wait_for_a_second() -> None:
@@ -281,29 +312,37 @@ def _wait_for_a_second() -> None:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
-def _status_line(status: KeeperStatus) -> str:
-    age, wait, left = (
-        f"{(seconds or 0) / 60:.1f} min" for seconds in (status.key_age, status.next_renewal, status.time_left)
-    )
-    counts = f"renewals {status.renewals}, failures {status.failures}, replacements {status.replacements}"
-    trouble = f"; {'AT RISK' if status.at_risk else 'last error'}: {status.last_error}" if status.last_error else ""
-    return f"key renewed {age} ago, next in {wait}, lost in {left}; {counts}{trouble}"
+def _line(status: KeeperStatus, now: datetime) -> str:
+    """Say what a person needs: trouble first, then the next renewal and the end of the key, in clock times."""
+    wait, left = (timedelta(seconds=round(seconds or 0)) for seconds in (status.next_renewal, status.time_left))
+    clock = "%H:%M" if left > timedelta(minutes=10) else "%H:%M:%S"
+    until = f"valid until {now + left:{clock}}"
+    when = f"{now + wait:{clock}}, in {wait.seconds // 60}:{wait.seconds % 60:02}"
+    if status.last_error is None:
+        return f"● alive · renews {when} · {until}"
+    trouble = f"■ AT RISK: {status.last_error}" if status.at_risk else f"▲ {status.last_error}"
+    return f"{fit(trouble, 32)} · tries {when} · {until}"
 
 
 def _sandbox(args: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
+        screen = stack.enter_context(
+            Screen(lambda: f"● {sandbox.url} · {len(sandbox.requests)} requests · Ctrl-C ends")
+        )
+        _log(screen, logging.DEBUG if args.verbose else logging.WARNING)
+        limit, expiration = args.limit or None, not args.no_expiration
         try:
-            sandbox = stack.enter_context(
-                Sandbox(port=args.port, life=args.life, limit=args.limit or None, expiration=not args.no_expiration)
-            )
+            sandbox = Sandbox(life=args.life, limit=limit, expiration=expiration, host=args.host, port=args.port)
             for fault in args.fault:
                 name, _, given = fault.partition(" ")
                 options = json.loads(given or "{}")
                 if not isinstance(options, dict):
                     raise TypeError(f"The options of fault {name} must be a JSON object.")
                 sandbox.faults.add(name, **options)
+            stack.enter_context(sandbox)
         except (OSError, RecursionError, TypeError, ValueError) as error:
             raise _Stop(2, str(error)) from error
-        _say(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:")
-        print(f"export LISTENKEY_BASE_URL={sandbox.url}", flush=True)
+        with screen.cleared():
+            say(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:")
+            _print(args, f"export LISTENKEY_BASE_URL={sandbox.url}", {"url": sandbox.url})
         threading.Event().wait()

@@ -68,12 +68,13 @@ class _Client:
         timeout: float,
         attempts: int,
         ssl_context: ssl.SSLContext | None,
+        plain_http_host: str | None,
     ) -> None:
         self._account = Account(checked_api_key(api_key), checked_timeout(timeout))
         if not isinstance(attempts, int) or attempts < 1:
             raise ConfigurationError("attempts must be a whole number, 1 or more.")
         self._attempts = attempts
-        self._route = route_to(base_url, ssl_context)
+        self._route = route_to(base_url, ssl_context, plain_http_host)
         self._rate_limit_wait = RateLimitWait()
 
     @property
@@ -115,6 +116,8 @@ class ListenKeyClient(_Client):
             longer than 8 seconds, the error is raised instead.
         ssl_context: which certificates are trusted, for a company's own authority; None: SSL_CERT_FILE or SSL_CERT_DIR
             of the environment, else the authorities of the package certifi. The client limits ALPN to HTTP/1.1 in it.
+        plain_http_host: a host that `base_url` may name with plain http, such as a sandbox in the next container: the
+            API key crosses the network in clear. None: no host but this machine.
 
     Raises:
         ConfigurationError: a setting cannot work: the API key is empty or not one line of ASCII, the base URL is
@@ -132,10 +135,11 @@ class ListenKeyClient(_Client):
         timeout: float = 10.0,
         attempts: int = 3,
         ssl_context: ssl.SSLContext | None = None,
+        plain_http_host: str | None = None,
     ) -> None:
         key, url = hidden(api_key), hidden(base_url)
         del api_key, base_url  # the traceback of an error shows the variables of this frame
-        super().__init__(key, url, timeout, attempts, ssl_context)
+        super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host)
         self._exchange = _http.share(_http.Exchange, self._route)
 
     def start(self) -> ListenKey:
@@ -229,10 +233,11 @@ class AsyncListenKeyClient(_Client):
         timeout: float = 10.0,
         attempts: int = 3,
         ssl_context: ssl.SSLContext | None = None,
+        plain_http_host: str | None = None,
     ) -> None:
         key, url = hidden(api_key), hidden(base_url)
         del api_key, base_url  # the traceback of an error shows the variables of this frame
-        super().__init__(key, url, timeout, attempts, ssl_context)
+        super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host)
 
     async def start(self) -> ListenKey:
         """As `ListenKeyClient.start`."""

@@ -63,6 +63,7 @@ _BAN_AFTER = 5  # answers of 429 in one minute; the next is 418
 _KEPT = 10_000  # records in Sandbox.requests
 _FRAMING = {"connection", "content-length", "transfer-encoding"}
 _NO_KEY = "X" * 64  # stands where a listen key would, in faulty answers
+_PRIVATE = {"internal", "local", "test"}  # names that end so are never public (RFC 6761, RFC 6762, ICANN 2024)
 _RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # SO_LINGER: on, 0 seconds; closing then sends RST
 _log = logging.getLogger("listenkey.sandbox")
 
@@ -306,17 +307,18 @@ class _Exchange:
         return _Answer(200, _json({"listenKey": key, **expiration}))
 
 
-def _foreign(headers: Message) -> str | None:
+def _foreign(headers: Message, bound: str) -> str | None:
     """Say why a request comes from a web page, as far as its headers tell; None: a program sent it.
 
     Pages cannot set any of the three. Most programs send `Host` alone, with the name or address they connected to.
+    `bound` is where the sandbox listens.
     """
     hosts = headers.get_all("Host", [])
     for host in hosts:
-        name = re.sub(r":[0-9]*$", "", host).removeprefix("[").removesuffix("]")
-        if name.lower() != "localhost" and not _is_loopback(name):
+        if not _is_ours(re.sub(r":[0-9]*$", "", host).strip("[]").lower(), bound):
             return (
-                f"The sandbox serves this machine alone, so Host must be localhost or a loopback address, not {host!r}."
+                f"The sandbox is not called {host!r}: the Host of a request must be localhost or a loopback address"
+                f"{'' if _is_loopback(bound) else ', another address or a name without a dot'}."
             )
     for origin in headers.get_all("Origin", []):
         if [origin.lower()] != [f"http://{host.lower()}" for host in hosts]:
@@ -325,6 +327,15 @@ def _foreign(headers: Message) -> str | None:
         if site.lower() not in ("same-origin", "none"):
             return f"The sandbox is for programs: a {site!r} page may not use it."
     return None
+
+
+def _is_ours(name: str, bound: str) -> bool:
+    """Whether no web page could have this name: pages' names are public, and DNS may lead them to any address."""
+    if name == "localhost" or _is_loopback(name):
+        return True
+    if _is_loopback(bound):
+        return False
+    return name == bound or _is_address(name) or bool(name and ("." not in name or name.rpartition(".")[2] in _PRIVATE))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -356,7 +367,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise ConnectionAbortedError("the client left within its request")
         path = self.path.partition("?")[0]
         self.used = None
-        if foreign := _foreign(self.headers):
+        if foreign := _foreign(self.headers, sandbox._host):
             return self.send(_Answer(403, _json({"error": foreign})))
         if path in ("/faults", "/expire"):
             return self.send(self.control(path, body))
@@ -526,11 +537,12 @@ class Sandbox:
             listen key. None: every key is an account.
         expiration: Whether the answer to POST says when the key ends.
         limit: Request weight one client address may use in a minute. None: any.
-        host: ``localhost`` or a loopback address to listen on.
+        host: Where to listen. Anything but ``localhost`` and loopback addresses, such as ``0.0.0.0`` in a container,
+            opens the sandbox to others, and logs a warning.
         port: Port to listen on. 0: any free one.
 
     Raises:
-        ValueError: an argument cannot be used; `host` is not loopback.
+        ValueError: an argument cannot be used.
     """
 
     faults: Faults
@@ -555,11 +567,8 @@ class Sandbox:
         if not all(map(_WELL_FORMED.fullmatch, accounts or ())):
             raise ValueError("accounts: an API key must be printable ASCII characters without a space.")
         self._host = "127.0.0.1" if host == "localhost" else host
-        if not _is_loopback(self._host):
-            raise ValueError(
-                f"host must be localhost or a loopback address, not {host!r}: the sandbox speaks plain http, which "
-                "would carry API keys across the network in clear."
-            )
+        if not self._host:
+            raise ValueError("host must be an address or a name of this machine, not ''.")
         self._port = port
         self._exchange = _Exchange(
             life, None if accounts is None else dict(accounts), expiration=expiration, limit=limit
@@ -587,6 +596,10 @@ class Sandbox:
                 f"The sandbox cannot listen on {self._host} port {self._port} ({error.strerror}); "
                 "give another port, or 0 for any free one",
             ) from None
+        if not _is_loopback(self._host):
+            _log.warning(
+                "The sandbox is open to all who reach %s: they may use and steer it, in plain http.", self._host
+            )
         return self
 
     def close(self) -> None:
@@ -615,7 +628,8 @@ class Sandbox:
         if self._server is None:
             raise RuntimeError("This sandbox does not run; use it inside its with block, or call start() first.")
         host, port = self._server.server_address[:2]
-        return f"http://[{host!s}]:{port}" if ":" in self._host else f"http://{host!s}:{port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(str(host), str(host))  # noqa: S104  every address: also here
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
     def requests(self) -> list[Request]:
@@ -632,8 +646,11 @@ class Sandbox:
             self._requests.append(request)
 
 
+def _is_address(host: str) -> bool:
+    with suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False
+
+
 def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return _is_address(host) and ipaddress.ip_address(host).is_loopback

@@ -3,19 +3,22 @@
 import json
 import os
 import pty
-import select
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from listenkey import _supervisor
+from listenkey import KeeperStatus, ServerError, TransportError, _supervisor, cli
+from listenkey._screen import fit
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY
@@ -76,7 +79,7 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 def test_help_has_an_example_and_speaks_of_wrappers() -> None:
-    help_ = subprocess.run([*KEEP, "--help"], capture_output=True, text=True, check=True).stdout
+    help_ = " ".join(subprocess.run([*KEEP, "--help"], capture_output=True, text=True, check=True).stdout.split())
     assert "listenkey keep -- python bot.py" in help_.split("example:")[1]
     assert "a shell wrapper should `exec` its last command" in help_
 
@@ -120,26 +123,79 @@ def test_a_key_that_never_was_is_its_own_status(sandbox: Sandbox) -> None:
         assert keeping.wait(10) == 3
 
 
-def test_a_live_line_on_a_terminal(sandbox: Sandbox) -> None:
-    child, terminal = pty.fork()
-    if child == 0:  # pragma: no cover  the child becomes the program
-        os.execve(KEEP[0], KEEP, {**environment(sandbox.url), "COLUMNS": "300"})
-    shown = ""
-    interrupted = False
-    while select.select([terminal], [], [], 20)[0]:
-        try:
-            shown += os.read(terminal, 4096).decode()
-        except OSError:  # the program has ended
-            break
-        if len(sandbox.requests) == 1:
+def screen(shown: str, columns: int) -> list[str]:
+    """What a terminal would show: its lines, wrapped where the text is too long for them."""
+    rows = [""]
+    column = 0
+    for part in re.findall(r"\x1b\[\d*[A-Za-z]|.", shown, re.DOTALL):
+        if part == "\n":
+            rows.append("")
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[K":
+            rows[-1] = rows[-1][:column]
+        elif not part.startswith("\x1b"):
+            if column == columns:
+                rows.append("")
+                column = 0
+            rows[-1] = rows[-1][:column] + part + rows[-1][column + 1 :]
+            column += 1
+    return rows
+
+
+ALIVE = r"● alive · renews \d\d:\d\d:\d\d, in 0:0\d · valid until \d\d:\d\d:\d\d"
+
+
+@pytest.mark.parametrize("columns", [30, 80, 200])
+def test_a_live_line_on_a_terminal(sandbox: Sandbox, columns: int) -> None:
+    told: list[str] = []
+
+    def meanwhile(shown: str) -> None:
+        if "alive" in shown and not told:
             sandbox.faults.add("reset", times=None)
-        if "; last error: No answer from" in shown and not interrupted:
-            interrupted = True
-            os.write(terminal, b"\x03")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
-    os.close(terminal)
-    assert "\r\x1b[Kkey renewed 0.0 min ago, next in 0.0 min, lost in 0.1 min; renewals 1, failures 0, repl" in shown
-    assert shown.rstrip("^C\r\n").endswith("\x1b[K"), "the line is gone at the end"
+            told.append("")
+
+    env = {**environment(sandbox.url), "COLUMNS": "300"}  # of the shell that started it: not this terminal's
+    typed = {"▲ No answer from": "\x03"}
+    status, shown = on_terminal(env, command=KEEP, typed=typed, columns=columns, meanwhile=meanwhile)
+    assert status == 130
+    lines = re.findall(r"\r\x1b\[K(\x1b\[3[23]m.*?)\x1b\[0m(?=\r)", shown)
+    assert {line[:5] for line in lines} == {"\x1b[32m", "\x1b[33m"}  # green, yellow
+    assert max(len(line) - 5 for line in lines) < columns
+    alive, trouble = lines[0][5:], next(line for line in lines if "▲" in line)[5:]
+    assert re.fullmatch(ALIVE if columns > 60 else "● alive · renews .{10}…", alive)
+    if columns > 80:
+        assert re.fullmatch(r"▲ No answer from http://127\S+ ?…? · tries \S+, in 0:0\d · valid until \S+", trouble)
+    rows = [row for row in screen(shown, columns) if row.strip()]
+    assert len(rows[0]) == 64 if columns > 64 else rows[0] + rows[1] + rows[2]
+    assert not any("●" in row or "▲" in row for row in rows), "the live line is gone, and left nothing behind"
+    for warning in re.findall(r"[^\r\n]*listenkey: [^\r\n]*", shown.replace("\x1b[K", "\n")):
+        assert re.match(r"\d{4}-\d\d-\d\d ", warning), "log lines are lines of their own"
+
+
+def test_no_colour_when_it_is_not_wanted(sandbox: Sandbox) -> None:
+    env = {**environment(sandbox.url), "NO_COLOR": "1", "PYTHONIOENCODING": "ascii"}
+    status, shown = on_terminal(env, command=KEEP, typed={"* alive | renews": "\x03"})
+    assert status == 130
+    assert "\x1b[3" not in shown
+
+
+def test_keep_is_not_silent_while_it_waits_for_its_first_key(sandbox: Sandbox) -> None:
+    sandbox.faults.add("silent", times=None)
+    status, shown = on_terminal(environment(sandbox.url), command=KEEP, typed={" · 2 s": "\x03"})
+    assert status == 130
+    assert f"○ waiting for {sandbox.url} · 1 s\r\x1b[K○ waiting" in shown
+
+
+def test_a_terminal_is_told_that_the_program_takes_its_time(sandbox: Sandbox) -> None:
+    code = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('running', flush=True); time.sleep(5)"
+    )
+    args = ("--", sys.executable, "-c", code)
+    status, shown = on_terminal(environment(sandbox.url), *args, command=KEEP, typed={"running": "\x03"})
+    assert status == 130
+    assert re.findall("to end, (.) s left", shown) == ["8", "6"]
+    assert "alive" not in shown, "the terminal is the program's"
 
 
 def test_a_pipe_gets_the_bare_key_while_the_terminal_has_the_line(sandbox: Sandbox) -> None:
@@ -156,8 +212,59 @@ def test_a_pipe_gets_the_bare_key_while_the_terminal_has_the_line(sandbox: Sandb
     os.close(terminal)
     os.close(side)
     assert [key[:-1].isalnum() and len(key) for key in keys] == [65, 65]
-    assert "\r\x1b[Kkey renewed" in shown
+    assert re.search(ALIVE, shown)
     assert keys[0].strip() not in shown
+
+
+def test_keys_as_json_with_a_log(sandbox: Sandbox) -> None:
+    with start(sandbox, "--json", "-v") as keeping:
+        assert keeping.stdout
+        key = json.loads(keeping.stdout.readline())
+        keeping.send_signal(signal.SIGINT)
+        err = keeping.communicate(timeout=5)[1]
+    assert list(key) == ["listenKey", "expiresAt", "estimated"]
+    assert "HTTP Request: POST http" in err
+    assert key["listenKey"] not in err
+
+
+AT = datetime(2026, 11, 25, 14, 5, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ({}, "● alive · renews 14:32, in 27:10 · valid until 15:03"),
+        ({"next_renewal": 0.0, "time_left": 90.0}, "● alive · renews 14:05:09, in 0:00 · valid until 14:06:39"),
+        (
+            {"last_error": ServerError(503), "next_renewal": 5.0, "failures": 1},
+            "▲ Binance had a fault. The call… · tries 14:05, in 0:05 · valid until 15:03",
+        ),
+        (
+            {"last_error": TransportError("short"), "at_risk": True, "next_renewal": 61.0, "time_left": 100.0},
+            "■ AT RISK: short · tries 14:06:10, in 1:01 · valid until 14:06:49",
+        ),
+    ],
+)
+def test_what_the_live_line_says(status: dict[str, Any], text: str) -> None:
+    usual = KeeperStatus(
+        "running", 10.0, 1630.0, 3500.0, at_risk=False, last_error=None, renewals=1, failures=0, replacements=0
+    )
+    assert cli._line(replace(usual, **status), AT) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "fitted"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("密钥", 4, "密钥"),
+        ("密钥无效", 5, "密…"),
+        ("e\u0301e\u0301", 2, "e\u0301e\u0301"),
+        ("ab", 0, "…"),
+    ],
+)
+def test_a_text_is_cut_to_the_columns_that_it_takes(text: str, columns: int, fitted: str) -> None:
+    assert fit(text, columns) == fitted
 
 
 def test_runs_a_program_and_passes_its_status_on(sandbox: Sandbox) -> None:

@@ -485,7 +485,9 @@ ONE_LINE = (
 SECONDS = "timeout must be a number of seconds, above 0 and at most a day."
 NOT_A_URL = "base_url is not a URL: it must be like https://eapi.binance.com."
 PARTS = "base_url must be a scheme, a host and at most a port and a path."
-HTTPS = "base_url must start with https: plain http is for loopback addresses alone."
+HTTPS = (
+    "base_url must start with https: plain http is for loopback addresses, and for the host that plain_http_host names."
+)
 USER = "base_url must not carry a user or a password."
 
 

@@ -52,8 +52,10 @@ def outcome(response: httpx.Response) -> tuple[int, object]:
     return response.status_code, response.json()
 
 
-def steer(sandbox: Sandbox, method: str, path: str, **options: Any) -> httpx.Response:
-    return call(sandbox, method, path, headers={}, **options)
+def steer(
+    sandbox: Sandbox, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any
+) -> httpx.Response:
+    return call(sandbox, method, path, headers=headers or {}, **options)
 
 
 @contextmanager
@@ -798,10 +800,36 @@ def test_it_listens_on_loopback(host: str, shown: str) -> None:
         pytest.skip(f"this machine has no {host}")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])
-def test_it_refuses_to_listen_elsewhere(host: str) -> None:
-    with pytest.raises(ValueError, match=r"^host must be localhost or a loopback address, not .* plain http"):
-        Sandbox(host=host)
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]")])
+def test_it_listens_elsewhere_when_asked_and_warns(host: str, shown: str, caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        with Sandbox(host=host) as sandbox:
+            assert sandbox.url.startswith(f"http://{shown}:")
+            assert listen_key(sandbox)
+            assert [record.levelname for record in caplog.records if record.name == "listenkey.sandbox"] == ["WARNING"]
+            assert (
+                f"The sandbox is open to all who reach {host}: they may use and steer it, in plain http." in caplog.text
+            )
+            for name in ("sandbox", "sandbox:8080", "SANDBOX", "10.1.2.3", "[fd00::1]:80", "host.docker.internal"):
+                assert steer(sandbox, "POST", "/expire", headers={"Host": name}).status_code == 204
+            for headers in [
+                {"Host": "evil.example"},
+                {"Host": ""},
+                {"Host": "sandbox.evil.example"},
+                ELSEWHERE,
+                {"Origin": "null"},
+            ]:
+                assert steer(sandbox, "POST", "/expire", headers=headers).status_code == 403
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise
+        pytest.skip(f"this machine has no {host}")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "sandbox.invalid"])
+def test_an_address_that_is_not_this_machines_is_named(host: str) -> None:
+    with pytest.raises(OSError, match=f"cannot listen on {host}"):
+        Sandbox(host=host).start()
 
 
 @pytest.mark.parametrize(
@@ -811,6 +839,7 @@ def test_it_refuses_to_listen_elsewhere(host: str) -> None:
         ({"life": float("nan")}, "life must be a number of seconds above 0, not nan."),
         ({"life": float("inf")}, "life must be a number of seconds above 0, not inf."),
         ({"limit": 0}, "limit must be at least 1, or None for no limit, not 0."),
+        ({"host": ""}, "host must be an address or a name of this machine, not ''."),
         ({"port": 65536}, "port must be from 0 to 65535, not 65536."),
         ({"port": -1}, "port must be from 0 to 65535, not -1."),
         ({"accounts": {"se cret": "a"}}, "accounts: an API key must be printable ASCII characters without a space."),

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from listenkey import ConfigurationError, TransportError
+from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient, TransportError
 from listenkey._settings import Route, hidden, route_to
 
-from .conftest import Script, Twin
+from .conftest import API_KEY, Script, Twin
 from .test_http import caught
 
 EXCHANGE = "https://eapi.binance.com"
@@ -293,3 +293,18 @@ def test_a_socks_proxy_that_refuses_is_asked_once(
     assert error.__class__.__name__ == "ApiError"
     assert f"({status}): check ALL_PROXY" in str(error)
     assert len(counted) == 1
+
+
+@pytest.mark.parametrize("kind", [ListenKeyClient, AsyncListenKeyClient])
+def test_plain_http_is_for_a_host_that_the_caller_names(
+    kind: type[ListenKeyClient | AsyncListenKeyClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    client = kind(API_KEY, base_url="http://Sandbox:8080", plain_http_host="sandbox")
+    assert client._route.proxy is None, "the API key goes through no proxy in clear"
+    kind(API_KEY, base_url="http://[fd00::1]:8080", plain_http_host="fd00::1")
+    kind(API_KEY, base_url="https://example.com", plain_http_host="sandbox")
+    for named in (None, "", "another", "sandbox:8080", 1):
+        with pytest.raises(ConfigurationError, match="and for the host that plain_http_host names"):
+            kind(API_KEY, base_url="http://sandbox:8080", plain_http_host=named)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""CONTRIBUTING's six steps, from a changed page to a client with a new, typed field, in a temporary copy of the project."""
+"""CONTRIBUTING's six steps, from a changed page to a client with a new typed field, in a copy of the project."""
 
 import os
 import re
