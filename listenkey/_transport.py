@@ -16,7 +16,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import httpcore  # noqa: TID251  this is the module that may
 import httpx  # noqa: TID251  this is the module that may
@@ -27,6 +27,14 @@ from listenkey._settings import Route
 
 KEPT_SECONDS = 5.0  # a connection is kept for a burst of calls; the next renewal comes half an hour later
 KEPT_CONNECTIONS = 8
+# What makes connections, by the scheme of the proxy; the async twin's begins with Async.
+_POOLS = {
+    "": "ConnectionPool",
+    "http": "HTTPProxy",
+    "https": "HTTPProxy",
+    "socks5": "SOCKSProxy",
+    "socks5h": "SOCKSProxy",
+}
 T = TypeVar("T")
 
 
@@ -162,7 +170,7 @@ class _Stream(httpcore.NetworkStream):
         self._socket.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: object, **__: object
     ) -> httpcore.NetworkStream:
         return _TlsStream(self, ssl_context, server_hostname)
 
@@ -232,7 +240,7 @@ class _TlsStream(httpcore.NetworkStream):
         self._stream.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: object, **__: object
     ) -> httpcore.NetworkStream:
         return _TlsStream(self, ssl_context, server_hostname)
 
@@ -243,26 +251,18 @@ class _TlsStream(httpcore.NetworkStream):
 class _Backend(httpcore.NetworkBackend):
     """Makes the connections of the sync twin."""
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
+    def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.NetworkStream:
         """Try each address of the host. The time left is split, so that a deaf address leaves time for the next."""
-        last = OSError("the host has no address")
+        attempt, last = attempt_under_way.get(), OSError("the host has no address")
         with _named(httpcore.ConnectTimeout, httpcore.ConnectError):
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            for tried, (family, kind, protocol, _, address) in enumerate(found):
+            for tried, (family, kind, protocol, _name, address) in enumerate(found):
                 connecting = socket.socket(family, kind, protocol)
                 try:
-                    connecting.settimeout(attempt_under_way.get().left() / (len(found) - tried))
+                    connecting.settimeout(attempt.left() / (len(found) - tried))
                     connecting.connect(address)
                     connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    stream = _Stream(connecting)
-                    attempt_under_way.get().streams.append(stream)
+                    attempt.streams.append(stream := _Stream(connecting))
                     return stream
                 except BaseException as error:
                     connecting.close()
@@ -275,15 +275,8 @@ class _Backend(httpcore.NetworkBackend):
 class _AsyncBackend(httpcore.AnyIOBackend):
     """Makes the connections of the async twin."""
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  as in the base class
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        stream = await super().connect_tcp(host, port, timeout, local_address, socket_options)
+    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
+        stream = await super().connect_tcp(host, port)
         attempt_under_way.get().async_streams.append(stream)
         return stream
 
@@ -300,47 +293,77 @@ def _options(route: Route, ssl_context: ssl.SSLContext | None) -> dict[str, Any]
     return options
 
 
-_POOLS: dict[str, type[httpcore.ConnectionPool]] = {
-    "": httpcore.ConnectionPool,
-    "http": httpcore.HTTPProxy,
-    "https": httpcore.HTTPProxy,
-    "socks5": httpcore.SOCKSProxy,
-    "socks5h": httpcore.SOCKSProxy,
-}
-_ASYNC_POOLS: dict[str, type[httpcore.AsyncConnectionPool]] = {
-    "": httpcore.AsyncConnectionPool,
-    "http": httpcore.AsyncHTTPProxy,
-    "https": httpcore.AsyncHTTPProxy,
-    "socks5": httpcore.AsyncSOCKSProxy,
-    "socks5h": httpcore.AsyncSOCKSProxy,
-}
-
-
 # Transports: httpx's requests over httpcore's connections. httpcore's pools only make connections here. Their own way
 # to keep connections has a lock, which a fork or an interrupt may leave taken.
 
 
+class _Connection(Protocol):
+    def is_available(self) -> bool: ...
+    def has_expired(self) -> bool: ...
+
+
+C = TypeVar("C", bound=_Connection)
+
+
+class _Kept(Generic[C]):
+    """Connections that no call uses. Each belongs to one call at a time; threads need no lock for that."""
+
+    def __init__(self) -> None:
+        self._idle: deque[C] = deque()
+        self._pid = os.getpid()
+        self.is_open = True
+        self.useless: deque[C] = deque()  # for the transport to close
+
+    def take(self) -> C | None:
+        """Take a connection that still works; None: there is none."""
+        if self._pid != os.getpid():  # a fork: the connections are the parent's
+            self._pid = os.getpid()
+            self.discard()
+        with contextlib.suppress(IndexError):  # none is left
+            while (connection := self._idle.pop()).has_expired():
+                self.useless.append(connection)
+            return connection
+        return None
+
+    def put_back(self, connection: C) -> None:
+        """Keep a connection for the next call, if one more is of use."""
+        keep = connection.is_available() and len(self._idle) < KEPT_CONNECTIONS
+        (self._idle if keep else self.useless).append(connection)
+        if not self.is_open:  # the exchange was closed while this call was under way
+            self.discard()
+
+    def discard(self) -> None:
+        """Give up all connections."""
+        with contextlib.suppress(IndexError):  # none is left
+            while True:
+                self.useless.append(self._idle.pop())
+
+
 class Transport(httpx.BaseTransport):
-    """The sync twin's way to one exchange. A connection belongs to one call at a time."""
+    """The sync twin's way to one exchange."""
 
     def __init__(self, route: Route) -> None:
-        self.is_open = True
         self._route = route
         self._pool: httpcore.ConnectionPool | None = None
-        self._kept: deque[httpcore.ConnectionInterface] = deque()
-        self._pid = os.getpid()
+        self._kept: _Kept[httpcore.ConnectionInterface] = _Kept()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request, with the API key of the attempt under way, and note the answer in the attempt."""
         attempt = attempt_under_way.get()
         outgoing = attempt.request(request)
-        if kept := self._take():
+        kept = self._kept.take()
+        self._close_useless()
+        if kept:
             try:
                 return self._over(kept, outgoing)
             except httpcore.RemoteProtocolError:
                 if attempt.answer is not None:
                     raise
             # The other side closed the kept connection as the request was on its way: connect anew.
-        return self._over(self._connection(outgoing.url.origin), outgoing)
+        if self._pool is None:
+            kind = httpcore.__dict__[_POOLS[self._route.proxy_scheme]]
+            self._pool = kind(**_options(self._route, self._route.ssl_context()), network_backend=_Backend())
+        return self._over(self._pool.create_connection(outgoing.url.origin), outgoing)
 
     def _over(self, connection: httpcore.ConnectionInterface, request: httpcore.Request) -> httpx.Response:
         attempt = attempt_under_way.get()
@@ -353,67 +376,48 @@ class Transport(httpx.BaseTransport):
                         break
             return attempt.note_body(body)
         finally:
-            self._put_back(connection)
-
-    def _connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
-        if self._pool is None:
-            options = _options(self._route, self._route.ssl_context())
-            self._pool = _POOLS[self._route.proxy_scheme](**options, network_backend=_Backend())
-        return self._pool.create_connection(origin)
-
-    def _take(self) -> httpcore.ConnectionInterface | None:
-        """Take a kept connection that still works."""
-        if self._pid != os.getpid():  # a fork: the connections are the parent's
-            self._close_kept()
-            self._pid = os.getpid()
-        with contextlib.suppress(IndexError):  # none is left
-            while True:
-                connection = self._kept.pop()
-                if not connection.has_expired():
-                    return connection
-                connection.close()
-        return None
-
-    def _put_back(self, connection: httpcore.ConnectionInterface) -> None:
-        if connection.is_available() and len(self._kept) < KEPT_CONNECTIONS:
-            self._kept.append(connection)
-        else:
-            connection.close()
-        if not self.is_open:  # closed while this call was under way
-            self._close_kept()
+            self._kept.put_back(connection)
+            self._close_useless()
 
     def close(self) -> None:
-        """Close the connections; one under way is closed when its call ends."""
-        self.is_open = False
-        self._close_kept()
+        """Close the connections. A connection under way is closed when its call ends."""
+        self._kept.is_open = False
+        self._kept.discard()
+        self._close_useless()
 
-    def _close_kept(self) -> None:
-        with contextlib.suppress(IndexError):  # none is left
+    def _close_useless(self) -> None:
+        with contextlib.suppress(IndexError):  # none is left; another thread may have closed the last
             while True:
-                self._kept.pop().close()
+                self._kept.useless.pop().close()
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
     """The async twin's."""
 
     def __init__(self, route: Route) -> None:
-        self.is_open = True
         self._route = route
         self._pool: httpcore.AsyncConnectionPool | None = None
-        self._kept: deque[httpcore.AsyncConnectionInterface] = deque()
-        self._pid = os.getpid()
+        self._kept: _Kept[httpcore.AsyncConnectionInterface] = _Kept()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """As `Transport.handle_request`."""
         attempt = attempt_under_way.get()
         outgoing = attempt.request(request)
-        if kept := await self._take():
+        kept = self._kept.take()
+        await self._close_useless()
+        if kept:
             try:
                 return await self._over(kept, outgoing)
             except httpcore.RemoteProtocolError:
                 if attempt.answer is not None:
                     raise
             # The other side closed the kept connection as the request was on its way: connect anew.
-        return await self._over(await self._connection(outgoing.url.origin), outgoing)
+        if self._pool is None:
+            # To load certificates takes some 30 ms: not in the loop.
+            context = await asyncio.to_thread(self._route.ssl_context) if self._route.is_https else None
+            kind = httpcore.__dict__["Async" + _POOLS[self._route.proxy_scheme]]
+            self._pool = kind(**_options(self._route, context), network_backend=_AsyncBackend())
+        return await self._over(self._pool.create_connection(outgoing.url.origin), outgoing)
 
     async def _over(self, connection: httpcore.AsyncConnectionInterface, request: httpcore.Request) -> httpx.Response:
         attempt = attempt_under_way.get()
@@ -426,41 +430,16 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                         break
             return attempt.note_body(body)
         finally:
-            await self._put_back(connection)
-
-    async def _connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
-        if self._pool is None:
-            # To load certificates takes some 30 ms: not in the loop.
-            context = await asyncio.to_thread(self._route.ssl_context) if self._route.is_https else None
-            options = _options(self._route, context)
-            self._pool = _ASYNC_POOLS[self._route.proxy_scheme](**options, network_backend=_AsyncBackend())
-        return self._pool.create_connection(origin)
-
-    async def _take(self) -> httpcore.AsyncConnectionInterface | None:
-        if self._pid != os.getpid():
-            await self._close_kept()
-            self._pid = os.getpid()
-        with contextlib.suppress(IndexError):
-            while True:
-                connection = self._kept.pop()
-                if not connection.has_expired():
-                    return connection
-                await connection.aclose()
-        return None
-
-    async def _put_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
-        if connection.is_available() and len(self._kept) < KEPT_CONNECTIONS:
-            self._kept.append(connection)
-        else:
-            await connection.aclose()
-        if not self.is_open:
-            await self._close_kept()
+            self._kept.put_back(connection)
+            await self._close_useless()
 
     async def aclose(self) -> None:
-        self.is_open = False
-        await self._close_kept()
+        """As `Transport.close`."""
+        self._kept.is_open = False
+        self._kept.discard()
+        await self._close_useless()
 
-    async def _close_kept(self) -> None:
+    async def _close_useless(self) -> None:
         with contextlib.suppress(IndexError):
             while True:
-                await self._kept.pop().aclose()
+                await self._kept.useless.pop().aclose()
