@@ -76,7 +76,7 @@ func act(ctx context.Context, client *binance.Client, step string) (seen, error)
 		if err != nil {
 			return nil, err
 		}
-		if answer.JSON200 == nil { // not JSON
+		if answer.JSON200 == nil || answer.JSON200.ListenKey == "" { // not JSON, or not with a key
 			return failure(response), nil
 		}
 		key, expiration := answer.JSON200.ListenKey, answer.JSON200.Expiration

@@ -4,9 +4,9 @@ import java.util.HashMap;
 import java.util.Map;
 // docs: begin
 import org.openapitools.client.ApiClient;
+import org.openapitools.client.ApiException;
 import org.openapitools.client.api.UserDataStreamApi;
 // docs: end
-import org.openapitools.client.ApiException;
 import org.openapitools.client.model.BinanceError;
 
 /** Does the steps of a scenario and prints, a line each, what the generated client saw. */
@@ -38,6 +38,7 @@ final class Scenarios {
       case "post" -> {
         // docs: begin
         var answer = api.startUserDataStream();
+        if (answer == null || answer.getListenKey() == null) throw new ApiException("no listen key in the answer");
         String key = answer.getListenKey();
         Long expiration = answer.getExpiration();
         // docs: end
@@ -65,7 +66,8 @@ final class Scenarios {
     seen.put("status", error.getCode());
     error.getResponseHeaders().firstValue("Retry-After").ifPresent(wait -> seen.put("retryAfter", wait));
     try {
-      seen.put("code", JSON.readValue(error.getResponseBody(), BinanceError.class).getCode());
+      var body = JSON.readValue(error.getResponseBody(), BinanceError.class);
+      if (body != null) seen.put("code", body.getCode());
     } catch (JsonProcessingException notJson) {
       // an empty body, or a firewall's page: the status tells enough
     }

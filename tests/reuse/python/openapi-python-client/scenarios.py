@@ -23,7 +23,7 @@ def status_first(response: httpx.Response) -> None:
 def act(client: AuthenticatedClient, step: str) -> dict[str, object]:
     if step == "post":
         answer = start_user_data_stream.sync(client=client)
-        if not isinstance(answer, ListenKeyResponse):
+        if not isinstance(answer, ListenKeyResponse) or not isinstance(answer.listen_key, str):
             return {"error": True}
         expiration = None if isinstance(answer.expiration, Unset) else str(answer.expiration)
         return {"key": answer.listen_key, "expiration": expiration}
@@ -57,7 +57,7 @@ def main() -> None:
             seen = act(client, step)
         except httpx.HTTPStatusError as error:
             seen = failure(error.response)
-        except ValueError:  # a 200 that is not JSON
+        except (KeyError, ValueError):  # a 200 without a key, or without JSON
             seen = {"error": True}
         print(json.dumps(seen))
 

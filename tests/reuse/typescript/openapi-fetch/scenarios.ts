@@ -23,7 +23,7 @@ async function act(step: string): Promise<object> {
   if (step === "post") {
     // docs: begin
     const { data, error, response } = await client.POST("/eapi/v1/listenKey");
-    if (!response.ok || !data) return failure(response, error);
+    if (!response.ok || !data?.listenKey) return failure(response, error);
     const { listenKey, expiration } = data;
     // docs: end
     return { key: listenKey, expiration: expiration === undefined ? null : String(expiration) };
