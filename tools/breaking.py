@@ -113,27 +113,41 @@ def compare(base: str) -> list[str]:
         api = api_changes(before / "openapi.yaml", ROOT / "openapi.yaml") + terms_changes(*documents)
         client = client_changes(surface(before / PACKAGE), surface(ROOT / PACKAGE))
         released = package_version(before)
-    for audience, rows in (("the API", api), ("the generated client", client)):
-        print(f"for users of {audience}:{'' if rows else ' nothing changes'}")
-        for level, row in rows:
-            print(f"  {'breaks' if level == 'major' else 'adds'}: {row}")
+    show("the API", api)
+    show("the generated client", client)
     levels = [level for level, _ in (*api, *client)] + ["patch" if documents[0] != documents[1] else "none"]
     level = max(levels, key=LEVELS.index)
     document, package = next_version(was, level), next_version(released, level)
     print(f"smallest honest step: {level}; openapi.yaml {was} -> {document}, package {released} -> {package} or later")
-    wrong = []
+    return document_disagrees(level, was, now, document) + package_disagrees(base, level, released, package)
+
+
+def show(audience: str, rows: list[tuple[str, str]]) -> None:
+    """Print what changes for an audience."""
+    print(f"for users of {audience}:{'' if rows else ' nothing changes'}")
+    for level, row in rows:
+        print(f"  {'breaks' if level == 'major' else 'adds'}: {row}")
+
+
+def document_disagrees(level: str, was: Version, now: Version, honest: Version) -> list[str]:
+    """Return what is wrong with info.version, which was `was` and is `now`."""
+    if now < honest:
+        return [f"openapi.yaml: info.version is {now}: make it {honest} or later"]
     if level == "none" and now != was:
-        wrong.append(f"openapi.yaml: info.version moved from {was} to {now}, and nothing else did: put it back")
-    if now < document:
-        wrong.append(f"openapi.yaml: info.version is {now}: make it {document} or later")
-    current, entries = package_version(ROOT), changelog()
+        return [f"openapi.yaml: info.version moved from {was} to {now}, and nothing else did: put it back"]
+    return []
+
+
+def package_disagrees(base: str, level: str, released: Version, honest: Version) -> list[str]:
+    """Return what is wrong with the package's version and CHANGELOG.md since BASE, which released `released`."""
+    current = package_version(ROOT)
     if current < released:
-        wrong.append(f"pyproject.toml: version {current} is below {released}, which is {base}'s")
-    if level != "none" and current == released and not entries.get("Unreleased"):
-        wrong.append(f"CHANGELOG.md: say below `## [Unreleased]` what changed since {base}, or release {package}")
-    if released < current < package:
-        wrong.append(f"pyproject.toml: version {current} promises too much: make it {package} or later")
-    return wrong
+        return [f"pyproject.toml: version {current} is below {released}, which is {base}'s"]
+    if released < current < honest:
+        return [f"pyproject.toml: version {current} promises too much: make it {honest} or later"]
+    if level != "none" and current == released and not changelog().get("Unreleased"):
+        return [f"CHANGELOG.md: say below `## [Unreleased]` what changed since {base}, or release {honest}"]
+    return []
 
 
 def package_version(folder: Path) -> Version:

@@ -39,28 +39,40 @@ def differences(old: Path, new: Path) -> list[str]:
 
 def surface(folder: Path) -> dict[str, str]:
     """Return what a user of a generated package sees: each model, field, function and parameter, and its type."""
-    found = {}
+    found: dict[str, str] = {}
     for file in sorted([*(folder / "models").glob("*.py"), *folder.glob("__init__.py")]):
-        for model in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(model, ast.ClassDef):
-                found[f"model {model.name}"] = ", ".join(map(ast.unparse, model.bases)) or "object"
-                for item in model.body:
-                    match item:
-                        case ast.AnnAssign(target=ast.Name(id=name)):
-                            found[f"field {model.name}.{name}"] = ast.unparse(item.annotation)
-                        case ast.Assign(targets=[ast.Name(id=name)]):
-                            found[f"field {model.name}.{name}"] = ast.unparse(item.value)
+        for item in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(item, ast.ClassDef):
+                found |= model(item)
     for file in sorted((folder / "api").rglob("*.py")):
         for item in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith("_"):
-                name = ".".join([*file.relative_to(folder).with_suffix("").parts, item.name])
-                found[f"function {name}"] = ast.unparse(item.returns) if item.returns else "None"
-                arguments = [*item.args.args, *item.args.kwonlyargs]
-                defaults = [*[None] * (len(item.args.args) - len(item.args.defaults)), *item.args.defaults]
-                for argument, default in zip(arguments, [*defaults, *item.args.kw_defaults], strict=True):
-                    kind = ast.unparse(argument.annotation) if argument.annotation else "Any"
-                    value = f" = {ast.unparse(default)}" if default else ""
-                    found[f"parameter {name}({argument.arg})"] = kind + value
+                found |= function(".".join(file.relative_to(folder).with_suffix("").parts), item)
+    return found
+
+
+def model(of: ast.ClassDef) -> dict[str, str]:
+    """Return a model's bases and the type of each of its fields."""
+    found = {f"model {of.name}": ", ".join(map(ast.unparse, of.bases)) or "object"}
+    for item in of.body:
+        match item:
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found[f"field {of.name}.{name}"] = ast.unparse(item.annotation)
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                found[f"field {of.name}.{name}"] = ast.unparse(item.value)
+    return found
+
+
+def function(module: str, of: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
+    """Return what a function returns, and the type and the default of each of its parameters."""
+    name = f"{module}.{of.name}"
+    found = {f"function {name}": ast.unparse(of.returns) if of.returns else "None"}
+    positional: list[ast.expr | None] = [None] * (len(of.args.args) - len(of.args.defaults))
+    defaults = [*positional, *of.args.defaults, *of.args.kw_defaults]
+    for argument, default in zip([*of.args.args, *of.args.kwonlyargs], defaults, strict=True):
+        kind = ast.unparse(argument.annotation) if argument.annotation else "Any"
+        value = f" = {ast.unparse(default)}" if default else ""
+        found[f"parameter {name}({argument.arg})"] = kind + value
     return found
 
 

@@ -150,21 +150,30 @@ class Row:
         # A toolchain counts by path and time of change: asking each for its version would take longer than the rest.
         toolchain = sys.version + "".join(f"{path}{path.stat().st_mtime_ns}" for path in self._needs())
         commands = json.dumps([self.manifest.get(step) for step in ("install", "generate", "build")])
-        files = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-        files = [path for path in files if path.name != "reuse.yaml"]
+        files = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and path.name != "reuse.yaml"]
+        files = [path for path in files if path.parent.name != "__pycache__"]
         shared = [HERE / "requirements.txt", ROOT / "requirements-dev.txt", ROOT / "generator-config.yaml"]
         installed = digest(*shared, *files, salt=toolchain + commands)
         built = digest(self.document, salt=installed)
         if self._stamped("built", built):
             return
-        if not self._stamped("installed", installed):
-            for path in self.work.iterdir():
-                if path.name not in KEPT:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-            shutil.copytree(self.folder, self.work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-            self._step("install")
-            (self.work / ".installed").write_text(installed)
         (self.work / ".built").unlink(missing_ok=True)
+        if not self._stamped("installed", installed):
+            self._install()
+            (self.work / ".installed").write_text(installed)
+        self._build()
+        (self.work / ".built").write_text(built)
+
+    def _install(self) -> None:
+        """Copy the folder anew, and run its `install`."""
+        for path in self.work.iterdir():
+            if path.name not in KEPT:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.copytree(self.folder, self.work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        self._step("install")
+
+    def _build(self) -> None:
+        """Generate from the document and compile, and keep what the generator warned of."""
         for output in ("generated", "build"):
             shutil.rmtree(self.work / output, ignore_errors=True)
         shutil.copy(self.document, self.work / "openapi.yaml")
@@ -174,7 +183,6 @@ class Row:
         self._step("build")
         warning = re.search(r"^.*\bwarn.*$", printed, re.IGNORECASE | re.MULTILINE)
         (self.work / ".warning").write_text(why(warning[0]) if warning else "")
-        (self.work / ".built").write_text(built)
 
     def _stamped(self, step: str, stamp: str) -> bool:
         """Whether the step has been done with the same input."""

@@ -50,34 +50,43 @@ def schemathesis(sandbox: Sandbox, operation: str) -> subprocess.CompletedProces
     )
 
 
-def main() -> int:
-    failed = 0
+def report(passed: bool, case: str, run: subprocess.CompletedProcess[str]) -> bool:
+    number = re.search(r"(\d+) generated", run.stdout)
+    print("ok:" if passed else f"error: {case}\n{run.stdout}{run.stderr}\n", case, f"{number and number[1]} cases")
+    return passed
 
-    def report(passed: bool, case: str, run: subprocess.CompletedProcess[str]) -> None:
-        nonlocal failed
-        number = re.search(r"(\d+) generated", run.stdout)
-        print("ok:" if passed else f"error: {case}\n{run.stdout}{run.stderr}\n", case, f"{number and number[1]} cases")
-        failed += not passed
 
-    for operation, state, first in STATES:
-        with Sandbox(accounts={API_KEY: "account"}, limit=None) as sandbox:
-            if state == "key alive":
-                url = f"{sandbox.url}/eapi/v1/listenKey"
-                urllib.request.urlopen(urllib.request.Request(url, method="POST", headers={"X-MBX-APIKEY": API_KEY}))
-            before = len(sandbox.requests)
-            run = schemathesis(sandbox, operation)
-            method = {START: "POST", KEEPALIVE: "PUT", CLOSE: "DELETE"}[operation]
-            seen = [r.status for r in sandbox.requests[before:] if r.method == method and r.with_key]
-        report(run.returncode == 0 and first in seen, f"{operation}, {state}", run)
-    for what, operation, fault, title in PLANTED:
-        with Sandbox(accounts={API_KEY: "account"}, limit=None) as sandbox:
-            sandbox.faults.add("status", times=None, **fault)
-            run = schemathesis(sandbox, operation)
-        report(run.returncode == 1 and title in run.stdout, f"{what} is found", run)
-    with Sandbox(limit=None) as sandbox:  # takes any key
+def finds_no_fault(operation: str, state: str, first: int) -> bool:
+    with Sandbox(accounts={API_KEY: "account"}, limit=None) as sandbox:
+        if state == "key alive":
+            url = f"{sandbox.url}/eapi/v1/listenKey"
+            urllib.request.urlopen(urllib.request.Request(url, method="POST", headers={"X-MBX-APIKEY": API_KEY}))
+        before = len(sandbox.requests)
+        run = schemathesis(sandbox, operation)
+        method = {START: "POST", KEEPALIVE: "PUT", CLOSE: "DELETE"}[operation]
+        seen = [r.status for r in sandbox.requests[before:] if r.method == method and r.with_key]
+    return report(run.returncode == 0 and first in seen, f"{operation}, {state}", run)
+
+
+def finds(what: str, operation: str, fault: dict[str, Any], title: str) -> bool:
+    with Sandbox(accounts={API_KEY: "account"}, limit=None) as sandbox:
+        sandbox.faults.add("status", times=None, **fault)
+        run = schemathesis(sandbox, operation)
+    return report(run.returncode == 1 and title in run.stdout, f"{what} is found", run)
+
+
+def finds_that_any_key_is_taken() -> bool:
+    with Sandbox(limit=None) as sandbox:
         run = schemathesis(sandbox, START)
-    report(run.returncode == 1 and "API accepts invalid authentication" in run.stdout, "any key taken is found", run)
-    return 1 if failed else 0
+    return report(
+        run.returncode == 1 and "API accepts invalid authentication" in run.stdout, "any key taken is found", run
+    )
+
+
+def main() -> int:
+    passed = [finds_no_fault(*state) for state in STATES]
+    passed += [finds(*planted) for planted in PLANTED]
+    return 0 if all([*passed, finds_that_any_key_is_taken()]) else 1
 
 
 if __name__ == "__main__":
