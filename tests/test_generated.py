@@ -1,10 +1,12 @@
-"""What README says of the generated client when it is driven bare; a new generator may change it."""
+"""What docs/generated-client.md says of the generated client, driven bare; a new generator may change it."""
 
 import json
 
+import httpx  # noqa: TID251  it is how the generated client is set
 import pytest
 from binance_options_client import AuthenticatedClient  # noqa: TID251  it is what is tested
 from binance_options_client.api.user_data_stream import (  # noqa: TID251  it is what is tested
+    close_user_data_stream,
     keepalive_user_data_stream,
     start_user_data_stream,
 )
@@ -39,6 +41,36 @@ def test_an_answer_that_is_not_documented_breaks_it(
     listenkey_sandbox.faults.add("status", status=status, body=body)
     with bare, pytest.raises(error):
         start_user_data_stream.sync(client=bare)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_put_and_delete_need_no_body(bare: AuthenticatedClient, listenkey_sandbox: Sandbox, body: bytes) -> None:
+    listenkey_sandbox.faults.add("status", times=2, body=body)
+    with bare:
+        answers = [
+            operation.sync_detailed(client=bare) for operation in (keepalive_user_data_stream, close_user_data_stream)
+        ]
+    assert [(answer.status_code, answer.parsed) for answer in answers] == [(200, None), (200, None)]
+
+
+def test_a_hook_that_raises_tells_the_status_of_an_answer_without_json(listenkey_sandbox: Sandbox) -> None:
+    def status_first(response: httpx.Response) -> None:
+        response.read()
+        response.raise_for_status()
+
+    client = AuthenticatedClient(
+        listenkey_sandbox.url, API_KEY, httpx_args={"event_hooks": {"response": [status_first]}}
+    )
+    listenkey_sandbox.faults.add("status", status=520, body="<html>")
+    with client, pytest.raises(httpx.HTTPStatusError) as caught:
+        start_user_data_stream.sync(client=client)
+    assert (caught.value.response.status_code, caught.value.response.text) == (520, "<html>")
+
+
+def test_another_timeout_changes_the_original_too(bare: AuthenticatedClient) -> None:
+    with bare:
+        bare.with_timeout(httpx.Timeout(3.0))
+        assert bare.get_httpx_client().timeout == httpx.Timeout(3.0)
 
 
 def test_null_passes_for_a_key(bare: AuthenticatedClient, listenkey_sandbox: Sandbox) -> None:
