@@ -6,11 +6,14 @@ every other call. After each call the door writes `log` and, if `changed` is set
 
 import copy
 import logging
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from listenkey._address import Address
 from listenkey._answer import is_refusal
-from listenkey._lease import LONGEST_WAIT, Lease, RateLimitWait
+from listenkey._lease import LONGEST_WAIT, Lease
 from listenkey.client import ListenKey, Started
 from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, ServerError, TransportError
 
@@ -48,13 +51,15 @@ class Keeping:
 
     Args:
         lease: the keeper's schedule.
-        rate_limit_wait: of the address; the lease has the same.
+        address: where the turns come from, and the wait that the lease has, too.
+        wake: wakes the keeper's loop, from any thread.
         attempts: how many requests the first key may take.
         block: how the keeper is entered, for an error's text.
     """
 
-    def __init__(self, lease: Lease, rate_limit_wait: RateLimitWait, attempts: int, block: str) -> None:
-        self._lease, self._rate_limit_wait, self._attempts, self._block = lease, rate_limit_wait, attempts, block
+    def __init__(self, lease: Lease, address: Address, wake: Callable[[], None], attempts: int, block: str) -> None:
+        self._lease, self._address, self._wake, self._attempts, self._block = lease, address, wake, attempts, block
+        self._rate_limit_wait = address.rate_limit_wait
         self.state: Literal["new", "starting", "running", "lost", "closed"] = "new"
         self.changed = False
         self.log: list[tuple[int, str, dict[str, object]]] = []  # level, text, fields
@@ -78,14 +83,14 @@ class Keeping:
         error = self._last_error or (self._rate_limit_wait.error if now < self._rate_limit_wait.until else None)
         if lease.lost(now):
             why = "cannot be renewed" if error and is_refusal(error) else "was not renewed in time"
-            self._lose(f"The listen key {why}: {error or 'no request was answered.'}", error)
+            self._lose(now, f"The listen key {why}: {error or 'no request was answered.'}", error)
         elif not self._warned_of_risk and lease.at_risk(now):
             self._warned_of_risk = True
             text = "listen key at risk: lost in %(left).0f s, next renewal in %(wait).0f s; last error: %(error)s"
             left, wait = lease.deadline - now, max(0.0, lease.next_send - now)
             self._record(logging.WARNING, "at_risk", text, left=left, wait=wait, error=error)
 
-    # The life of a keeper: enter, then next_step and answered in turn, then leave or broke_down.
+    # The life of a keeper: enter; next_step, then renewed or failed, again and again; leave or broke_down.
 
     def enter(self, now: float) -> None:
         """Begin. Raises the 429 or 418 whose wait is not over."""
@@ -100,38 +105,44 @@ class Keeping:
         lease.grace_used = False  # here is the loop, alive: the next long gap is a sleep
         if self.state not in ("starting", "running"):
             return None
-        wait = min(max(0.0, min(lease.next_send, lease.deadline) - now), lease.slice)
+        wait = max(0.0, min(lease.next_send, lease.deadline) - now)
+        if not wait:
+            wait = self._address.turn(lease, self._wake, now)
+            if waiting := self._address.waiting(now):
+                text = "%(waiting)d keepers of this address wait for their turn to send"
+                self._record(logging.INFO, "waiting", text, waiting=waiting)
         if not wait:
             lease.send(now)
-        return wait
+        return min(wait, self.pause(now))
 
-    def answered(self, now: float, outcome: Started | ListenKeyError) -> None:
-        """Note the outcome of a request. The last attempt to start raises what went wrong."""
+    def renewed(self, now: float, started: Started) -> None:
+        """Note the answer to a request."""
         failures = self._lease.failures
-        if isinstance(outcome, Started):
-            believed = self._lease.renewed(now, outcome.life)
-            if self.state in ("starting", "running"):
-                self._renewed(outcome, believed, failures)
-        else:
-            self._lease.failed(now, outcome)  # even when the block is left: a ban counts for the other keepers
-            if self.state in ("starting", "running"):
-                self._failed(now, outcome, failures)
-        self.look(now)
+        believed = self._lease.renewed(now, started.life)
+        self._address.done(self._lease, now)
         self.changed = True
-
-    def _renewed(self, outcome: Started, believed: bool, failures: int) -> None:
         if not believed and not self._warned_of_life:
             self._warned_of_life = True
             text = "a life of %(told).0f s is not believed: going on with %(life).0f s"
-            self._record(logging.WARNING, "disbelieved", text, told=outcome.life, life=self._lease.life)
-        changed = self._key is None or self._key.value != outcome.key.value
+            self._record(logging.WARNING, "disbelieved", text, told=started.life, life=self._lease.life)
+        if self.state not in ("starting", "running"):
+            return
+        changed = self._key is None or self._key.value != started.key.value
         event = "started" if self._key is None else "replaced" if changed else "renewed"
-        self.state, self._key, self._last_error, self._warned_of_risk = "running", outcome.key, None, False
+        self.state, self._key, self._last_error, self._warned_of_risk = "running", started.key, None, False
         self._renewals += 1
         self._keys += changed
         self._record(logging.INFO, event, f"{event} the listen key; failures before: %(failures)d", failures=failures)
+        self.look(now)
 
-    def _failed(self, now: float, error: ListenKeyError, failures: int) -> None:
+    def failed(self, now: float, error: ListenKeyError) -> None:
+        """Note that a request failed. The last attempt to start raises why."""
+        failures = self._lease.failures
+        self._lease.failed(now, error)  # even when the block is left: a ban counts for the other keepers
+        self._address.done(self._lease, now)
+        self.changed = True
+        if self.state not in ("starting", "running"):
+            return
         self._failures += 1
         wait = max(0.0, self._lease.next_send - now)
         if self.state == "starting":
@@ -142,19 +153,20 @@ class Keeping:
         text = "no listen key; next try in %(wait).0f s: %(error)s"
         level = logging.DEBUG if failures else logging.INFO
         self._record(level, "failed", text, wait=wait, error=error, failures=failures + 1)
+        self.look(now)
 
     def leave(self, now: float) -> None:
         """End, because the block is left."""
         if self.state != "lost":
             self.state = "closed"
-        self._rate_limit_wait.ended(self._lease)
+        self._address.ended(self._lease, now)
         self.changed = True
 
     def broke_down(self, now: float, cause: BaseException) -> None:
         """End, because the loop has ended. Unless the block was left, the key is lost."""
         if self.state == "running":
             why = f": {cause}" if isinstance(cause, ListenKeyError) else ""
-            self._lose(f"The keeper broke down ({type(cause).__name__}{why}).", cause)
+            self._lose(now, f"The keeper broke down ({type(cause).__name__}{why}).", cause)
 
     def check_delete(self, now: float) -> None:
         """Raise what forbids to end the key: LeaseLost, or the 429 or 418 whose wait is not over."""
@@ -170,9 +182,9 @@ class Keeping:
                 self._lease.failed(now, error)  # a ban counts for the other keepers
             self._record(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
 
-    def _lose(self, why: str, cause: BaseException | None) -> None:
+    def _lose(self, now: float, why: str, cause: BaseException | None) -> None:
         self.state, self._why_lost, self._cause, self.changed = "lost", why, cause, True
-        self._rate_limit_wait.ended(self._lease)
+        self._address.ended(self._lease, now)
         self._record(logging.ERROR, "lost", "%(why)s", why=why)
 
     def _record(self, level: int, event: str, text: str, **fields: object) -> None:
@@ -181,8 +193,9 @@ class Keeping:
     # What users ask. None means: not yet, ask again after at most `pause(now)` seconds.
 
     def pause(self, now: float) -> float:
-        """Seconds until someone who waits has to look again."""
-        return max(0.0, min(self._lease.deadline - now, self._lease.slice))
+        """Seconds until someone who waits has to look again. At random: ten thousand must not wake together."""
+        slice_ = self._lease.slice * random.uniform(0.5, 1)  # noqa: S311  jitter, no secret
+        return max(0.0, min(self._lease.deadline - now, slice_))
 
     def status(self, now: float) -> KeeperStatus:
         """Say how the keeper is doing."""

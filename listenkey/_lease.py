@@ -4,9 +4,9 @@ Times are seconds on one clock that counts sleep. The figures are for a life of 
 """
 
 import math
-import threading
 from collections import deque
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from random import Random
 from weakref import WeakSet
 
@@ -23,6 +23,7 @@ BURST_WINDOW = 75.0
 RATE_LIMIT_WAIT = 60.0  # after a 429 that does not say how long
 BAN_WAIT = 120.0  # after a 418 that does not say: the shortest ban (options general-info page), then twice as long
 LONGEST_BAN = 3 * 24 * HOUR  # options general-info page; not scaled, for it bounds what the server says
+_random = Random()  # noqa: S311  jitter, no secret
 
 
 def growing_wait(first: float, times: int, last_tries: Iterable[float], now: float) -> float:
@@ -39,18 +40,27 @@ def growing_wait(first: float, times: int, last_tries: Iterable[float], now: flo
 
 
 class RateLimitWait:
-    """The wait that a 429 or 418 asks of an address. All keepers of the address share it, from any thread."""
+    """The wait that a 429 or 418 asks of an address, whose clients and keepers share it.
 
-    def __init__(self) -> None:
-        self.until = -math.inf
-        self.error: RateLimited | None = None
+    Args:
+        lock: of the address; any thread may call a method here.
+        until: when the wait is over.
+        error: the 429 or 418.
+    """
+
+    def __init__(self, lock: AbstractContextManager[object], until: float, error: RateLimited | None) -> None:
+        self.until, self.error = until, error
+        self.untested = until > -math.inf  # whether no request has succeeded since the wait
         self._leases: WeakSet[Lease] = WeakSet()  # each has a key to lose
         self._bans = 0  # in a row, without a stated end
-        self._lock = threading.Lock()
+        self._lock = lock
 
-    def refused(self, error: RateLimited, sent: float, now: float, *, scale: float, random: Random) -> None:
+    def refused(
+        self, error: RateLimited, sent: float, now: float, *, scale: float = 1.0, random: Random = _random
+    ) -> None:
         """Note the 429 or 418 that answered a request. A wait of our own choice leaves each lease a last try."""
         with self._lock:
+            self.untested = True
             stated = error.retry_after
             if isinstance(error, Banned):
                 stated = stated or None  # a ban whose stated end is past is not over: the server still refuses
@@ -66,9 +76,10 @@ class RateLimitWait:
                 self.until, self.error = now + wait, error
 
     def answered(self, lease: "Lease") -> None:
-        """Note a success: this lease has a key to lose, and the next ban is a first one again."""
+        """Note a success: this lease has a key to lose. After the wait, it ends the wait's story."""
         with self._lock:
-            self._bans = 0
+            if lease.sent >= self.until:
+                self._bans, self.untested = 0, False
             self._leases.add(lease)
 
     def ended(self, lease: "Lease") -> None:
@@ -93,7 +104,9 @@ class Lease:
         random: the source of jitter.
     """
 
-    def __init__(self, assumed: float, timeout: float, rate_limit_wait: RateLimitWait, random: Random) -> None:
+    def __init__(
+        self, assumed: float, timeout: float, rate_limit_wait: RateLimitWait, random: Random = _random
+    ) -> None:
         self._assumed = assumed
         self._timeout = timeout
         self._rate_limit_wait = rate_limit_wait
@@ -117,6 +130,11 @@ class Lease:
         return self.deadline - 2 * self._timeout - LONGEST_WAIT * self._scale
 
     @property
+    def in_danger_from(self) -> float:
+        """From when on the renewal is late. Infinite for a lease without a key."""
+        return self.deadline - (1 - AT_RISK) * self.life
+
+    @property
     def slice(self) -> float:
         """Seconds that a loop may wait before it looks again: waits stand still while a machine sleeps."""
         return self._minute / 2
@@ -129,7 +147,7 @@ class Lease:
 
     def at_risk(self, now: float) -> bool:
         """Whether the renewal is late or was refused, or the next try is too late."""
-        return self._refusals > 0 or now >= self.sent + AT_RISK * self.life or self.next_send >= self.deadline
+        return self._refusals > 0 or now >= self.in_danger_from or self.next_send >= self.deadline
 
     def lost(self, now: float) -> bool:
         """Whether the key has to be taken for dead."""

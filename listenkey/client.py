@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from listenkey import _http
+from listenkey._address import address_of
 from listenkey._answer import Secret, worth_repeating
-from listenkey._lease import RateLimitWait
 from listenkey._settings import Route, checked_api_key, checked_timeout, hidden, route_to
 from listenkey._transport import Account
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, ServerError
@@ -75,7 +75,7 @@ class _Client:
             raise ConfigurationError("attempts must be a whole number, 1 or more.")
         self._attempts = attempts
         self._route = route_to(base_url, ssl_context, plain_http_host)
-        self._rate_limit_wait = RateLimitWait()
+        self._address = address_of(self._route.base_url, self._route.proxy and self._route.proxy.url)
 
     @property
     def _timeout(self) -> float:

@@ -12,13 +12,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
-from random import Random
 from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar
 
 from listenkey._clock import clock
 from listenkey._keeping import KeeperStatus, Keeping
 from listenkey._lease import Lease
-from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, Started
+from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, TransportError, UnexpectedResponse
 
 __all__ = ["AsyncListenKeyKeeper", "KeeperStatus", "ListenKeyKeeper"]
@@ -26,7 +25,6 @@ __all__ = ["AsyncListenKeyKeeper", "KeeperStatus", "ListenKeyKeeper"]
 LIFE = 3600.0  # seconds (Start User Data Stream page)
 LONGEST_TIMEOUT = 15.0  # seconds; with a longer timeout an outage of 29 minutes could cost the key
 _OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug or misuse
-_random = Random()  # noqa: S311  jitter, no secret
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -118,9 +116,9 @@ class _Keeper:
         timeout = client._timeout
         if timeout > LONGEST_TIMEOUT:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
-        wait = client._rate_limit_wait
-        lease = Lease(assumed_life, timeout, wait, _random)
-        self._keeping = Keeping(lease, wait, client._attempts, f"{self._with} {name}(...)")
+        address = client._address
+        lease = Lease(assumed_life, timeout, address.rate_limit_wait)
+        self._keeping = Keeping(lease, address, self._bell.ring, client._attempts, f"{self._with} {name}(...)")
         self._delete_on_exit = delete_on_exit
         self._client_repr = repr(client)
         self._pid = os.getpid()
@@ -218,12 +216,13 @@ class ListenKeyKeeper(_Keeper):
     """
 
     _client_type = ListenKeyClient
+    _client: ListenKeyClient
+    _bell: _Bell
     _with = "with"
 
     def __init__(self, client: ListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float = LIFE) -> None:
+        self._client, self._bell = client, _Bell()
         super().__init__(client, delete_on_exit, _assumed_life)
-        self._client = client
-        self._bell: _Bell = _Bell()
 
     def wait(self) -> None:
         """Block until the keeper is closed.
@@ -266,27 +265,24 @@ class ListenKeyKeeper(_Keeper):
         try:
             while self._keeping.state == "starting":
                 self._step()
-            self._start_thread()
+            self._start_thread(self._client._attempts)
         except BaseException:
             self._call(self._keeping.leave)
             raise
         return self
 
-    def _start_thread(self) -> None:
-        for attempt in range(1, self._client._attempts + 1):
-            self._thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
-            try:
-                self._thread.start()
-            except RuntimeError as error:
-                cause = error
-            else:
-                return
-            if attempt < self._client._attempts:
-                time.sleep(min(2.0**attempt / 4, 8.0))
-        raise TransportError(
-            "No thread could be started to keep the listen key alive: the process has too many, or it is ending. The "
-            "key itself lives on for now."
-        ) from cause
+    def _start_thread(self, attempts: int) -> None:
+        self._thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            if attempts <= 1:
+                text = "No thread could be started to keep the listen key alive: too many run, or the program ends."
+                raise TransportError(f"{text} The key itself lives on for now.") from error
+        else:
+            return
+        time.sleep(0.5)
+        self._start_thread(attempts - 1)
 
     def __exit__(self, *_: object) -> None:
         if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
@@ -308,18 +304,16 @@ class ListenKeyKeeper(_Keeper):
     def _step(self) -> bool:
         """Take one step. False: there are no more."""
         heard = self._bell.rings
-        wait = self._call(self._keeping.next_step)
-        if wait:
+        if wait := self._call(self._keeping.next_step):
             self._bell.wait(heard, wait)
         elif wait is not None:
-            self._call(self._keeping.answered, self._send())
+            try:
+                started = self._client._start_once()
+            except _OUTCOMES as error:
+                self._call(self._keeping.failed, error)
+            else:
+                self._call(self._keeping.renewed, started)
         return wait is not None
-
-    def _send(self) -> Started | ListenKeyError:
-        try:
-            return self._client._start_once()
-        except _OUTCOMES as error:
-            return error
 
     def _run(self) -> None:
         try:
@@ -337,15 +331,16 @@ class AsyncListenKeyKeeper(_Keeper):
     """
 
     _client_type = AsyncListenKeyClient
+    _client: AsyncListenKeyClient
+    _bell: _AsyncBell
+    _task: asyncio.Task[None] | None = None
     _with = "async with"
 
     def __init__(
         self, client: AsyncListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float = LIFE
     ) -> None:
+        self._client, self._bell = client, _AsyncBell()
         super().__init__(client, delete_on_exit, _assumed_life)
-        self._client = client
-        self._bell: _AsyncBell = _AsyncBell()
-        self._task: asyncio.Task[None] | None = None
 
     async def wait(self) -> None:
         """As `ListenKeyKeeper.wait`."""
@@ -396,18 +391,16 @@ class AsyncListenKeyKeeper(_Keeper):
     async def _step(self) -> bool:
         """Take one step. False: there are no more."""
         heard = self._bell.rings
-        wait = self._call(self._keeping.next_step)
-        if wait:
+        if wait := self._call(self._keeping.next_step):
             await self._bell.wait(heard, wait)
         elif wait is not None:
-            self._call(self._keeping.answered, await self._send())
+            try:
+                started = await self._client._start_once()
+            except _OUTCOMES as error:
+                self._call(self._keeping.failed, error)
+            else:
+                self._call(self._keeping.renewed, started)
         return wait is not None
-
-    async def _send(self) -> Started | ListenKeyError:
-        try:
-            return await self._client._start_once()
-        except _OUTCOMES as error:
-            return error
 
     async def _run(self) -> None:
         while await self._step():

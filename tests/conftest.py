@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 import trustme
 
-from listenkey import AsyncListenKeyClient, ListenKey, ListenKeyClient
+from listenkey import AsyncListenKeyClient, ListenKey, ListenKeyClient, _address
 
 pytest_plugins = ["pytester"]
 API_KEY = "test-api-key-0123456789abcdef"
@@ -61,6 +61,14 @@ def _interruptible() -> None:
     """Let tests and the programs they start be stopped, even where a shell or nohup had us ignore signals."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _strangers() -> Iterator[None]:
+    """Let no test meet the ban of an earlier test whose server had the same port."""
+    yield
+    _address._addresses.clear()
+    _address._busy.clear()
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -1,0 +1,122 @@
+"""Whose turn it is to send, when many keepers share one address. Pure: callers pass the time.
+
+Whoever is nearest to losing its key goes first. Keepers together use at most half of what the address may send, and
+less when the exchange says that other programs use the address. A key in danger may use the other half.
+"""
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable
+
+from listenkey._lease import Lease
+
+MINUTE = 60.0  # seconds
+WEIGHT = 2400  # an address may use in a minute (options general-info page); each of our calls has weight 1
+RESERVE = 240  # of it are left alone even by keys in danger: what other programs use shows late
+AT_ONCE = 64  # requests under way
+LONGEST_TURN = 30.0  # seconds; a holder that takes longer hangs, and must not hold up the others
+PACE = 6  # parts of a minute that each have their share: a burst would be the next 429
+
+
+class Turns:
+    """The turns of one address.
+
+    Args:
+        minute: seconds that the limit of weight is about; less in a test at a scaled life.
+    """
+
+    def __init__(self, minute: float = MINUTE) -> None:
+        self._minute = minute
+        self._order: list[tuple[float, int, Lease]] = []  # a heap by deadline, then by who came first
+        self._waiting: dict[Lease, tuple[int, Callable[[], None]]] = {}  # the number in that heap, and how to wake
+        self._under_way: dict[Lease, float] = {}  # since when
+        self._turns: deque[float] = deque()  # in the last minute
+        self._calls: deque[float] = deque()  # in the last minute: with a turn or without
+        self._counted = self._asked = 0
+        self._known = (0, 0, -math.inf)  # the last weight that the exchange told: after which call, how much, when
+        self._report_at = math.inf
+        self._first: Lease | None = None
+
+    def count(self, now: float) -> int:
+        """Count a call of any client of this address. Returns its number."""
+        self._calls.append(now)
+        self._counted += 1
+        return self._counted
+
+    def learn(self, number: int, used_weight: int, now: float) -> None:
+        """Note what the answer to that call said of the address: other programs may use it, too."""
+        if number >= self._known[0]:
+            self._known = number, used_weight, now
+
+    def used(self, now: float) -> int:
+        """Weight that the address has used in this minute, as far as we know."""
+        for times in (self._turns, self._calls):
+            while times and times[0] <= now - self._minute:
+                times.popleft()
+        number, used_weight, then = self._known
+        by_answer = used_weight + self._counted - number if now < then + self._minute else 0
+        return max(by_answer, len(self._calls), len(self._turns))
+
+    def ask(self, lease: Lease, wake: Callable[[], None], now: float) -> None:
+        """Wait for a turn, unless the lease has one. `grant` returns `wake` when the lease has to look again."""
+        while self._under_way and now - next(iter(self._under_way.values())) >= LONGEST_TURN:
+            del self._under_way[next(iter(self._under_way))]
+        if lease not in self._waiting and lease not in self._under_way:
+            if not self._waiting:
+                self._report_at = now + self._minute / 20
+            self._asked += 1
+            heapq.heappush(self._order, (lease.deadline, self._asked, lease))
+            self._waiting[lease] = self._asked, wake
+
+    def pause(self, lease: Lease) -> float:
+        """Seconds until this lease has to ask again: 0.0 when it has its turn, else infinite, for it will be woken.
+
+        The first in the row asks every quarter of a second: nobody else looks at the clock.
+        """
+        if lease in self._under_way:
+            return 0.0
+        return self._minute / 240 if lease is self._first else math.inf
+
+    def done(self, lease: Lease) -> None:
+        """End a turn, or the wait for it."""
+        self._under_way.pop(lease, None)
+        self._waiting.pop(lease, None)
+
+    def grant(self, now: float, at_once: int = AT_ONCE) -> list[Callable[[], None]]:
+        """Give the turns that can be given now. Returns how to wake those who have a turn, and the next one."""
+        wakes: list[Callable[[], None]] = []
+        while (lease := self._next()) and len(self._under_way) < at_once and self._has_room(lease, now):
+            self._under_way[lease] = now
+            self._turns.append(now)
+            wakes.append(self._waiting.pop(lease)[1])
+        if lease is not self._first:
+            self._first = lease
+            if lease:
+                wakes.append(self._waiting[lease][1])
+        return wakes
+
+    def report(self, now: float) -> int | None:
+        """How many wait, if it has to be told: after three seconds, then once a minute."""
+        if not self._waiting or now < self._report_at:
+            return None
+        self._report_at = now + self._minute
+        return len(self._waiting)
+
+    def _next(self) -> Lease | None:
+        while self._order:
+            _, number, lease = self._order[0]
+            if self._waiting.get(lease, (0,))[0] == number:
+                return lease
+            heapq.heappop(self._order)  # it has left, or has had its turn
+        return None
+
+    def _has_room(self, lease: Lease, now: float) -> bool:
+        used, ours = self.used(now), len(self._turns)
+        if now >= lease.in_danger_from:
+            most = WEIGHT - RESERVE
+        else:
+            most = WEIGHT // 2
+            used = (used + ours) // 2  # half of what other programs leave
+        share = most // PACE
+        return used < most and (ours < share or self._turns[-share] <= now - self._minute / PACE)

@@ -1,0 +1,220 @@
+"""What clients and keepers share when they talk to one address."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from listenkey import (
+    AsyncListenKeyClient,
+    AsyncListenKeyKeeper,
+    Banned,
+    ListenKeyClient,
+    ListenKeyKeeper,
+    _address,
+)
+from listenkey._address import Address, address_of
+from listenkey._clock import clock
+from listenkey.sandbox import Sandbox
+
+from .conftest import API_KEY
+
+URL = "https://eapi.example"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(limit=None) as running:
+        yield running
+
+
+def test_the_origin_and_the_proxy_make_the_address() -> None:
+    one = address_of(f"{URL}/a", None)
+    assert one is address_of(f"{URL}/b", None)
+    others = [address_of(URL, "http://proxy"), address_of(f"{URL}:444"), address_of("https://other.example")]
+    assert len({one, *others}) == 4
+
+
+def test_an_address_is_kept_until_its_minute_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = address_of(URL)
+    gone = weakref.ref(address)
+    address.count(clock())
+    del address
+    gc.collect()
+    assert gone() is address_of(URL)
+    later = clock() + 61
+    monkeypatch.setattr(_address, "clock", lambda: later)
+    address_of("https://other.example")
+    gc.collect()
+    assert gone() is None
+
+
+def test_an_address_is_kept_until_its_wait_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    address, now = address_of(URL), clock()
+    gone = weakref.ref(address)
+    address.count(now)
+    address.rate_limit_wait.refused(Banned(418, retry_after=600.0), now, now)
+    del address
+    for after, kept in ((61, True), (590, True), (616, False)):
+        monkeypatch.setattr(_address, "clock", lambda after=after: now + after)
+        address_of("https://other.example")
+        gc.collect()
+        assert (gone() is not None) is kept
+
+
+def test_an_answer_tells_the_weight() -> None:
+    address = Address()
+    assert address.used_weight is None
+    address.learn(address.count(0.0), 1234, 0.0)
+    assert address.used_weight == 1234
+
+
+def test_after_a_wait_one_request_asks_whether_it_was_long_enough(sandbox: Sandbox) -> None:
+    address = Address()
+    assert not address.rate_limit_wait.untested
+    address.rate_limit_wait.refused(Banned(418, retry_after=10.0), 0.0, 0.0)
+    assert address.rate_limit_wait.untested
+
+
+def test_a_ban_holds_for_both_twins_of_all_clients(sandbox: Sandbox) -> None:
+    async def enter() -> None:
+        async with AsyncListenKeyClient("other", base_url=sandbox.url) as client, AsyncListenKeyKeeper(client):
+            pass
+
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        sandbox.faults.add("status", status=418, headers={"Retry-After": "600"})
+        with pytest.raises(Banned), ListenKeyKeeper(client):
+            pass
+    with pytest.raises(Banned) as raised:
+        asyncio.run(enter())
+    assert 590 < (raised.value.retry_after or 0) < 616
+    assert len(sandbox.requests) == 1, "the ban outlives its client"
+
+
+FORKER = """
+import os, sys
+from listenkey import *
+from listenkey._address import address_of
+client = ListenKeyClient("k", base_url=sys.argv[1])
+with ListenKeyKeeper(client, _assumed_life=20.0) as keeper:
+    try:
+        keeper.renew_now()
+    except Banned:
+        pass
+    address = address_of(sys.argv[1])
+    address._lock.acquire()  # as another thread might hold it
+    if child := os.fork():
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    try:
+        with ListenKeyClient("k", base_url=sys.argv[1]) as anew, ListenKeyKeeper(anew):
+            pass
+    except Banned as error:
+        os._exit(7 if 500 < error.retry_after < 620 else 8)
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="there, fork with threads warns by itself")
+def test_a_fork_copies_the_wait_and_renews_the_lock() -> None:
+    with Sandbox(life=60.0) as sandbox:
+        sandbox.faults.add("status", body={"listenKey": "k"})
+        sandbox.faults.add("status", status=418, headers={"Retry-After": "600"})
+        command = [sys.executable, "-W", "error", "-c", FORKER, sandbox.url]
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (run.returncode, run.stderr[:19]) == (7, "listen key at risk: ")
+
+
+# Entering waits for a turn.
+
+
+def full(client: ListenKeyClient | AsyncListenKeyClient, minute: float) -> None:
+    """Let the client's address have used up its weight now."""
+    client._address = Address(minute)
+    for _ in range(2400):
+        client._address.count(clock())
+
+
+def test_entering_waits_for_a_turn_and_says_so(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "listenkey")
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        began = time.monotonic()
+        full(client, 2.0)
+        with ListenKeyKeeper(client) as keeper:
+            assert time.monotonic() - began >= 2.0
+            assert keeper.key.value
+    assert [vars(record)["event"] for record in caplog.records] == ["waiting", "started"]
+    assert caplog.messages[0] == "1 keepers of this address wait for their turn to send"
+
+
+def test_many_async_keepers_wait_for_their_turns_in_one_loop(sandbox: Sandbox) -> None:
+    async def keep(client: AsyncListenKeyClient) -> None:
+        async with AsyncListenKeyKeeper(client):
+            pass
+
+    async def main() -> None:
+        clients = [AsyncListenKeyClient(f"key-{number}", base_url=sandbox.url) for number in range(300)]
+        full(clients[0], 2.0)
+        for client in clients:
+            client._address = clients[0]._address
+        before = threading.active_count()
+        keeping = [asyncio.create_task(keep(client)) for client in clients]
+        await asyncio.sleep(0.1)
+        assert threading.active_count() == before, "no thread an account"
+        assert sandbox.requests == []
+        await asyncio.gather(*keeping)
+        for client in clients:
+            await client.aclose()
+
+    asyncio.run(main())
+    assert len(sandbox.requests) == 300
+
+
+def test_waiting_for_a_turn_can_be_cancelled(sandbox: Sandbox) -> None:
+    async def main() -> None:
+        async with AsyncListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+            full(client, 3600.0)
+            entering = asyncio.create_task(AsyncListenKeyKeeper(client).__aenter__())
+            await asyncio.sleep(0.05)
+            assert len(client._address._turns._waiting) == 1
+            entering.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await entering
+            assert not client._address._turns._waiting
+
+    asyncio.run(main())
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        full(client, 3600.0)
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt), ListenKeyKeeper(client):
+            pass
+        assert not client._address._turns._waiting
+    assert len(sandbox.requests) == 0
+
+
+def test_a_keeper_whose_loop_is_gone_holds_up_nobody(sandbox: Sandbox) -> None:
+    loop = asyncio.new_event_loop()
+    gone: list[asyncio.Task[AsyncListenKeyKeeper]] = []
+
+    async def begin() -> AsyncListenKeyClient:
+        client = AsyncListenKeyClient(API_KEY, base_url=sandbox.url)
+        full(client, 2.0)
+        gone.append(asyncio.create_task(AsyncListenKeyKeeper(client).__aenter__()))
+        await asyncio.sleep(0.05)
+        return client
+
+    address = loop.run_until_complete(begin())._address
+    loop.close()
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        client._address = address
+        with ListenKeyKeeper(client, _assumed_life=4.0) as keeper:
+            assert keeper.key.value
+    with contextlib.suppress(BaseException):
+        gone.pop().get_coro().close()
