@@ -129,7 +129,7 @@ def test_a_fork_copies_the_wait_and_renews_the_lock() -> None:
         sandbox.faults.add("status", status=418, headers={"Retry-After": "600"})
         command = [sys.executable, "-W", "error", "-c", FORKER, sandbox.url]
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    assert (run.returncode, run.stderr[:19]) == (7, "listen key at risk: ")
+    assert (run.returncode, run.stderr[:19]) == (7, "listen key at risk:")
 
 
 # Entering waits for a turn.
