@@ -1,4 +1,4 @@
-"""README's loop that starts anew: how long it waits, and when it gives up."""
+"""The loop of docs/keeper.md that starts anew: how long it waits, and when it gives up."""
 
 import time
 from functools import partial
@@ -11,9 +11,9 @@ from listenkey import ApiError, LeaseLost, ListenKeyClient, ListenKeyKeeper, Una
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY
-from .test_readme import BLOCKS
+from .test_programs import programs
 
-(LOOP,) = [block.content for block in BLOCKS if block.info == "python anew"]
+(LOOP,) = [program.text for program in programs("python anew")]
 
 
 def run(sandbox: Sandbox, trade: Any, rounds: int, minute: float = 60.0) -> list[float]:
@@ -29,7 +29,7 @@ def run(sandbox: Sandbox, trade: Any, rounds: int, minute: float = 60.0) -> list
             raise StopIteration
 
     names: dict[str, Any] = {}
-    exec(compile(LOOP, "README.md", "exec"), names)
+    exec(compile(LOOP, "docs/keeper.md", "exec"), names)
     names.update(time=SimpleNamespace(sleep=sleep, monotonic=monotonic), trade=trade)
     names["ListenKeyKeeper"] = partial(ListenKeyKeeper, _assumed_life=1.0)
     with (
@@ -82,8 +82,8 @@ def test_a_ban_is_waited_out() -> None:
     ("fault", "error"), [({"status": 401}, Unauthorized), ({"status": 403}, ApiError), ({"status": 407}, ApiError)]
 )
 def test_a_key_that_never_worked_ends_it_after_one_request(fault: dict[str, Any], error: type[ApiError]) -> None:
-    names: dict[str, Any] = {"trade": ListenKeyKeeper.wait}
-    exec(compile(LOOP, "README.md", "exec"), names)
+    names: dict[str, Any] = {}
+    exec(compile(LOOP, "docs/keeper.md", "exec"), names)  # its own trade() waits
     with Sandbox() as sandbox, ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
         sandbox.faults.add("status", times=None, **fault)
         with pytest.raises(error):
@@ -105,7 +105,8 @@ def test_a_key_that_has_worked_is_tried_every_ten_minutes(status: int) -> None:
 
 
 def test_it_returns_what_the_trade_returns() -> None:
-    names: dict[str, Any] = {"trade": lambda keeper: keeper.key.value}
-    exec(compile(LOOP, "README.md", "exec"), names)
+    names: dict[str, Any] = {}
+    exec(compile(LOOP, "docs/keeper.md", "exec"), names)
+    names["trade"] = lambda keeper: keeper.key.value
     with Sandbox() as sandbox, ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
         assert len(names["trade_all_night"](client)) == 64

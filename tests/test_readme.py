@@ -1,63 +1,32 @@
-"""The programs of README.md run, offline, as a reader would run them."""
+"""README.md and docs/: short, complete, and every link leads somewhere. Their programs: test_programs.py."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
-from listenkey.sandbox import FAULTS, Sandbox
+import listenkey
+from listenkey.sandbox import FAULTS
 
-from .conftest import API_KEY
+from .test_programs import BOT, PAGES, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = [token for token in MarkdownIt().parse(README) if token.type == "fence"]
-# The one change: the programs ask Binance, the tests ask the sandbox.
-CLIENT = 'ListenKeyClient(os.environ["BINANCE_API_KEY"]'
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINKING = [*PAGES, *map(ROOT.joinpath, ("CONTRIBUTING.md", "CHANGELOG.md"))]
 
 
-def programs(info: str) -> list[object]:
-    return [
-        pytest.param(block.content, id=f"line {block.map[0] + 2}")
-        for block in BLOCKS
-        if block.info == info and block.map is not None
-    ]
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) < 200
 
 
-@pytest.mark.parametrize("program", programs("python"))
-def test_program(program: str, listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
-    program = program.replace(CLIENT, CLIENT + ', base_url=os.environ["LISTENKEY_BASE_URL"]')
-    env = {**os.environ, "BINANCE_API_KEY": API_KEY, "LISTENKEY_BASE_URL": listenkey_sandbox.url}
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        env=env,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout
-    # A comment behind a print shows what it prints.
-    for shown in re.findall(r"print\(error[^#\n]*# (.*)", program):
-        assert shown in run.stdout
+def test_the_first_program_comes_soon() -> None:
+    assert BOT.page == ROOT / "README.md"
+    assert BOT.line < 30
+    assert "pip install" in README[: README.index(BOT.text)]
 
 
-@pytest.mark.parametrize("program", programs("python test"))
-def test_pytest_example(program: str, pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(program)
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
-
-
-def test_the_first_twenty_lines_hold_a_whole_program() -> None:
-    first = next(block for block in BLOCKS if block.info == "python")
-    assert first.map is not None
-    assert first.map[1] <= 20
-    assert "pip install" in README[: README.index(first.content)]
+def test_the_readme_links_every_page() -> None:
+    assert [page.name for page in PAGES[1:] if f"](docs/{page.name})" not in README] == []
 
 
 def test_every_fault_is_named() -> None:
@@ -66,12 +35,34 @@ def test_every_fault_is_named() -> None:
 
 
 def test_every_public_name_is_mentioned() -> None:
-    import listenkey
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in listenkey.__all__ if not re.search(rf"\b{name}\b", text)] == []
 
-    assert [name for name in listenkey.__all__ if not re.search(rf"\b{name}\b", README)] == []
+
+def links(page: Path) -> list[str]:
+    inline = [token for token in MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8")) if token.children]
+    return [str(child.attrs["href"]) for token in inline for child in token.children or [] if "href" in child.attrs]
 
 
-def test_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)", README)
-    assert links
-    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+def anchors(page: Path) -> set[str]:
+    """Name the headings of a page as GitHub does."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if "://" not in link and (not target.exists() or (anchor and anchor not in anchors(target))):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_readme_links_the_pages_that_the_document_was_taken_from() -> None:
+    document = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
+    sources = {link for link in links(ROOT / "README.md") if "binance.com" in link}
+    assert sources
+    assert [link for link in sources if link not in document] == []
