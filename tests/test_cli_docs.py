@@ -1,12 +1,10 @@
 """docs/command-line.md, docs/containers.md and docs/testing.md say what is so."""
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
@@ -46,15 +44,6 @@ def test_the_compose_file_is_one_and_its_commands_are_ours() -> None:
         assert name == "listenkey"
         assert cli._parser().parse_args(arguments).command
     assert services["bot"]["environment"]["LISTENKEY_BASE_URL"] == "http://sandbox:8080"
-
-
-def test_the_programs_of_testing(pytester: pytest.Pytester) -> None:
-    fixture, program = blocks("testing.md", "python")
-    pytester.makepyfile(fixture)
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
-    command = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == program.rpartition("print(error)  # ")[2].strip()
 
 
 def test_the_picture_shows_what_the_line_says() -> None:

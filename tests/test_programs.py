@@ -94,6 +94,7 @@ def test_the_commands_of_the_readme_run_its_program_unedited(tmp_path: Path) -> 
     sandbox, bot = (start(command, tmp_path) for command in commands)
     with sandbox, bot:
         try:
+            assert bot.stdout is not None
             assert re.fullmatch(r"listen to \w{6}…, valid until \d\d:\d\d UTC\n", bot.stdout.readline())
             bot.send_signal(signal.SIGINT)
             assert bot.communicate(timeout=30) == ("stopped; the listen key lives on for other programs\n", "")
@@ -152,7 +153,5 @@ def test_pyright_has_nothing_to_say(as_files: Path) -> None:
 
 
 def check(folder: Path, *command: str) -> None:
-    run = subprocess.run(
-        [str(BIN / command[0]), *command[1:]], cwd=folder, capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
