@@ -3,12 +3,14 @@ PYTHON ?= python3
 READY := .venv/.ready
 NODE := .cache/node/.ready
 OASDIFF := .cache/go/bin/oasdiff
+BENCH := .cache/bench/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call steps,a b c): make each, and print how many seconds it took.
 steps = @set -e; for step in $(1); do start=$$(date +%s); $(MAKE) --no-print-directory $$step; \
 	echo "== $$step: $$(($$(date +%s) - start)) s"; done
 
 docs := PYTHONPATH=tools python -m docs_check
+in-bench := PYTHONPATH=$(CURDIR):$(CURDIR)/generated:$(CURDIR)/tools .cache/bench/venv/bin/python
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +71,16 @@ chromium: # from Debian, where it is missing and root may install it; the tests 
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends chromium; } || echo "chromium is missing: apt-get install chromium" >&2
 
+bench: $(BENCH) ## our client beside its peers, in CPU, time and memory; ARGS="--only import --samples 3": a part of it
+	@$(in-bench) -m bench $(ARGS)
+
+bench-accounts: $(BENCH) ## 10,000 keepers on one address; ARGS="--accounts 500 --life 60": fewer, for a shorter time
+	@$(in-bench) -m bench.accounts $(ARGS)
+
+bench-lock: $(READY) ## pin the peers of `make bench` anew
+	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --extra stream \
+		--custom-compile-command "make bench-lock" pyproject.toml tools/bench/requirements.in -o tools/bench/requirements.txt
+
 lock: $(READY) ## pin the development tools of pyproject.toml anew
 	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
 		--custom-compile-command "make lock" -o requirements-dev.txt
@@ -82,6 +94,12 @@ $(OASDIFF): Makefile
 	GOPATH=$(CURDIR)/.cache/go GOBIN=$(dir $(CURDIR)/$@) GOFLAGS=-modcacherw go install github.com/oasdiff/oasdiff@v1.35.0
 	@touch $@
 
+$(BENCH): tools/bench/requirements.txt
+	@echo "setting up .cache/bench, which takes about a minute"
+	@$(PYTHON) -m venv --clear .cache/bench/venv
+	@.cache/bench/venv/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
 .venv/.pinned: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=python3.12")'
 	@echo "setting up .venv, which takes about a minute"
@@ -93,4 +111,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages
+.PHONY: bench bench-accounts bench-lock help run test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages

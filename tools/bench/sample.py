@@ -1,0 +1,109 @@
+"""Take one sample of one peer, in this fresh process: `python sample.py WHAT PEER [URL [COUNT]]` prints numbers.
+
+This program imports next to nothing before the clock starts. What a peer loads must not be here already.
+"""
+
+import sys
+import time
+from importlib import import_module
+from typing import Any
+
+
+def importing(peer: str) -> list[float]:
+    """CPU milliseconds of the import."""
+    begun = time.process_time()
+    import_module(f"peers.{peer}")
+    return [(time.process_time() - begun) * 1e3]
+
+
+def cold(peer: str, url: str) -> list[float]:
+    """Get one listen key. The parent process takes the time."""
+    module = import_module(f"peers.{peer}")
+    _check(module.call(module.make(url)))
+    return []
+
+
+def warm(peer: str, url: str, count: str) -> list[float]:
+    """CPU microseconds of a call on one client, connection kept."""
+    module = import_module(f"peers.{peer}")
+    client = module.make(url)
+    for _ in range(20):
+        _check(module.call(client))
+    begun = time.process_time()
+    for _ in range(int(count)):
+        module.call(client)
+    return [(time.process_time() - begun) / int(count) * 1e6]
+
+
+def warm_async(peer: str, url: str, count: str) -> list[float]:
+    """CPU microseconds of an async call on one client, connection kept."""
+    import asyncio
+
+    module = import_module(f"peers.{peer}")
+
+    async def calls() -> float:
+        client = module.make_async(url)
+        for _ in range(20):
+            _check(await module.call_async(client))
+        begun = time.process_time()
+        for _ in range(int(count)):
+            await module.call_async(client)
+        return time.process_time() - begun
+
+    return [asyncio.run(calls()) / int(count) * 1e6]
+
+
+def blocking(peer: str, url: str) -> list[float]:
+    """CPU milliseconds for which the first async client and its first call hold up a running event loop."""
+    import asyncio
+
+    module = import_module(f"peers.{peer}")
+
+    async def ticks(gaps: list[float]) -> None:
+        before = time.thread_time()
+        while True:
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            gaps.append(now - before)
+            before = now
+
+    async def first() -> float:
+        gaps: list[float] = []
+        ticking = asyncio.create_task(ticks(gaps))
+        await asyncio.sleep(0)
+        _check(await module.call_async(module.make_async(url)))
+        ticking.cancel()
+        return max(gaps)
+
+    return [asyncio.run(first()) * 1e3]
+
+
+def memory(peer: str, url: str, count: str) -> list[float]:
+    """KiB of resident memory for each client: made, and used once."""
+    import gc
+
+    module = import_module(f"peers.{peer}")
+    gc.collect()
+    before = _resident()
+    clients: list[Any] = [module.make(url) for _ in range(int(count))]
+    gc.collect()
+    made = _resident()
+    for client in clients:
+        _check(module.call(client))
+    gc.collect()
+    return [(made - before) / int(count), (_resident() - before) / int(count)]
+
+
+def _resident() -> float:
+    with open("/proc/self/smaps_rollup") as lines:  # noqa: PTH123  pathlib would be loaded before the peer
+        return next(float(line.split()[1]) for line in lines if line.startswith("Rss:"))
+
+
+def _check(key: str) -> None:
+    if len(key) != 64:
+        raise SystemExit(f"this is no listen key: {key!r}")
+
+
+if __name__ == "__main__":
+    _, _what, *_arguments = sys.argv
+    print(*globals()[_what](*_arguments))
