@@ -53,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     for name in ("tools", "generated"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node", "__pycache__"))
-    for name in ("tests/pages/openapi.yaml", "generator-config.yaml"):
+    for name in ("tests/pages/openapi.yaml", "asyncapi.yaml", "generator-config.yaml"):
         shutil.copy(ROOT / name, folder)
     (folder / ".cache").symlink_to(ROOT / ".cache")
     (folder / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1.4.0"\n', encoding="utf-8")
