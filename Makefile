@@ -24,11 +24,16 @@ test: $(READY) ## everything that needs Python alone
 lint: $(READY) ## style, and the house's import rules
 	ruff check . && ruff format --check .
 
-types: $(READY) ## mypy --strict
+types: $(READY) ## mypy --strict, as on Linux, Windows and macOS
 	mypy
+	@for platform in win32 darwin; do \
+		mypy --platform $$platform --cache-dir .mypy_cache/$$platform listenkey generated || exit 1; done
 
 unit: $(READY) ## the tests, with branch coverage of listenkey
 	coverage erase && coverage run -m pytest -n 3 && coverage combine -q && coverage report
+
+matrix: $(READY) ## the tests on every Python found here, as a table: TESTS="tests/test_x.py ..."
+	python tools/matrix.py $(TESTS)
 
 generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
 	python tools/generate.py
@@ -111,4 +116,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: bench bench-accounts bench-lock help run test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages
+.PHONY: bench bench-accounts bench-lock help run matrix test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages

@@ -1,6 +1,7 @@
 """Seconds that count sleep. The only place that asks the system for the time of keepers."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -35,10 +36,9 @@ class WitnessedClock:
         self._lock = threading.RLock()  # a signal handler may ask while its thread holds the lock
 
 
-def _boottime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-clock = WitnessedClock(_boottime) if hasattr(time, "CLOCK_BOOTTIME") else WitnessedClock()
+if sys.platform == "linux" and hasattr(time, "CLOCK_BOOTTIME"):
+    clock = WitnessedClock(lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+else:
+    clock = WitnessedClock()
 if hasattr(os, "register_at_fork"):  # another thread may have held the lock, and does not exist in the child
     os.register_at_fork(after_in_child=clock._renew_lock)

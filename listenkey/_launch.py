@@ -11,6 +11,8 @@ import signal
 import sys
 from typing import NoReturn
 
+assert sys.platform != "win32", "Windows has no fork and no exec: `_supervisor` does without"  # noqa: S101
+
 
 def launch(pipe: int, program: list[str]) -> NoReturn:
     """Run `program` in place of this process. The command writes to `pipe` when the program has ended."""

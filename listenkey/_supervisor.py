@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from listenkey._screen import is_terminal, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from listenkey.keeper import ListenKeyKeeper
 
 LAUNCH = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_launch.py"))]
@@ -22,7 +24,7 @@ LAUNCH = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_launch.py")
 def supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
     """Run the program with the key until it ends by itself or a signal ends both. Returns the exit status."""
     caught: list[int] = []  # noted, not raised: wherever it arrives, the program is ended first, and in peace
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, lambda number, _: caught.append(number))
     while True:
@@ -48,9 +50,17 @@ def supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
 
 
 def _start(program: list[str], key: str, pipe: int) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "LISTENKEY": key}
+    if sys.platform == "win32" or not hasattr(signal, "pthread_sigmask"):  # Windows: no exec
+        os.close(pipe)
+        try:
+            return subprocess.Popen(program, env=environment)  # noqa: S603  the user's own
+        except OSError as error:
+            say(f"listenkey: cannot run {program[0]}: {error.strerror}.")
+            sys.exit(2)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C waits until it can reach the program
     try:
-        command, environment = [*LAUNCH, str(pipe), *program], {**os.environ, "LISTENKEY": key}
+        command = [*LAUNCH, str(pipe), *program]
         return subprocess.Popen(command, env=environment, pass_fds=[pipe])  # noqa: S603  the user's own
     finally:
         os.close(pipe)
@@ -59,22 +69,22 @@ def _start(program: list[str], key: str, pipe: int) -> subprocess.Popen[bytes]:
 
 def _reap_orphans(program: int) -> None:
     """As a container's first process, collect what processes leave behind that the program has started and lost."""
-    if os.getpid() == 1:
+    if sys.platform != "win32" and os.getpid() == 1 and hasattr(os, "waitid"):
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != program:
                 os.waitpid(ended.si_pid, 0)
 
 
 def _stop(running: subprocess.Popen[bytes], *, interrupted: bool) -> None:
-    """End the program, if it has not ended: 10 seconds for each signal."""
-    signals: list[int] = [signal.SIGTERM, signal.SIGKILL]
+    """End the program, if it has not ended: 10 seconds for each way."""
+    ways: list[Callable[[], object]] = [running.terminate, running.kill]
     if interrupted:
-        signals.insert(0, 0 if _in_foreground() else signal.SIGINT)  # 0 sends nothing
-    any(_ends_by(number, running) for number in signals)
+        ways.insert(0, running.poll if _in_foreground() else lambda: running.send_signal(signal.SIGINT))
+    any(_ends(running, way) for way in ways)
 
 
-def _ends_by(number: int, running: subprocess.Popen[bytes]) -> bool:
-    running.send_signal(number)
+def _ends(running: subprocess.Popen[bytes], way: Callable[[], object]) -> bool:
+    way()
     for left in range(8, -1, -2):  # seconds
         with contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(2)
@@ -86,6 +96,8 @@ def _ends_by(number: int, running: subprocess.Popen[bytes]) -> bool:
 
 def _in_foreground() -> bool:
     """Whether Ctrl-C is a terminal's, which has interrupted the program as well: a second SIGINT would cut it short."""
+    if sys.platform == "win32" or not hasattr(os, "tcgetpgrp"):  # Windows: a console's Ctrl-C reaches all its programs
+        return True
     with contextlib.suppress(OSError), Path("/dev/tty").open("rb") as terminal:
         return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
     return False

@@ -14,7 +14,6 @@ import select
 import signal
 import stat
 import sys
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -345,4 +344,5 @@ def _sandbox(args: argparse.Namespace) -> None:
         with screen.cleared():
             say(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:")
             _print(args, f"export LISTENKEY_BASE_URL={sandbox.url}", {"url": sandbox.url})
-        threading.Event().wait()
+        while True:  # a sleep can be interrupted; a lock's wait cannot, on Windows before Python 3.14
+            time.sleep(3600)

@@ -625,3 +625,51 @@ while len(states()) > 3:  # the command, its watcher and this program
     command = first_process(*KEEP, "--", sys.executable, "-c", code)
     done = subprocess.run(command, env=environment(sandbox.url), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# Without what Windows lacks
+
+WINDOWS = """
+import asyncio, ctypes, getpass, os, select, signal, subprocess, time
+del signal.SIGHUP, signal.pthread_sigmask, signal.SIG_BLOCK, os.fork, os.tcgetpgrp, os.getpgrp, os.waitid, select.poll
+del time.CLOCK_BOOTTIME, os.register_at_fork
+"""
+
+
+def test_keeps_without_what_windows_lacks(sandbox: Sandbox) -> None:
+    with start(sandbox, before=WINDOWS) as keeping:
+        assert keeping.stdout
+        first = keeping.stdout.readline()
+        sandbox.expire()
+        assert keeping.stdout.readline() != first
+        keeping.send_signal(signal.SIGINT)
+        assert keeping.wait(5) == 130
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_runs_a_program_without_what_windows_lacks(sandbox: Sandbox, tmp_path: Path, sent: signal.Signals) -> None:
+    log = tmp_path / "log"
+    with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log), before=WINDOWS) as keeping:
+        until(lambda: lines(log))
+        sandbox.expire()
+        until(lambda: len(lines(log)) == 3)
+        os.killpg(keeping.pid, sent)  # as a console would
+        assert keeping.wait(15) == 128 + sent
+    first, why, second, end = lines(log)
+    assert len({first, second}) == 2
+    assert (why, end) == ("SIGTERM", sent.name)
+
+
+def test_a_program_that_cannot_run_without_what_windows_lacks(sandbox: Sandbox) -> None:
+    with start(sandbox, "--", "no-such-program", before=WINDOWS) as keeping:
+        err = keeping.communicate(timeout=10)[1]
+    assert (keeping.returncode, err) == (2, "listenkey: cannot run no-such-program: No such file or directory.\n")
+
+
+def test_a_sandbox_without_what_windows_lacks() -> None:
+    command = [sys.executable, "-c", WINDOWS + "from listenkey import cli; cli.main()", "sandbox"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(5) == 130
