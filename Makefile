@@ -86,8 +86,8 @@ bench-lock: $(READY) ## pin the peers of `make bench` anew
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --extra stream \
 		--custom-compile-command "make bench-lock" pyproject.toml tools/bench/requirements.in -o tools/bench/requirements.txt
 
-lock: $(READY) ## pin the development tools of pyproject.toml anew
-	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+lock: $(READY) ## pin the development tools of pyproject.toml anew; no release that is younger than a week
+	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --exclude-newer '1 week' \
 		--custom-compile-command "make lock" -o requirements-dev.txt
 
 $(NODE): tools/node/package.json tools/node/package-lock.json

@@ -37,6 +37,7 @@ else:  # what Python runs (PEP 562); hidden from type checkers, which would take
         return sorted({*globals(), *__all__})
 
 
+__version__ = "0.1.0"
 __all__ = [
     "ApiError",
     "AsyncListenKeyClient",

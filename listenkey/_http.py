@@ -17,6 +17,7 @@ Only this module imports httpcore and the generated client.
 import asyncio
 import os
 import re
+import sys
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,10 +35,15 @@ from binance_options_client.api.user_data_stream import (  # noqa: TID251  this 
 from binance_options_client.models import ListenKeyResponse  # noqa: TID251  this is the module that may
 from binance_options_client.types import Response, Unset  # noqa: TID251  this is the module that may
 
-from listenkey import _answer
+from listenkey import __version__, _answer
 from listenkey._settings import Route
 from listenkey._transport import Account, AsyncTransport, Attempt, Transport, attempt_under_way
 from listenkey.errors import ApiError, ListenKeyError, TransportError
+
+USER_AGENT = (
+    f"binance-options-listenkey/{__version__} "
+    f"(Python/{'.'.join(map(str, sys.version_info[:3]))}; httpx/{httpx.__version__})"
+)
 
 
 class Operation(Protocol):
@@ -88,7 +94,7 @@ class _Exchange:
             token="",  # the transport adds the API key of the attempt
             prefix="",
             auth_header_name="X-MBX-APIKEY",
-            headers={"Accept-Encoding": "identity"},
+            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
             httpx_args={"trust_env": False, **arguments},
         )
 

@@ -101,6 +101,8 @@ class Request:
     """Whether the request carried X-MBX-APIKEY, well-formed or not."""
     time: float
     """When it was read, in seconds of `time.monotonic()`."""
+    user_agent: str | None = None
+    """Its User-Agent; None without one."""
 
 
 @dataclass(frozen=True)
@@ -379,7 +381,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             answer = sandbox._exchange.answer(self.method, path, api_key, address)
         status = None if fault and fault.name in ("silent", "reset", "lost") else answer.status
-        sandbox._record(Request(self.method, path, status, api_key is not None, time.monotonic()))
+        user_agent = self.headers.get("User-Agent")
+        sandbox._record(Request(self.method, path, status, api_key is not None, time.monotonic(), user_agent))
         _log.debug("%s %s: %s, fault %s", self.method, path, status, fault and fault.name)
         if fault is None:
             return self.send(answer)

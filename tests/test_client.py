@@ -2,10 +2,12 @@
 
 import inspect
 import logging
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -117,6 +119,16 @@ def test_a_listen_key_hides_its_value_and_cannot_be_changed() -> None:
     assert KEY not in repr(key)
     with pytest.raises(AttributeError):
         key.value = "another"  # type: ignore[misc]
+
+
+def test_requests_say_who_sends_them(twin: Twin, listenkey_sandbox: Sandbox) -> None:
+    twin(listenkey_sandbox.url).start()
+    (request,) = listenkey_sandbox.requests
+    python = ".".join(map(str, sys.version_info[:3]))
+    told = (
+        f"binance-options-listenkey/{version('binance-options-listenkey')} (Python/{python}; httpx/{version('httpx')})"
+    )
+    assert request.user_agent == told
 
 
 # Retries.

@@ -1,12 +1,19 @@
 """What users install: the wheel, in an environment with no development tools, and types that a checker sees."""
 
+import hashlib
+import importlib.metadata
+import json
+import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import listenkey
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.timeout(240)  # installs from the registry
@@ -92,8 +99,8 @@ listenkey.nonsense
 """
 
 
-def run(*command: object, cwd: Path) -> str:
-    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, check=False)
+def run(*command: object, cwd: Path, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -132,12 +139,31 @@ def test_the_wheel_holds_the_three_packages_and_no_more(wheel: Path) -> None:
     assert {f"{name}/py.typed" for name in ("listenkey", "binance_options_client", "binance_options_events")} <= files
 
 
+def test_the_wheel_tells_what_it_was_made_from(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        source = json.loads(archive.read("binance_options_client/source.json"))
+        for name in ("openapi.yaml", "asyncapi.yaml"):
+            document = archive.read(f"binance_options_client/{name}")
+            assert document == (ROOT / name).read_bytes()
+            assert source["sha256"][name] == hashlib.sha256(document).hexdigest()
+    assert source["generator"] == f"openapi-python-client=={importlib.metadata.version('openapi-python-client')}"
+
+
+def test_the_version_is_told_once_more_where_programs_look() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert listenkey.__version__ == project["version"]
+
+
 def test_the_sdist_holds_the_contract_and_builds(dist: Path, tmp_path: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
-    assert (source / "openapi.yaml").exists()
+    for needed in ("openapi.yaml", "Makefile", "requirements-dev.txt", "tests/conftest.py", "tools/generate.py"):
+        assert (source / needed).exists()
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_errors.py"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (source, source / "generated")))}
+    run(*command, cwd=source, env=environment)
     assert (source / "asyncapi.yaml").exists()
     run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path / "out", cwd=source)
 

@@ -673,8 +673,8 @@ def test_requests_tell_what_was_asked_and_no_secret(sandbox: Sandbox, caplog: py
     sandbox.faults.add("echo")
     call(sandbox, headers={"X-MBX-APIKEY": "secret-api-key"})
     first, second, _ = sandbox.requests
-    assert first == Request("POST", PATH, 200, True, first.time)
-    assert second == Request("PUT", PATH, 200, True, second.time)
+    assert first == Request("POST", PATH, 200, True, first.time, f"python-httpx/{httpx.__version__}")
+    assert second == Request("PUT", PATH, 200, True, second.time, first.user_agent)
     assert before <= first.time <= second.time <= time.monotonic()
     with pytest.raises(AttributeError):
         first.status = 500  # type: ignore[misc]
