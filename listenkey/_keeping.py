@@ -105,6 +105,8 @@ class Keeping:
         lease.grace_used = False  # here is the loop, alive: the next long gap is a sleep
         if self.state not in ("starting", "running"):
             return None
+        if self.state == "starting":
+            self._rate_limit_wait.raise_if_rate_limited(now)
         wait = max(0.0, min(lease.next_send, lease.deadline) - now)
         if not wait:
             wait = self._address.turn(lease, self._wake, now)
@@ -157,6 +159,8 @@ class Keeping:
 
     def leave(self, now: float) -> None:
         """End, because the block is left."""
+        if self.state == "new":
+            self._raise_unless_entered()
         if self.state != "lost":
             self.state = "closed"
         self._address.ended(self._lease, now)
@@ -183,7 +187,8 @@ class Keeping:
             self._record(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
 
     def _lose(self, now: float, why: str, cause: BaseException | None) -> None:
-        self.state, self._why_lost, self._cause, self.changed = "lost", why, cause, True
+        self.state, self._cause, self.changed = "lost", cause, True
+        self._why_lost = f"{why} Start anew, with a new keeper."
         self._address.ended(self._lease, now)
         self._record(logging.ERROR, "lost", "%(why)s", why=why)
 
@@ -225,9 +230,7 @@ class Keeping:
         self._raise_unless_entered()
         if self.state == "lost":
             left = self._rate_limit_wait.until - now
-            raise LeaseLost(
-                f"{self._why_lost} Start anew, with a new keeper.", left if left > 0 else None
-            ) from self._cause
+            raise LeaseLost(self._why_lost, left if left > 0 else None) from self._cause
         return self.state == "closed" or None
 
     def change(self, now: float, seen: int) -> tuple[int, ListenKey | None] | None:

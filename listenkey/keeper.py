@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
-from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar
+from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar, cast
 
 from listenkey._clock import clock
 from listenkey._keeping import KeeperStatus, Keeping
 from listenkey._lease import Lease
-from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
+from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, _Client
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, TransportError, UnexpectedResponse
 
 __all__ = ["AsyncListenKeyKeeper", "KeeperStatus", "ListenKeyKeeper"]
@@ -25,6 +25,7 @@ __all__ = ["AsyncListenKeyKeeper", "KeeperStatus", "ListenKeyKeeper"]
 LIFE = 3600.0  # seconds (Start User Data Stream page)
 LONGEST_TIMEOUT = 15.0  # seconds; with a longer timeout an outage of 29 minutes could cost the key
 _OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug or misuse
+NO_THREAD = "No thread could be started to keep the key alive: too many run, or the program ends. The key lives on."
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -54,12 +55,8 @@ class _AsyncBell:
 
     def __init__(self) -> None:
         self.rings = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None  # the one that may wait
         self._waiting: set[asyncio.Future[None]] = set()
-
-    def belong_to_this_loop(self) -> None:
-        """Let this event loop, and no other, wait."""
-        self._loop = self.this_loop()
 
     def this_loop(self) -> asyncio.AbstractEventLoop:
         """Give the running event loop. Raises ConfigurationError when there is none, or the bell belongs to another."""
@@ -67,18 +64,15 @@ class _AsyncBell:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError("AsyncListenKeyKeeper needs asyncio: use it inside `asyncio.run(...)`.") from None
-        if self._loop not in (None, loop):
-            raise ConfigurationError(
-                "This keeper belongs to another event loop: use and leave it in the loop that entered it."
-            )
+        if self.loop not in (None, loop):
+            raise ConfigurationError("This keeper belongs to another event loop: use and leave it in its own.")
         return loop
 
     def ring(self) -> None:
         """Wake all who wait, from any thread."""
         self.rings += 1
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                self._loop.call_soon_threadsafe(self._release, self._waiting)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            cast(asyncio.AbstractEventLoop, self.loop).call_soon_threadsafe(self._release, self._waiting)
 
     async def wait(self, heard: int, seconds: float) -> None:
         """Wait for the next ring after the first `heard` rings, or so many seconds."""
@@ -104,21 +98,18 @@ class _Keeper:
     """What the twins share: everything but how to wait and how to send."""
 
     _bell: _Bell | _AsyncBell
-    _client_type: type[ListenKeyClient | AsyncListenKeyClient]
+    _client_type: type[_Client]
     _with: str  # how a block begins
 
-    def __init__(
-        self, client: ListenKeyClient | AsyncListenKeyClient, delete_on_exit: bool, assumed_life: float
-    ) -> None:
+    def __init__(self, client: _Client, delete_on_exit: bool, assumed_life: float) -> None:
         name = type(self).__name__
         if not isinstance(client, self._client_type):
             raise ConfigurationError(f"{name} needs a client of type {self._client_type.__name__}.")
-        timeout = client._timeout
-        if timeout > LONGEST_TIMEOUT:
+        if client._timeout > LONGEST_TIMEOUT:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
-        address = client._address
-        lease = Lease(assumed_life, timeout, address.rate_limit_wait)
-        self._keeping = Keeping(lease, address, self._bell.ring, client._attempts, f"{self._with} {name}(...)")
+        lease = Lease(assumed_life, client._timeout, client._address.rate_limit_wait)
+        block = f"{self._with} {name}(...)"
+        self._keeping = Keeping(lease, client._address, self._bell.ring, client._attempts, block)
         self._delete_on_exit = delete_on_exit
         self._client_repr = repr(client)
         self._pid = os.getpid()
@@ -265,24 +256,22 @@ class ListenKeyKeeper(_Keeper):
         try:
             while self._keeping.state == "starting":
                 self._step()
-            self._start_thread(self._client._attempts)
+            self._start_thread()
         except BaseException:
             self._call(self._keeping.leave)
             raise
         return self
 
-    def _start_thread(self, attempts: int) -> None:
-        self._thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            if attempts <= 1:
-                text = "No thread could be started to keep the listen key alive: too many run, or the program ends."
-                raise TransportError(f"{text} The key itself lives on for now.") from error
-        else:
-            return
-        time.sleep(0.5)
-        self._start_thread(attempts - 1)
+    def _start_thread(self) -> None:
+        for left in reversed(range(self._client._attempts)):
+            self._thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
+            try:
+                self._thread.start()
+                break
+            except RuntimeError as error:
+                if not left:
+                    raise TransportError(NO_THREAD) from error
+            time.sleep(0.5)
 
     def __exit__(self, *_: object) -> None:
         if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
@@ -333,7 +322,7 @@ class AsyncListenKeyKeeper(_Keeper):
     _client_type = AsyncListenKeyClient
     _client: AsyncListenKeyClient
     _bell: _AsyncBell
-    _task: asyncio.Task[None] | None = None
+    _task: asyncio.Task[None]
     _with = "async with"
 
     def __init__(
@@ -355,7 +344,7 @@ class AsyncListenKeyKeeper(_Keeper):
         return await self._until(partial(self._keeping.outcome, number=self._call(self._keeping.ask)))
 
     async def __aenter__(self) -> Self:
-        self._bell.belong_to_this_loop()
+        self._bell.loop = self._bell.this_loop()
         self._call(self._keeping.enter)
         try:
             while self._keeping.state == "starting":
@@ -372,9 +361,8 @@ class AsyncListenKeyKeeper(_Keeper):
             return
         self._bell.this_loop()
         self._call(self._keeping.leave)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        self._task.cancel()
+        await asyncio.wait([self._task])
         if self._delete_on_exit:
             with self._deleting():
                 self._call(self._keeping.check_delete)

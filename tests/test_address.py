@@ -24,6 +24,7 @@ from listenkey import (
 )
 from listenkey._address import Address, address_of
 from listenkey._clock import clock
+from listenkey._lease import Lease
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY
@@ -78,11 +79,25 @@ def test_an_answer_tells_the_weight() -> None:
     assert address.used_weight == 1234
 
 
-def test_after_a_wait_one_request_asks_whether_it_was_long_enough(sandbox: Sandbox) -> None:
+def test_after_a_wait_one_request_asks_whether_it_was_long_enough() -> None:
     address = Address()
-    assert not address.rate_limit_wait.untested
-    address.rate_limit_wait.refused(Banned(418, retry_after=10.0), 0.0, 0.0)
-    assert address.rate_limit_wait.untested
+    leases = [Lease(3600.0, 10.0, address.rate_limit_wait) for _ in range(3)]
+
+    def turns(now: float) -> list[bool]:
+        return [address.turn(lease, lambda: None, now) == 0.0 for lease in leases]
+
+    leases[0].send(0.0)
+    address.rate_limit_wait.refused(Banned(418, retry_after=10.0), 0.0, 1.0)
+    over = address.rate_limit_wait.until
+    assert turns(over - 0.1) == [False, False, False]
+    assert turns(over) == [True, False, False]
+    leases[0].renewed(over, None)  # the request had been sent before the ban
+    address.done(leases[0], over)
+    assert turns(over) == [False, True, False]
+    leases[1].send(over)
+    leases[1].renewed(over + 1, None)
+    address.done(leases[1], over + 1)
+    assert turns(over + 1) == [True, True, True]
 
 
 def test_a_ban_holds_for_both_twins_of_all_clients(sandbox: Sandbox) -> None:
@@ -175,6 +190,20 @@ def test_many_async_keepers_wait_for_their_turns_in_one_loop(sandbox: Sandbox) -
 
     asyncio.run(main())
     assert len(sandbox.requests) == 300
+
+
+def test_a_ban_ends_the_wait_for_a_first_turn(sandbox: Sandbox) -> None:
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        full(client, 3600.0)
+        wait = client._address.rate_limit_wait
+        refuse = threading.Timer(0.2, lambda: wait.refused(Banned(418, retry_after=600.0), clock(), clock()))
+        refuse.start()
+        keeper = ListenKeyKeeper(client, _assumed_life=60.0)
+        with pytest.raises(Banned), keeper:
+            pass
+        refuse.join()
+        assert not client._address._turns._waiting
+    assert len(sandbox.requests) == 0
 
 
 def test_waiting_for_a_turn_can_be_cancelled(sandbox: Sandbox) -> None:

@@ -254,7 +254,8 @@ def test_misuse_is_refused(twins: Twins, sandbox: Sandbox) -> None:
     client = twins.client(sandbox.url)
     keeper = twins.keeper(client)
     hint = "with Listen" if twins.kind == "sync" else "async with AsyncListen"
-    for use in (lambda: keeper.key, keeper.wait, lambda: next(keeper.changes()), keeper.renew_now, keeper.status):
+    uses = [lambda: keeper.key, keeper.wait, lambda: next(keeper.changes()), keeper.renew_now, keeper.status]
+    for use in (*uses, keeper.__exit__):
         with pytest.raises(
             ConfigurationError, match=rf"^This keeper is not running: enter it, as in `{hint}KeyKeeper\("
         ):

@@ -1,0 +1,108 @@
+"""What a keeper decides: the pure machine, told the time and the outcomes."""
+
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from listenkey import ConfigurationError, LeaseLost, ListenKey, RateLimited, TransportError, Unauthorized
+from listenkey._address import Address
+from listenkey._keeping import Keeping
+from listenkey._lease import Lease
+from listenkey.client import Started
+
+
+def started(value: str = "key", life: float | None = None) -> Started:
+    return Started(ListenKey(value, datetime(2026, 1, 1, tzinfo=UTC), estimated=False), life)
+
+
+class Machine:
+    """A Keeping behind a door: look before every call."""
+
+    def __init__(self, attempts: int = 3) -> None:
+        self.address = Address()
+        lease = Lease(3600.0, 10.0, self.address.rate_limit_wait)
+        self.keeping = Keeping(lease, self.address, lambda: None, attempts, "with Keeper(...)")
+        self.keeping.enter(0.0)
+        assert self.keeping.next_step(0.0) == 0.0
+
+    def events(self) -> list[object]:
+        log, self.keeping.log = self.keeping.log, []
+        return [fields["event"] for _, _, fields in log]
+
+
+def test_a_request_answered_is_a_key_and_a_wait() -> None:
+    machine = Machine()
+    keeping = machine.keeping
+    keeping.renewed(0.1, started())
+    assert (keeping.state, keeping.changed, machine.events()) == ("running", True, ["started"])
+    assert keeping.key(0.1).value == "key"
+    assert 15 <= (keeping.next_step(0.1) or 0) <= 30, "a slice of the wait, to notice a sleep"
+    assert keeping.change(0.1, 0) == (1, keeping.key(0.1))
+    assert keeping.change(0.1, 1) is None
+    assert keeping.ended(0.1) is None
+
+
+@pytest.mark.parametrize("outcome", ["renewed", "failed"])
+def test_an_answer_that_comes_after_the_block_was_left_changes_nothing(outcome: str) -> None:
+    machine = Machine()
+    keeping = machine.keeping
+    keeping.renewed(0.0, started("first"))
+    keeping.ask(20.0)
+    assert keeping.next_step(20.0) == 0.0
+    keeping.leave(21.0)
+    machine.events()
+    if outcome == "renewed":
+        keeping.renewed(22.0, started("second"))
+    else:
+        keeping.failed(22.0, RateLimited(429, retry_after=60.0))
+        assert machine.address.rate_limit_wait.until >= 82.0, "but a 429 counts for the other keepers"
+    assert (keeping.state, machine.events(), keeping.ended(22.0)) == ("closed", [], True)
+    assert keeping.change(22.0, 1) == (1, None)
+    assert keeping.next_step(22.0) is None
+    with pytest.raises(ConfigurationError):
+        keeping.key(22.0)
+
+
+def test_the_last_attempt_to_start_raises() -> None:
+    machine = Machine(attempts=2)
+    machine.keeping.failed(0.1, TransportError("one"))
+    assert machine.events() == ["failed"]
+    assert machine.keeping.next_step(2.0) == 0.0
+    with pytest.raises(TransportError, match="two"):
+        machine.keeping.failed(2.1, TransportError("two"))
+
+
+def test_a_refusal_is_told_at_once_and_lost_at_minute_60() -> None:
+    machine = Machine()
+    keeping = machine.keeping
+    keeping.renewed(0.0, started())
+    now, refused = 0.0, 0
+    while keeping.state == "running":
+        now += 1
+        keeping.look(now)
+        if keeping.next_step(now) == 0.0:
+            refused += 1
+            keeping.failed(now, Unauthorized(401))
+            assert keeping.status(now).at_risk
+    assert (now, refused <= 6) == (3600, True)
+    assert machine.events() == ["started", "failed", "at_risk", *["failed"] * (refused - 1), "lost"]
+    with pytest.raises(LeaseLost, match="cannot be renewed") as raised:
+        keeping.key(now)
+    assert isinstance(raised.value.__cause__, Unauthorized)
+
+
+def test_levels_of_the_log() -> None:
+    machine = Machine()
+    keeping = machine.keeping
+    keeping.renewed(0.0, started(life=-5.0))
+    for now in (30.0, 60.0):
+        keeping.ask(now)
+        assert keeping.next_step(now) == 0.0
+        keeping.failed(now, TransportError("no answer"))
+    assert [(fields["event"], level) for level, _, fields in keeping.log] == [
+        ("disbelieved", logging.WARNING),
+        ("started", logging.INFO),
+        ("failed", logging.INFO),
+        ("failed", logging.DEBUG),
+    ]
