@@ -1,30 +1,32 @@
 """Choose what a source is compared with, compare, and accept."""
 
-import datetime
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from docs_check import diff, openapi
-from docs_check import page as pages
-from docs_check.diff import Lock, Row
-from docs_check.facts import Reading, facts_of_page
-from docs_check.openapi import DocumentError, Operation
+from docs_check import diff, document, further, page
+from docs_check.diff import Row
+from docs_check.document import DocumentError, Operation
+from docs_check.facts import Line, Reading, facts_of_part
 from docs_check.page import Page, PageError
+
+ABOUT = "What was accepted of Binance's pages and schemas, as digests. Written by `make docs-accept`, never by hand."
 
 
 @dataclass
 class Report:
-    """What became of one source. `names` are the operations that it was compared with."""
+    """What became of one source. `key` names it in the lock file."""
 
     source: str
-    names: list[str] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    key: str = ""  # in the lock file
+    key: str = ""
     updated: str = ""
+    names: dict[str, None] = field(default_factory=dict)  # of what it was compared with
     readings: list[Reading] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     digests: set[str] = field(default_factory=set)  # of all facts that differ, accepted or not
 
     @property
@@ -33,13 +35,24 @@ class Report:
         kinds = {row.kind for row in self.rows}
         return 2 if "unclear" in kinds else int(bool(kinds - {"note"}))
 
+    @property
+    def lines(self) -> dict[str, list[Line]]:
+        """Return the lines of text by their language."""
+        languages = {reading.language: None for reading in self.readings}
+        return {each: [line for r in self.readings if r.language == each for line in r.lines] for each in languages}
+
 
 def address(url: object) -> str:
     """Return what names a page: its path, without the site's own folders and its language."""
-    steps = [step for step in urlsplit(str(url)).path.split("/") if step]
-    while steps and steps[0] in {"docs", "legacy-docs", "en", "zh-CN", "cn"}:
-        steps = steps[1:]
-    return "/".join(steps)
+    return re.sub(r"\A(/(docs|legacy-docs|en|zh-CN|cn)(?=/|\Z))*/?|/+\Z", "", urlsplit(str(url)).path)
+
+
+def sources(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what a document records of its sources, and which of its parts does."""
+    for key, below in node.items() if isinstance(node, dict) else ():
+        if key == "x-source" and isinstance(below, dict):
+            yield name, below
+        yield from sources(below, key)
 
 
 class Project:
@@ -51,189 +64,144 @@ class Project:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.document = openapi.load(folder / "openapi.yaml")
-        self.operations = openapi.operations(self.document, "openapi.yaml")
+        self.path = folder / "pages.lock.json"
+        paths = [folder / "openapi.yaml", *folder.glob("asyncapi.yaml")]
+        documents = list(map(document.load, paths))
+        self.operations = [operation for each in documents for operation in document.operations(each)]
+        self.sources = [each for root in documents for each in sources(root)]
         try:
-            self.lock = Lock(folder / "pages.lock.json")
-        except ValueError as error:
-            raise DocumentError(f"pages.lock.json: {error}; restore it from git") from error
+            self.lock: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))["sources"]
+        except FileNotFoundError:
+            self.lock = {}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DocumentError(f"pages.lock.json: it cannot be read; restore it from git ({error})") from error
+
+    def of(self, key: str) -> dict[str, Operation]:
+        """Return the operations that were taken from a page, by name."""
+        return {each.name: each for each in self.operations if key in self.addresses(each)}
 
     def addresses(self, operation: Operation) -> list[str]:
         """Return the addresses of an operation's page, the crawled one first."""
         return [address(operation.source[key]) for key in ("url", "present") if key in operation.source]
 
-    def accepted(self, rows: list[Row]) -> list[Row]:
-        """Leave out the facts that were accepted."""
-        known = {digest for source in self.lock.sources.values() for digest in source["facts"]}
-        return [row for row in rows if not (row.kind == "fact" and known.issuperset(row.digests))]
+    def entry(self, report: Report) -> dict[str, Any]:
+        """Return what was accepted of a source; of a page that has moved, by the other addresses of its operations."""
+        moved = [
+            each
+            for operation in self.operations
+            if operation.name in report.names
+            for each in self.addresses(operation)
+        ]
+        names = [report.key, *moved]
+        return next((self.lock[name] for name in names if name in self.lock), {"updated": "", "lines": {}, "facts": {}})
 
-    def check(self, path: Path) -> Report:
+    def finish(self, report: Report, rows: list[Row]) -> Report:
+        """Leave out what was accepted."""
+        accepted = {mark for source in self.lock.values() for mark in source["facts"]}
+        report.digests = {mark for row in rows for mark in row.digests}
+        report.rows = diff.merged(row for row in rows if row.kind != "fact" or not accepted.issuperset(row.digests))
+        return report
+
+    def page(self, path: Path) -> Report:
         """Compare a page."""
         report = Report(str(path))
         try:
-            page = pages.read(path)
-            report.key = address(page.front.get("source_url"))
-            unclear = (
-                ""
-                if page.parts
-                else "none of its headings is one of an endpoint's page (HTTP Request, Request Weight, …)"
-            )
-            if unclear := unclear or self.misfiled(page, report.key):
-                raise PageError(unclear)
+            found = page.read(path)
+            report.key = address(found.front["source_url"])
+            self.hold(found, report.key)
         except PageError as error:
-            report.rows = [Row("unclear", "page", None, 1, str(error))]
-            return report
-        rows, notes = self.compare(page, report), list(self.notes(page, report))
-        report.digests = {mark for row in rows for mark in row.digests}
-        report.rows = diff.merged([*notes, *self.accepted(rows)])
-        return report
+            return replace(report, rows=[Row("unclear", "page", "", 1, str(error))])
+        return self.finish(report, [*self.compare(found, report), *self.notes(found, report)])
 
-    def misfiled(self, page: Page, here: str) -> str:
-        """Say whose body the page is, if it is another page's: by its headings' links."""
-        moved = {
-            own
-            for operation in self.operations
-            for own in self.addresses(operation)
-            if here in self.addresses(operation)
-        }
-        for part in page.parts:
-            links = [
-                address(link)
-                for s in part.sections
-                if s.kind and s.kind != "title"
-                for link in s.links
-                if urlsplit(link).path
-            ]
-            if links and not any(link in {here, *moved} or link.startswith(f"{here}/") for link in links):
-                return (
-                    f"another page's body: its headings link to {links[0]}, its source_url names {here}. "
-                    "Get the page again; if it has moved, write its new address to x-source.present"
-                )
-        return ""
+    def hold(self, found: Page, here: str) -> None:
+        """Hold a page's headings against its address: a crawler may have filed another page's body there."""
+        if not found.parts and here not in {address(source.get("url")) for _, source in self.sources}:
+            raise PageError("no heading of an endpoint's page (HTTP Request, …), and no document cites its address")
+        known = {here, *(other for operation in self.of(here).values() for other in self.addresses(operation))}
+        for part in found.parts or [found.sections]:
+            links = [address(link) for each in part for link in each.links if urlsplit(link).path]
+            if links and not any(link in known or link.startswith(f"{here}/") for link in links):
+                says = f"another page's body: its headings link to {links[0]}, its source_url names {here}"
+                raise PageError(f"{says}. Get the page again; if it has moved, write its address to x-source.present")
 
-    def compare(self, page: Page, report: Report) -> list[Row]:
-        """Compare each of a page's readings with the operation that it describes."""
-        here = [operation for operation in self.operations if report.key in self.addresses(operation)]
-        readings = facts_of_page(page)
-        rows: list[Row] = []
-        taken: set[tuple[str | None, str | None]] = {(reading.name, reading.language) for reading in readings}
+    def compare(self, found: Page, report: Report) -> Iterator[Row]:
+        """Compare each of a page's readings with the operation or event that it describes."""
+        here, every = self.of(report.key), {each.name: each for each in self.operations}
+        readings = list(map(facts_of_part, found.parts)) or further.readings(found)
+        taken = {(reading.name, reading.language) for reading in readings}
         for reading in readings:
-            operation = next((op for op in self.operations if op.name == reading.name), None)
-            if operation not in here:
-                free = next((op for op in here if (op.name, reading.language) not in taken), None)
-                operation = free or (None if here else operation)
-            if operation is None:
-                rows.append(self.unknown(reading))
+            free = next((each for each in here.values() if (each.name, reading.language) not in taken), None)
+            operation = here.get(reading.name) or (free if here and found.parts else every.get(reading.name))
+            if operation:
+                taken.add((operation.name, reading.language))
+                yield from self.against(reading, operation, found.front["source_url"] if not here else "")
+                if report.names and operation.name not in list(report.names)[:1]:
+                    name = operation.name
+                    reading.lines = [replace(line, section=f"{name}: {line.section}") for line in reading.lines]
+                report.names[operation.name] = None
+            elif found.parts or reading.facts:
+                yield diff.fact("endpoint of no operation", reading, reading.name or "none that can be read", "nothing")
                 continue
-            taken.add((operation.name, reading.language))
-            if not here:
-                rows += self.moved(reading, page, operation)
-            if operation.name not in report.names:
-                report.names.append(operation.name)
-            if operation.name != report.names[0]:
-                reading.lines = [replace(line, section=f"{operation.name}: {line.section}") for line in reading.lines]
             report.readings.append(reading)
-            rows += diff.facts(reading, operation.reading(reading.language))
-        entry = self.lock.source(report.key, *(own for op in here for own in self.addresses(op)))
-        rows += self.withdrawn(report, entry["facts"], {mark for row in rows for mark in row.digests})
-        known = entry["lines"]
-        for language in dict.fromkeys(reading.language for reading in report.readings):
-            every = [line for reading in report.readings if reading.language == language for line in reading.lines]
-            rows += diff.texts(Reading(None, language, 1, {}, every), known.get(language))
-        return rows
+        entry = self.entry(report)
+        for language, lines in report.lines.items():
+            yield from diff.texts(language, lines, entry["lines"].get(language))
+        yield from diff.withdrawn(report.readings, entry["facts"])
 
-    def withdrawn(self, report: Report, known: dict[str, dict[str, str]], now: set[str]) -> Iterator[Row]:
-        """Tell of facts that were accepted and that the page states no more."""
-        for mark, told in known.items():
-            readings = [reading for reading in report.readings if reading.language == told["language"]]
-            stated = any(told["fact"] in reading.facts for reading in readings)
-            if readings and mark not in now and not stated and told["page"] != "nothing" and told["fact"] != "address":
-                own = (diff.digest(mark),)
-                yield Row(
-                    "text",
-                    f"{told['fact']} is gone",
-                    told["language"],
-                    readings[0].line,
-                    f"was {told['page']}",
-                    "",
-                    "",
-                    own,
-                )
+    def against(self, reading: Reading, operation: Operation, url: str) -> Iterator[Row]:
+        """Compare a reading with an operation; tell of an address that the document does not know."""
+        if url and operation.source.get("url"):
+            yield diff.fact("address", reading, url, operation.source["url"])
+        yield from diff.facts(reading, operation.reading(reading.language))
 
-    def unknown(self, reading: Reading) -> Row:
-        """Tell of an endpoint that the document has not."""
-        name = reading.name or "none that can be read"
-        todo = "add an operation with an x-source, if it is ours"
-        own = (diff.digest("endpoint", name, reading.language),)
-        return Row("fact", f"endpoint {name}", reading.language, reading.line, name, "no such operation", todo, own)
-
-    def moved(self, reading: Reading, page: Page, operation: Operation) -> Iterator[Row]:
-        """Tell of an address that the document does not know."""
-        url, known = str(page.front.get("source_url", "none")), str(operation.source.get("url", "none"))
-        own = (diff.digest("address", operation.name, url),)
-        yield Row(
-            "fact", "address", reading.language, page.lines.get("source_url", 1), url, known, diff.TODO["address"], own
-        )
-
-    def notes(self, page: Page, report: Report) -> Iterator[Row]:
-        """Tell what needs no change: a date, unknown front matter, a missing language, an example read tolerantly."""
-        sources = [op.source for op in self.operations if op.name in report.names]
-        days = [str(source.get("updated", "")) for source in sources]
-        known = max([*days, self.lock.source(report.key)["updated"]], default="")
-        try:
-            report.updated = datetime.date.fromisoformat(str(page.front.get("updated_at"))[:10]).isoformat()
-        except ValueError:
-            report.updated = ""
+    def notes(self, found: Page, report: Report) -> Iterator[Row]:
+        """Tell what needs no change: another date, unknown front matter, a language that is missing, odd JSON."""
+        recorded = [each.source for each in self.operations if each.name in report.names]
+        known = max([self.entry(report)["updated"], *(source.get("updated", "") for source in recorded)])
+        report.updated = "".join(re.findall(r"\A\d{4}-\d\d-\d\d", found.front.get("updated_at", "")))
         if report.updated != known:
-            older = "an older copy" if report.updated < known else "newer than what was compared last"
-            yield Row(
-                "note",
-                "date",
-                None,
-                page.lines.get("updated_at", 1),
-                report.updated or "none that can be read",
-                known,
-                older,
-            )
-        usual = {"exchange": "binance", "source_url": None, "api_type": "REST", "updated_at": None}
-        for name, value in page.front.items():
-            if usual.get(name, "") not in {value, None}:
-                yield Row(
-                    "note",
-                    name,
-                    None,
-                    page.lines.get(name, 1),
-                    diff.excerpt(str(value)),
-                    usual.get(name) or "nothing of that name",
-                )
+            what = "an older date" if report.updated < known else "a newer date"
+            yield Row("note", what, "", 1, report.updated or "none that can be read", known)
+        usual = {"exchange": "binance", "api_type": "REST"}
+        for name in found.front.keys() - {"source_url", "updated_at"}:
+            if found.front[name] != usual.get(name):
+                yield Row("note", name, "", 1, found.front[name])
         for reading in report.readings:
-            for line, text in reading.notes:
-                yield Row("note", "example", reading.language, line, text)
-        there = {reading.language for reading in report.readings}
-        lost = {name for source in sources for name in source.get("title", {})} - there
-        for name in sorted(lost if there else ()):
-            yield Row("note", "language", name, 1, "no part in this language", "recorded")
+            yield from (Row("note", "example", reading.language, line, text) for line, text in reading.notes)
+        for language in {each for source in recorded for each in source.get("title", {})} - report.lines.keys():
+            yield Row("note", "language", language, 1, "no part in this language", "has its title")
+
+    def schema(self, path: Path, pages: list[Report]) -> Report:
+        """Compare a schema file of the vendor's with the documents, and with pages that were read."""
+        root = document.load(path)
+        theirs = {each.name: each.reading() for each in document.operations(root)}
+        report = Report(str(path), f"schema {root.get('info', {}).get('title')}")
+        rows: list[Row] = []
+        for operation in self.operations:
+            if reading := theirs.get(operation.name):
+                report.names[operation.name] = None
+                rows += diff.facts(reading, operation.reading(), ("title",))
+                shown = [each for page in pages for each in page.readings if each.name == operation.name]
+                rows += [row for each in shown for row in diff.contradictions(each, reading)]
+            elif {name.startswith("event ") for name in theirs} >= {operation.name.startswith("event ")}:
+                rows.append(diff.fact("endpoint", operation.reading(), "nothing", operation.name))
+        rows.append(Row("note", "others", "", 1, f"{len(theirs) - len(report.names)} operations that we have not"))
+        return self.finish(report, rows)
 
     def accept(self, report: Report, reason: str, only: list[str]) -> None:
         """Write what differs to the lock file: sentences, titles and addresses; other facts with a reason."""
-        entry: dict[str, Any] = self.lock.source(report.key)
-        there = {reading.language for reading in report.readings}
-        for language in there:
-            every = [line for reading in report.readings if reading.language == language for line in reading.lines]
-            entry["lines"] = {
-                **entry["lines"],
-                language: {name: list(map(diff.own, lines)) for name, lines in diff.sections(every).items()},
-            }
-        entry["updated"] = max(entry["updated"], report.updated)
-        entry["facts"] = {
-            mark: told
-            for mark, told in entry["facts"].items()
-            if mark in report.digests or told["language"] not in there
-        }
+        entry, lines = self.entry(report), {}
+        for language, found in report.lines.items():
+            lines[language] = {name: list(map(diff.own, each)) for name, each in diff.by_section(found).items()}
+        facts: dict[str, Any] = {}
+        for mark, told in entry["facts"].items():
+            facts |= {mark: told} if mark in report.digests or told["language"] not in lines else {}
         for row in report.rows:
             if row.kind == "fact" and (row.plain or reason) and (not only or set(only) & set(row.digests)):
                 told = {"fact": row.fact, "page": row.page, "document": row.document, "reason": reason}
-                for mark, language in zip(row.digests, (row.language or "").split(", "), strict=True):
-                    entry["facts"][mark] = {**told, "language": language}
-        self.lock.sources[report.key] = entry
-        self.lock.write()
+                languages = zip(row.digests, row.language.split(", "), strict=True)
+                facts |= {mark: {**told, "language": language} for mark, language in languages}
+        updated = max(entry["updated"], report.updated)
+        self.lock[report.key] = {"updated": updated, "lines": {**entry["lines"], **lines}, "facts": facts}
+        text = json.dumps({"about": ABOUT, "sources": self.lock}, indent=1, ensure_ascii=False, sort_keys=True)
+        self.path.write_text(f"{text}\n", encoding="utf-8")

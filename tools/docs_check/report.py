@@ -4,63 +4,64 @@ import json
 from dataclasses import asdict
 
 from docs_check.check import Report
+from docs_check.diff import Row
+from docs_check.page import WORDS
+
+
+def todo(row: Row) -> str:
+    """Say how a document that says the same is written."""
+    return str(WORDS["todo"].get(row.fact.split()[0], "")) if row.kind == "fact" else ""
 
 
 def as_text(reports: list[Report]) -> str:
     """For a terminal: at most two lines a row."""
     lines = []
     for report in reports:
-        notes = sum(row.kind == "note" for row in report.rows)
-        count = len(report.rows) - notes
-        lines.append(
-            f"{report.source}: {', '.join(report.names) or 'nothing compared'}: {count} to clear, {notes} noted"
-        )
+        notes, before = sum(row.kind == "note" for row in report.rows), ""
+        names = ", ".join(report.names) or "nothing compared"
+        lines.append(f"{report.source}: {names}: {len(report.rows) - notes} to clear, {notes} noted")
         for row in report.rows:
-            where = f"  {row.line:>4} {row.language or '':<9} "
-            own = f"  [{row.digests[0]}]" if row.digests else ""
-            document = f"; the document: {row.document}" if row.document and row.kind != "text" else ""
-            lines.append(f"{where}{'note: ' * (row.kind == 'note')}{row.fact}: {row.page}{document}{own}")
-            lines += [f"{'':>17}{row.todo}"] if row.todo and row.kind == "fact" else []
+            ours = f"; the document: {row.document}" if row.document else ""
+            about = "note: " if row.kind == "note" else f"{row.name}: " if len(report.names) > 1 and row.name else ""
+            own = "".join(f"  [{mark}]" for mark in row.digests[:1])
+            lines.append(f"  {row.line:>4} {row.language:<9} {about}{row.fact}: {row.page}{ours}{own}")
+            if todo(row) not in {"", before}:
+                lines.append(f"{'':>17}{todo(row)}")
+            before = todo(row)
     if any(report.exit == 1 for report in reports):
-        lines.append('Mend the document; or accept the rest: make docs-accept PAGE=… (facts want REASON="…" too)')
+        lines.append('Mend the document, or accept the rest: make docs-accept PAGE=… (facts want REASON="…", too)')
     return "\n".join(lines)
 
 
 def as_markdown(reports: list[Report]) -> str:
     """For an issue."""
-
-    def cell(text: object) -> str:
-        return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
     lines = []
     for report in reports:
         lines += [f"### {report.source}", "", f"Compared with {', '.join(report.names) or 'nothing'}.", ""]
-        if report.rows:
-            lines += [
-                "| | line | language | fact | the source says | the document says | to do | digest |",
-                "|---" * 8 + "|",
-            ]
+        cells = [
+            ["", "line", "language", "fact", "the source says", "the document says", "to do", "digest"],
+            ["---"] * 8,
+        ]
         for row in report.rows:
-            cells = [
+            about = [
                 row.kind,
-                row.line,
-                row.language or "",
+                str(row.line),
+                row.language,
                 row.fact,
                 row.page,
                 row.document,
-                row.todo,
+                todo(row),
                 " ".join(row.digests),
             ]
-            lines.append(f"| {' | '.join(map(cell, cells))} |")
-        lines += [""] if report.rows else ["Nothing differs.", ""]
+            cells.append([cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in about])
+        lines += [*(f"| {' | '.join(row)} |" for row in cells), ""] if report.rows else ["Nothing differs.", ""]
     return "\n".join(lines).rstrip()
 
 
 def as_json(reports: list[Report]) -> str:
     """For a program."""
-    found = [
-        {"source": r.source, "exit": r.exit, "compared_with": r.names, "rows": [asdict(row) for row in r.rows]}
-        for r in reports
-    ]
-    status = max(report.exit for report in reports)
-    return json.dumps({"exit": status, "sources": found}, indent=2, ensure_ascii=False)
+    found = []
+    for report in reports:
+        rows = [{**asdict(row), "todo": todo(row)} for row in report.rows]
+        found.append({"source": report.source, "exit": report.exit, "compared_with": [*report.names], "rows": rows})
+    return json.dumps({"exit": max(each.exit for each in reports), "sources": found}, indent=2, ensure_ascii=False)

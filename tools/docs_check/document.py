@@ -1,0 +1,165 @@
+"""Read operations of an OpenAPI document, events of an AsyncAPI one: ours, or the vendor's. Knows no Markdown."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from docs_check import examples
+from docs_check.facts import METHODS, Reading, figures
+
+FORM = Draft202012Validator(YAML(typ="safe").load(Path(__file__).with_name("document.schema.yaml")))
+
+
+class DocumentError(Exception):
+    """The document is in no state to be compared; the text says where, in one line."""
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a document, and put what each `$ref` names in its place.
+
+    Raises:
+        DocumentError: there is no such file, it is no YAML, or it lacks what is compared.
+
+    """
+    try:
+        root = YAML(typ="safe").load(path)
+    except OSError as error:
+        raise DocumentError(f"{path.name}: {error.strerror}") from error
+    except (YAMLError, ValueError) as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+        raise DocumentError(f"{path.name}:{mark.line + 1 if mark else 1}: {' '.join(problem.split())}") from error
+    document = _resolved(root, root, path.name, ())
+    for wrong in sorted(FORM.iter_errors(document), key=lambda each: [*map(str, each.absolute_path)]):
+        where = ".".join(map(str, wrong.absolute_path)) or "the document"
+        raise DocumentError(f"{path.name}: {where}: {wrong.message if len(wrong.message) < 120 else wrong.validator}")
+    return dict(document)
+
+
+def _resolved(node: Any, root: Any, where: str, seen: tuple[str, ...]) -> Any:
+    """Put what a `$ref` names in its place. A reference within itself is empty."""
+    if isinstance(node, list):
+        return [_resolved(item, root, f"{where}.{i}", seen) for i, item in enumerate(node)]
+    if not isinstance(node, dict):
+        return node
+    if odd := [key for key in node if not isinstance(key, str)]:
+        raise DocumentError(f"{where}: put {odd[0]} in quotes")
+    target = node.get("$ref")
+    if not isinstance(target, str):
+        return {key: _resolved(value, root, f"{where}.{key}", seen) for key, value in node.items()}
+    found = root
+    for step in (each.replace("~1", "/").replace("~0", "~") for each in target.removeprefix("#/").split("/")):
+        if not isinstance(found, dict) or step not in found:
+            raise DocumentError(f"{where}: $ref to {target}, which is not there")
+        found = found[step]
+    return {} if target in seen else _resolved(found, root, where, (*seen, target))
+
+
+def type_of(schema: dict[str, Any]) -> str:
+    """Return the type of a parameter, as a page's words for types name it."""
+    kind, form = str(schema.get("type", "any")), schema.get("format")
+    if kind == "integer":
+        return f"integer {form or 'int32'}"
+    if form == "decimal" or (kind == "number" and not form):
+        return "decimal"
+    return "enum" if "enum" in schema and kind == "string" else str(form) if kind == "number" else kind
+
+
+def types(schema: dict[str, Any], path: str = "") -> dict[str, set[str]]:
+    """Return every field that a schema names, with its types; the empty path is the whole."""
+    inner = [(part, path) for key in ("allOf", "oneOf", "anyOf") for part in schema.get(key, [])]
+    inner += [(part, f"{path}.{name}".removeprefix(".")) for name, part in schema.get("properties", {}).items()]
+    inner += [(schema["items"], f"{path}[]")] if "items" in schema else []
+    whole = schema.get("type", [] if inner and inner[0][1] == path else "object" if "properties" in schema else "any")
+    form = f" {schema['format']}" if whole == "integer" and "format" in schema else ""
+    found = {path: {f"{kind}{form}" for kind in ([whole] if isinstance(whole, str) else whole)}}
+    found[path] |= {"null"} if schema.get("nullable") else set()
+    for part, below in inner:
+        for key, kinds in types(part, below).items():
+            found[key] = found.get(key, set()) | kinds
+    return found
+
+
+def answer(found: Reading, media: dict[str, Any] | None) -> None:
+    """Add the fields of an answer: those of the examples in this language; without one, the schema's."""
+    if media is None:
+        found.add("answer", "no body")
+        return
+    named = types(media.get("schema", {}))
+    shown = [media["example"]] if "example" in media else []
+    for each in media.get("examples", {}).values():
+        shown += [each.get("value")] if each.get("x-language", found.language) == found.language else []
+    seen = [pair for value in shown if found.language for pair in examples.fields(value)]
+    for path, kind in seen or [(path, kind) for path, kinds in named.items() for kind in kinds]:
+        for one in named.get(path) or {kind}:
+            found.add(f"field {path}" if path else "answer", one)
+
+
+@dataclass
+class Operation:
+    """One operation or event of a document."""
+
+    name: str
+    spec: dict[str, Any]
+    schemes: dict[str, Any]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Return what the document records of the page."""
+        return dict(self.spec.get("x-source", {}))
+
+    def reading(self, language: str = "") -> Reading:
+        """Return the facts, as far as they hold for the page's part of a language."""
+        found = Reading(self.name, language)
+        if "payload" in self.spec:
+            answer(found, {"schema": self.spec["payload"]})
+            return found
+        found.add("endpoint", self.name)
+        found.add("title", self.source.get("title", {}).get(language, ""))
+        found.add("security type", self.spec.get("x-security-type", "NONE").replace("NONE", ""))
+        found.add("lifetime", str(self.spec.get("x-lifetime-minutes", "")))
+        ours = self.spec.get("x-request-weight", {})
+        theirs = [{"weight": self.spec.get(f"x-{scope}-weight", ""), "scope": scope} for scope in ("ip", "uid")]
+        for cost in (ours, *theirs):
+            if value := "; ".join(map(figures, cost.get("table", []))) or str(cost.get("weight", "")):
+                found.add("weight", value)
+                found.add("weight counted per", cost.get("scope", "none"))
+        self.parameters(found)
+        good: dict[str, Any] = next((each for code, each in self.spec["responses"].items() if code[0] == "2"), {})
+        answer(found, next(iter(good.get("content", {}).values()), None))
+        return found
+
+    def parameters(self, found: Reading) -> None:
+        """Add the parameters. The API key is one in the vendor's file, and a security scheme in ours: one fact."""
+        for name in (name for each in self.spec.get("security", []) for name in each):
+            found.add("api key", f"{self.schemes.get(name, {}).get('in')} {self.schemes.get(name, {}).get('name')}")
+        for each in self.spec.get("parameters", []):
+            if each.get("in") == "header" and each["name"].upper().endswith("APIKEY"):
+                found.add("api key", f"header {each['name']}")
+            else:
+                required = "required" if each.get("required") else "optional"
+                found.add(f"parameter {each['name']}", f"{type_of(each.get('schema', {}))}, {required}")
+
+
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
+    """Yield a document's operations and events, in its own order."""
+    components = document.get("components", {})
+    for path, item in document.get("paths", {}).items():
+        for method, spec in item.items():
+            if method.upper() in METHODS:
+                both = [*item.get("parameters", []), *spec.get("parameters", [])]
+                name = f"{method.upper()} {path}"
+                yield Operation(name, {**spec, "parameters": both}, components.get("securitySchemes", {}))
+    channels = [channel.get("messages", {}) for channel in document.get("channels", {}).values()]
+    for key, message in {
+        name: each for found in (*channels, components.get("messages", {})) for name, each in found.items()
+    }.items():
+        payload = message.get("payload", {})
+        bare = payload if "e" in payload.get("properties", {}) else payload.get("properties", {}).get("data", payload)
+        kind = bare.get("properties", {}).get("e", {})
+        name = kind.get("const") or [*kind.get("enum", []), message.get("name", key)][0]
+        yield Operation(f"event {name}", {**message, "payload": bare}, {})

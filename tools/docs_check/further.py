@@ -1,0 +1,45 @@
+"""Read what is no endpoint's page: pages of events, by their examples, and general pages, as lines of text."""
+
+import re
+from typing import Any
+
+from docs_check import examples
+from docs_check.facts import Reading, answer, other
+from docs_check.page import Block, Page, Section
+
+
+def language_of(section: Section) -> str:
+    """Tell the language of a section by its letters."""
+    text = section.heading + "".join(block.text for block in section.blocks if not block.code)
+    return "zh-CN" if 4 * len(re.findall("[\u3400-\u9fff]", text)) > len(text) else "en"
+
+
+def event(block: Block) -> tuple[str, Any, list[tuple[int, str]]]:
+    """Return the name of the event that a block of code shows, bare or in an envelope, the event, and the comments."""
+    try:
+        values, comments, _ = examples.read(block.text if block.code else "")
+    except ValueError:
+        return "", None, []
+    found = values[0] if isinstance(values[0], dict) else {}
+    found = found["data"] if isinstance(found.get("data"), dict) else found
+    named = len(values) == 1 and isinstance(found.get("e"), str)
+    return (f"event {found['e']}" if named else "", found, comments)
+
+
+def readings(page: Page) -> list[Reading]:
+    """Read a page: each example of an event as a reading of its own, all else as text, by language."""
+    texts: dict[str, Reading] = {}
+    found = []
+    for section in page.sections:
+        language, name = language_of(section), section.heading or "above the title"
+        text = texts.setdefault(language, Reading("", language, section.line))
+        text.say(name, Block(section.line, section.heading))
+        for block in section.blocks:
+            shown, value, comments = event(block)
+            if shown:
+                found.append(Reading(shown, language, block.line))
+                answer(found[-1], value, block)
+                text.say(name, *(Block(block.line + line, comment) for line, comment in comments))
+            else:
+                other(text, name, block)
+    return [*texts.values(), *found]
