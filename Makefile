@@ -3,6 +3,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 NODE := .cache/node/.ready
 OASDIFF := .cache/go/bin/oasdiff
+REUSE := .cache/reuse/tools/.ready
 BENCH := .cache/bench/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call steps,a b c): make each, and print how many seconds it took.
@@ -41,8 +42,9 @@ generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
 drift: $(READY) ## fail unless generated/ is exactly what make generate writes
 	python tools/generate.py --check
 
-reuse: $(READY) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
-	@pytest tests/reuse/clients.py -n 2 --timeout 3600 -q -rfx $(if $(DOC),--document $(DOC)) --only "$(ONLY)"
+reuse: $(READY) $(REUSE) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
+	@PATH="$$PATH:$(CURDIR)/$(dir $(REUSE))bin" pytest tests/reuse/clients.py -n 2 --timeout 3600 -q -rfsx \
+		$(if $(DOC),--document $(DOC)) --only "$(ONLY)"
 
 other-languages: $(READY) ## write docs/other-languages.md from the programs that make reuse runs
 	python tools/other_languages.py
@@ -103,6 +105,10 @@ $(BENCH): tools/bench/requirements.txt
 	@echo "setting up .cache/bench, which takes about a minute"
 	@$(PYTHON) -m venv --clear .cache/bench/venv
 	@.cache/bench/venv/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+$(REUSE): tests/reuse/requirements.txt $(READY)
+	python -m venv --clear $(dir $@) && $(dir $@)bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
 .venv/.pinned: requirements-dev.txt

@@ -1,39 +1,18 @@
 """How `make reuse` chooses its rows, and the table that it ends with."""
 
 import functools
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from .rows import CACHE, COLUMNS, HERE, ROOT, SCENARIOS, Row, digest
+from .rows import COLUMNS, HERE, ROOT, SCENARIOS, Row
 
-TOOLS = CACHE / "tools"
 MARKS = {"passed": "ok", "xfailed": "known", "failed": "FAILED", "error": "FAILED", "skipped": "-"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--document", type=Path, default=ROOT / "openapi.yaml", help="another OpenAPI document")
     parser.addoption("--only", default="", help="language/generator, a space between; all unless given")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "command(name): the command of reuse.yaml that a test is about")
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Put the Python programs that generate and check, in an environment of their own, behind the project's on PATH."""
-    if hasattr(session.config, "workerinput"):
-        return  # inherited from the one that started this worker
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    requirements, stamp = HERE / "requirements.txt", TOOLS / ".installed"
-    if not stamp.is_file() or stamp.read_text() != digest(requirements):
-        subprocess.run([sys.executable, "-m", "venv", "--clear", TOOLS], check=True)
-        subprocess.run([TOOLS / "bin" / "pip", "install", "-q", "-r", requirements], check=True)
-        stamp.write_text(digest(requirements))
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], str(TOOLS / "bin")])
 
 
 @functools.cache

@@ -82,7 +82,7 @@ class Row:
         self.manifest = load(folder / "reuse.yaml")
         if unknown := self.manifest.keys() - KEYS:
             raise ValueError(f"{self.name}/reuse.yaml: unknown: {', '.join(sorted(unknown))}")
-        self.shortfalls: Mapping[str, Mapping[str, str]] = self.manifest.get("shortfalls", {})
+        self.shortfalls: Mapping[str, Mapping[str, str]] = self.manifest.get("shortfalls", {})  # by column
         self.work = CACHE / self.name
 
     @cached_property
@@ -249,14 +249,3 @@ def differs(seen: Mapping[str, Any], expected: Mapping[str, Any], bound: dict[st
         if type(got) is not type(value) or got != value:
             return f"{name} is {json.dumps(got)}, not {json.dumps(value)}"
     return ""
-
-
-def verdict(outcome: str, known: Mapping[str, str] | None) -> tuple[str, str]:
-    """The mark of a cell, and the note to it. A known shortfall must stay exactly as it is known."""
-    if known is None:
-        return ("ok", "") if outcome == PASSED else ("FAILED", outcome)
-    if outcome == PASSED:
-        return "MENDED", "passes; take it out of shortfalls in reuse.yaml"
-    if outcome != known["how"]:
-        return "FAILED", f"{outcome}; known was: {known['how']}"
-    return "known", f"{outcome} ({known['note']} {known['bug']})"
