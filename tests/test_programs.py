@@ -1,17 +1,20 @@
-"""Every program that README.md and docs/ print: run as printed, offline, and read by two type checkers.
+"""Every program that README.md and docs/ print: run as printed, offline. They and examples/: read by two type checkers.
 
 The words behind ```python say how a program is run: none, by itself to its end; `test`, by pytest; `bot.py`, by the
 commands that README.md prints; `anew`, by test_anew.py. The excerpts of docs/other-languages.md are no whole programs:
 `make reuse` runs what they are taken from.
 """
 
+import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,10 +137,17 @@ def test_without_an_api_key_the_program_says_so(value: str | None) -> None:
 
 @pytest.fixture(scope="module")
 def as_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write each program, as printed, to a file of its own."""
+    """Write each program to a file of its own: as printed, and the notebook as the body of a coroutine."""
     folder = tmp_path_factory.mktemp("printed")
     for program in PRINTED:
         (folder / f"{program}.py").write_text(program.text, encoding="utf-8")
+    for example in (ROOT / "examples").glob("*.py"):
+        shutil.copy(example, folder)
+    for notebook in (ROOT / "examples").glob("*.ipynb"):
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        body = "async def notebook() -> None:\n" + textwrap.indent(code, "    ")
+        (folder / f"{notebook.stem}.py").write_text(body, encoding="utf-8")
     return folder
 
 

@@ -12,7 +12,7 @@ from listenkey.sandbox import FAULTS
 from .test_programs import BOT, PAGES, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINKING = [*PAGES, *map(ROOT.joinpath, ("CONTRIBUTING.md", "CHANGELOG.md"))]
+LINKING = [*PAGES, *map(ROOT.joinpath, ("CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"))]
 
 
 def test_the_readme_is_short() -> None:
@@ -50,7 +50,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     broken = []
     for link in links(page):

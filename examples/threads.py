@@ -1,0 +1,44 @@
+"""Threads that share one client and one keeper.
+
+BINANCE_API_KEY=… python threads.py
+"""
+
+import os
+import threading
+
+from listenkey import ListenKeyClient, ListenKeyError, ListenKeyKeeper
+
+API_KEY = os.environ.get("BINANCE_API_KEY", "")
+BASE_URL = os.environ.get("LISTENKEY_BASE_URL", "https://eapi.binance.com")
+
+
+def work(name: str, keeper: ListenKeyKeeper) -> None:
+    """Your part: use each key until the next one comes."""
+    try:
+        for key in keeper.changes():
+            print(f"{name} uses {key.value[:6]}…, valid until {key.expires_at:%H:%M} UTC", flush=True)
+    except ListenKeyError as error:
+        print(f"{name} ends: {error}", flush=True)
+
+
+def main() -> None:
+    """Run two threads until Ctrl-C. The main thread waits: Python starts no thread after the main thread has ended."""
+    with ListenKeyClient(API_KEY, base_url=BASE_URL) as client:
+        with ListenKeyKeeper(client) as keeper:
+            threads = [threading.Thread(target=work, args=(name, keeper)) for name in ("orders", "positions")]
+            for thread in threads:
+                thread.start()
+            try:
+                keeper.wait()  # raises LeaseLost when the key is lost
+            except KeyboardInterrupt:
+                print("stopping", flush=True)
+        # Leaving the keeper's block has ended each changes().
+        for thread in threads:
+            thread.join()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ListenKeyError as error:
+        raise SystemExit(f"no listen key: {error}") from None

@@ -1,0 +1,206 @@
+"""Each example runs as a real process against the sandbox; the Dockerfile and the unit are read by their own tools."""
+
+import configparser
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+from listenkey import cli
+from listenkey.sandbox import Sandbox
+
+from .conftest import API_KEY
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+BIN = Path(sys.executable).parent
+Process = subprocess.Popen[str]
+
+
+@pytest.fixture
+def environment(listenkey_sandbox: Sandbox) -> dict[str, str]:
+    return {**os.environ, "BINANCE_API_KEY": API_KEY, "LISTENKEY_BASE_URL": listenkey_sandbox.url}
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Callable[..., Process]]:
+    """Start a program in examples/, and see to its end."""
+    processes: list[Process] = []
+
+    def run(*command: str) -> Process:
+        process = subprocess.Popen(
+            command, env=environment, cwd=EXAMPLES, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def line(process: Process) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def end(process: Process, number: int) -> tuple[int, str, str]:
+    """Send a signal: exit status, what was printed since the last line, errors."""
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=30)
+    return process.returncode, out, errors
+
+
+def test_each_example_is_in_the_table() -> None:
+    table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    files = {path.name for path in EXAMPLES.iterdir() if path.is_file()} - {"README.md"}
+    assert {name for name in files if f"| [{name}]({name}) |" not in table} == set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asyncio_bot(start: Callable[..., Process], listenkey_sandbox: Sandbox, number: int) -> None:
+    bot = start(sys.executable, "-W", "error", "asyncio_bot.py")
+    assert re.fullmatch(r"listening with \w{6}…, valid until \d\d:\d\d UTC\n", line(bot))
+    assert end(bot, number) == (0, "stopped\n", "")
+    assert [request.status for request in listenkey_sandbox.requests] == [200]
+
+
+def test_threads(start: Callable[..., Process], listenkey_sandbox: Sandbox) -> None:
+    program = start(sys.executable, "-W", "error", "threads.py")
+    (first, key), (second, same) = sorted(line(program).split(" uses ") for _ in range(2))
+    assert (first, second, same) == ("orders", "positions", key)
+    assert end(program, signal.SIGINT) == (0, "stopping\n", "")
+    assert len(listenkey_sandbox.requests) == 1
+
+
+@pytest.mark.parametrize("program", ["asyncio_bot.py", "threads.py"])
+def test_a_refused_api_key_is_one_line(start: Callable[..., Process], listenkey_sandbox: Sandbox, program: str) -> None:
+    listenkey_sandbox.faults.add("status", status=401)
+    process = start(sys.executable, "-W", "error", program)
+    out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "")
+    assert re.fullmatch(r"no listen key: Binance does not accept the API key\. .*\(HTTP 401\)\n", errors)
+
+
+def test_fastapi(start: Callable[..., Process], listenkey_sandbox: Sandbox) -> None:
+    server = start(str(BIN / "uvicorn"), "fastapi_app:app", "--port", "0")
+    assert server.stderr is not None
+    url = ""
+    while not url:
+        said = server.stderr.readline()
+        assert said, "the server ended"
+        url = "".join(re.findall(r"running on (http://[\d.:]+)", said))
+    with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:
+        status = json.load(answer)
+    assert (answer.status, status["state"], status["renewals"], status["last_error"]) == (200, "running", 1, None)
+    assert 3500 < status["time_left"] <= 3600
+    code, _, errors = end(server, signal.SIGTERM)
+    assert code in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+    assert "Application shutdown complete" in errors
+    assert [request.method for request in listenkey_sandbox.requests] == ["POST"]
+
+
+def test_fastapi_does_not_start_without_a_key(start: Callable[..., Process], listenkey_sandbox: Sandbox) -> None:
+    listenkey_sandbox.faults.add("status", status=401)
+    server = start(str(BIN / "uvicorn"), "fastapi_app:app", "--port", "0")
+    _, errors = server.communicate(timeout=30)
+    assert server.returncode != 0
+    assert "Unauthorized" in errors
+    assert API_KEY not in errors
+
+
+def test_notebook(environment: dict[str, str], listenkey_sandbox: Sandbox) -> None:
+    notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    nbformat.validate(notebook)
+    assert [cell for cell in notebook.cells if cell.get("outputs")] == [], "a saved output may hold a secret"
+    nbclient.NotebookClient(notebook, timeout=50).execute(env=environment)
+    printed = "".join(output["text"] for cell in notebook.cells for output in cell.get("outputs", []))
+    assert re.match(
+        r"<ListenKey valid until .* UTC; the key itself is \.value>\nKeeperStatus\(state='running'", printed
+    )
+    assert [request.method for request in listenkey_sandbox.requests] == ["POST"]
+
+
+def test_container_bot(start: Callable[..., Process]) -> None:
+    program = start(*command_of_the_dockerfile())
+    assert re.fullmatch(r"listening with \w{6}…\n", line(program))
+    status, out, _ = end(program, signal.SIGTERM)
+    assert (status, out) == (128 + signal.SIGTERM, "stopped in peace\n")
+
+
+def command_of_the_dockerfile() -> list[str]:
+    """Give the command of the image, with the paths of this machine."""
+    (text,) = re.findall(r"^CMD (.*)$", (EXAMPLES / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    paths = {"listenkey": str(BIN / "listenkey"), "python": sys.executable, "bot.py": "container_bot.py"}
+    return [paths.get(word, word) for word in json.loads(text)]
+
+
+def test_dockerfile() -> None:
+    # No container engine is needed to test this project, so the image is not built.
+    lint = subprocess.run(
+        [str(BIN / "hadolint"), "--failure-threshold", "style", str(EXAMPLES / "Dockerfile")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (lint.returncode, lint.stdout + lint.stderr) == (0, "")
+    copied = re.findall(r"^COPY (.*) \S+$", (EXAMPLES / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    missing = [name for names in copied for name in names.split() if not (EXAMPLES.parent / name).exists()]
+    assert (copied != [], missing) == (True, [])
+
+
+def test_the_package_can_be_built_from_what_the_dockerfile_copies(tmp_path: Path) -> None:
+    for names, target in re.findall(
+        r"^COPY (.*) /src/(\S*)$", (EXAMPLES / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        for name in names.split():
+            source = EXAMPLES.parent / name
+            if source.is_dir():
+                shutil.copytree(source, tmp_path / target)
+            else:
+                (tmp_path / target).mkdir(exist_ok=True)
+                shutil.copy(source, tmp_path / target)
+    build = subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert build.returncode == 0, build.stdout + build.stderr
+    assert len(list((tmp_path / "dist").glob("binance_options_listenkey-*.whl"))) == 1
+
+
+def test_unit_of_systemd(tmp_path: Path) -> None:
+    text = (EXAMPLES / "listenkey-bot.service").read_text(encoding="utf-8")
+    unit = configparser.RawConfigParser(strict=True)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]  # names keep their capitals
+    unit.read_string(text)
+    service = unit["Service"]
+    name, *arguments = service["ExecStart"].removeprefix("/opt/bot/.venv/bin/").split()
+    assert name == "listenkey"
+    assert cli._parser().parse_args(arguments).program == ["/opt/bot/.venv/bin/python", "/opt/bot/bot.py"]
+    told = dict(re.findall(r"^  (\d+) +(.*)$", cli.STATUSES, re.MULTILINE))
+    assert [told[status] for status in service["RestartPreventExitStatus"].split()] == [
+        "usage, or a setting that cannot work",
+        "the API key is not accepted",
+    ]
+    assert service["KillMode"] == "mixed", "or the bot would get two signals"
+    assert int(service["TimeoutStopSec"]) > 10, "the command gives the bot 10 seconds"
+    if systemd_analyze := shutil.which("systemd-analyze"):
+        here = tmp_path / "listenkey-bot.service"
+        here.write_text(text.replace("/opt/bot/.venv/bin", str(BIN)), encoding="utf-8")
+        run = subprocess.run(
+            [systemd_analyze, "verify", "--man=no", str(here)], capture_output=True, text=True, check=False
+        )
+        said = [row for row in run.stderr.splitlines() if "listenkey-bot" in row]
+        assert (run.returncode, said) == (0, [])
