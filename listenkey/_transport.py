@@ -374,10 +374,12 @@ class Transport(httpx.BaseTransport):
                 for chunk in cast(Iterable[bytes], response.stream):
                     if not body.take(chunk):
                         break
-            return attempt.note_body(body)
-        finally:
-            self._kept.put_back(connection)
-            self._close_useless()
+        except BaseException:
+            connection.close()  # an interrupt may leave the connection in any state, its locks taken
+            raise
+        self._kept.put_back(connection)
+        self._close_useless()
+        return attempt.note_body(body)
 
     def close(self) -> None:
         """Close the connections. A connection under way is closed when its call ends."""
@@ -428,10 +430,12 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                 async for chunk in cast(AsyncIterable[bytes], response.stream):
                     if not body.take(chunk):
                         break
-            return attempt.note_body(body)
-        finally:
-            self._kept.put_back(connection)
-            await self._close_useless()
+        except BaseException:
+            await connection.aclose()  # an interrupt may leave the connection in any state, its locks taken
+            raise
+        self._kept.put_back(connection)
+        await self._close_useless()
+        return attempt.note_body(body)
 
     async def aclose(self) -> None:
         """As `Transport.close`."""
