@@ -1,0 +1,467 @@
+"""Which sockets a stream has, and what passes from them to the program. Pure: it is told what happened and the time.
+
+Whoever drives it tells it `opened`, `frame`, `pong`, `closed`, `key` and `tick`, each with the time in seconds on one
+clock that counts sleep, and obeys the returned actions in their order. It calls `tick` not later than `wake` says.
+
+Events pass from the main socket. The next one is opened beside it when it has to be replaced, and takes its place in
+one of two ways. When something may be lost, a Gap stands before the new one's events. When the change is planned, the
+new one's events are held back until the old one, which is asked to close, has brought all that it had.
+"""
+
+import json
+import logging
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+from typing import Literal
+
+from listenkey._events import AccountUpdate, Decoder, Event, Gap, GreekUpdate, Item, ListenKeyExpired, Reply, Shutdown
+from listenkey.errors import ApiError, ListenKeyError, Unauthorized, UnexpectedResponse
+
+_log = logging.getLogger("listenkey.stream")
+_COPIES = 10_000  # contents remembered while two sockets bring the same events
+_BEATS = 3  # events at the pace of a held position, before silence is odd
+_REFUSALS = 5  # in a row, before the stream ends
+Reason = Literal["reconnected", "mute", "key_replaced", "key_expired", "started"]
+_RANKS: dict[Reason, int] = {"reconnected": 0, "mute": 1, "key_replaced": 2, "key_expired": 3, "started": 4}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Every duration of a link, in seconds."""
+
+    ping: float = 12.0  # from proof of life to ping, and
+    pong: float = 12.0  # from ping to death: a dead link is found in 24 seconds
+    answer: float = 10.0  # to the answer to SUBSCRIBE
+    drain: float = 5.0  # for the old socket's close frame
+    life: float = 23 * 3600.0  # of a connection; Binance ends it after 24 hours (User Data Streams page)
+    proven: float = 60.0  # after which a connection counts as one that holds
+    first: float = 1.0  # wait between attempts, doubled
+    longest: float = 48.0  # up to here, and a quarter more for jitter
+    slow: float = 10.0  # the first wait after a refusal that will hardly change soon
+    late: float = 3.0  # so late is no timer, unless the program or the machine stood still
+    renew: float = 30.0  # between two wishes for a fresh key
+    beat: float = 10.0  # between events while a position is held (User Data Streams page)
+    silence: float = 60.0  # where such events were, before a second socket is opened to compare
+    verdict: float = 1.0  # that the old socket has, to bring what the second brought
+    nag: float = 3600.0  # between two warnings
+
+    def scaled(self, factor: float) -> "Pace":
+        """Return the same at another scale, for tests."""
+        return Pace(**{each.name: getattr(self, each.name) * factor for each in fields(self)})
+
+
+@dataclass(frozen=True)
+class Do:
+    """What the driver is to do with a socket.
+
+    `close` sends a close frame; what arrives after that is still told, until `closed`. `open` and `subscribe` carry a
+    listen key. `renew` is about no socket: ask the keeper for a fresh key.
+    """
+
+    what: Literal["open", "subscribe", "ping", "close", "renew"]
+    number: int = 0
+    key: str = field(default="", repr=False)
+
+
+Action = Do | Item | ListenKeyError  # an item is for the program; an error ends the stream
+
+
+@dataclass
+class _Socket:
+    number: int
+    key: str = field(repr=False)
+    opened: float | None = None  # when the handshake was done
+    ready: bool = False  # events may come: the handshake is done, and SUBSCRIBE is answered
+    proof: float = -math.inf  # of life: the last frame or pong
+    pinged: float | None = None
+    event: float | None = None  # when it brought the last one
+    held: list[Event] | None = None  # events that wait; None: they pass
+
+
+class Buffer:
+    """What waits for the program. When it is full the newest is dropped, and one Gap stands in its place."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: deque[Item] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: Item, at: datetime) -> None:
+        """Append the item, or let the Gap at the end count it."""
+        last = self._items[-1] if self._items else None
+        if len(self._items) < self._size or (isinstance(item, Gap) and not isinstance(last, Gap)):
+            self._items.append(item)
+        elif isinstance(last, Gap):
+            self._items[-1] = Gap(last.reason, last.since, at, last.dropped + (not isinstance(item, Gap)))
+        else:
+            self._items.append(Gap("overflow", at, at, 1))
+
+    def take(self) -> Item | None:
+        """Return the oldest item; None when there is none."""
+        return self._items.popleft() if self._items else None
+
+
+class Link:
+    """One account's link.
+
+    Args:
+        now: seconds on the clock of every later call.
+        wall: the same moment, in UTC.
+        key: the listen key.
+        pace: every duration.
+        random: where jitter comes from.
+        subscribe: whether a socket gets its key in a message, which must be answered before events can come.
+    """
+
+    not_before = -math.inf  # what the address has to wait for; the driver sets it
+
+    def __init__(
+        self, now: float, wall: datetime, key: str, pace: Pace, random: Random, *, subscribe: bool = False
+    ) -> None:
+        self._start, self._wall, self._pace, self._random, self._subscribe = now, wall, pace, random, subscribe
+        self._decoder = Decoder()
+        self._key, self._key_proof = key, now
+        self._expired: float | None = None  # when the server said that the key has ended
+        self._said: object = None  # which key, and when by the server
+        self._main: _Socket | None = None
+        self._next: _Socket | None = None
+        self._old: _Socket | None = None  # was the main one, is asked to close
+        self._lost: tuple[Reason, float | None] | None = ("started", None)  # the Gap to come: why, and since when
+        self._planned = self._probing = False  # why a next socket is wanted or there, besides a loss
+        self._copies: dict[str, Counter[int]] | None = None  # by content: how often each socket brought it
+        self._numbers = self._tries = self._refusals = self._beats = 0
+        self._due, self._nagged, self._actions = now, now, list[Action]()
+        self._beat = self._renewed = self._probe_brought = self._warned = -math.inf
+        self._closing = self._ends = self._forget = math.inf
+
+    # What it is asked.
+
+    def at(self, moment: float) -> datetime:
+        """Return a moment of the clock in UTC."""
+        return self._wall + timedelta(seconds=moment - self._start)
+
+    @property
+    def connected_since(self) -> datetime | None:
+        """Since when the main socket is open; None without one."""
+        return None if self._main is None or self._main.opened is None else self.at(self._main.opened)
+
+    @property
+    def last_event(self) -> datetime | None:
+        """When the main socket brought its last event; None when it brought none."""
+        return None if self._main is None or self._main.event is None else self.at(self._main.event)
+
+    @property
+    def wake(self) -> float:
+        """When `tick` is due."""
+        return min(due for due, _ in self._agenda())
+
+    # What it is told.
+
+    def tick(self, now: float) -> Sequence[Action]:
+        """Note the time."""
+        while todo := [(due, do) for due, do in self._agenda() if due <= now]:
+            min(todo, key=lambda each: each[0])[1](now)
+        actions, self._actions = self._actions, []
+        return actions
+
+    def key(self, now: float, key: str, proof: float) -> Sequence[Action]:
+        """Note which key the keeper has, and when that key was last proven to live."""
+        expired, replaced = self._expired, key != self._key
+        if replaced or (expired is not None and proof > expired):
+            self._lose(
+                "key_replaced" if expired is None else "key_expired", min(self._key_proof, self._link_proof(now))
+            )
+            self._key, self._expired, self._due = key, None, now
+            if self._next is not None:
+                self._drop_next()
+        self._key_proof = proof if replaced else max(self._key_proof, proof)
+        return self.tick(now)
+
+    def opened(self, now: float, number: int) -> Sequence[Action]:
+        """Note that a handshake is done."""
+        if (socket := self._find(number)) is not None:
+            socket.opened = socket.proof = now
+            self._refusals = 0
+            if self._subscribe:
+                self._actions.append(Do("subscribe", number, socket.key))
+            else:
+                self._ready(now, socket)
+        return self.tick(now)
+
+    def pong(self, now: float, number: int) -> Sequence[Action]:
+        """Note that a ping was answered."""
+        if (socket := self._find(number)) is not None:
+            socket.proof, socket.pinged = now, None
+        return self.tick(now)
+
+    def frame(self, now: float, number: int, frame: str | bytes) -> Sequence[Action]:
+        """Note what a socket brought."""
+        if (socket := self._find(number)) is not None:
+            socket.proof, socket.pinged = now, None
+            read = self._decoder.read(frame, {self._key, socket.key})
+            if isinstance(read, Reply):
+                if read.accepted:
+                    self._ready(now, socket)
+                else:
+                    _log.warning("the server refused SUBSCRIBE", extra={"event": "refused"})
+                    self._dead(socket, now)
+            elif isinstance(read, Shutdown):
+                self._planned = self._planned or socket is self._main
+            elif isinstance(read, ListenKeyExpired):
+                self._expire(now, socket, read)
+            else:
+                self._ready(now, socket)  # whatever became of the answer to SUBSCRIBE
+                self._bring(now, socket, read)
+        return self.tick(now)
+
+    def closed(self, now: float, number: int, *, clean: bool = False, status: int | None = None) -> Sequence[Action]:
+        """Note that a socket has ended, or was never opened.
+
+        `clean`: both close frames were sent, ours first. `status`: the HTTP status that refused it, None when none did.
+        """
+        if (socket := self._find(number)) is not None:
+            self._gone(socket, now, clean=clean)
+            if status is not None and status < 500 and status not in (408, 418, 429):  # it will hardly change soon
+                self._refusals += 1
+                self._due = now + min(self._pace.longest, self._pace.slow * 2.0 ** (self._refusals - 1))
+                if self._refusals >= _REFUSALS and self._main is None:
+                    self._actions.append(_refused(status))
+        return self.tick(now)
+
+    # Sockets come and go.
+
+    def _sockets(self) -> list[_Socket]:
+        return [each for each in (self._main, self._next, self._old) if each is not None]
+
+    def _find(self, number: int) -> _Socket | None:
+        return next((each for each in self._sockets() if each.number == number), None)
+
+    def _link_proof(self, now: float) -> float:
+        """When the link was last known to live. Until the old socket is drained, nothing says that it brought all."""
+        draining = self._old if self._main is not None and self._main.held is not None else None
+        return min([each.proof for each in (self._main, draining) if each is not None], default=now)
+
+    def _lose(self, reason: Reason, since: float) -> None:
+        """Note that something may be lost: a Gap is to come."""
+        if self._lost is not None:  # one Gap for both losses: the earlier one says since when
+            earlier, before = self._lost
+            reason = max(reason, earlier, key=lambda each: _RANKS[each])
+            self._lost = reason, None if before is None else min(since, before)
+        else:
+            self._lost = reason, since
+
+    def _gap(self, now: float) -> None:
+        if self._lost is not None:
+            (reason, since), self._lost = self._lost, None
+            self._actions.append(Gap(reason, None if since is None else self.at(since), self.at(now)))
+            level = logging.INFO if reason == "started" else logging.WARNING
+            _log.log(level, "events may be missing: %s", reason, extra={"event": "gap", "reason": reason})
+
+    def _open(self, now: float) -> None:
+        self._numbers += 1
+        self._tries += 1
+        self._next = _Socket(self._numbers, self._key)
+        self._copies, self._forget = self._copies or {}, math.inf
+        self._actions.append(Do("open", self._numbers, self._key))
+
+    def _ready(self, now: float, socket: _Socket) -> None:
+        if socket is self._next and not socket.ready:
+            socket.ready = True
+            if not self._probing:
+                self._become_main(now, socket)
+
+    def _become_main(self, now: float, socket: _Socket) -> None:
+        if self._old is not None:
+            self._gone(self._old, now, clean=False)
+        self._old, self._main, self._next = self._main, socket, None
+        self._planned = self._probing = False
+        self._beats = 0
+        self._ends = now + self._pace.life * self._random.uniform(0.98, 1)  # or all of a program would change at once
+        if self._old is not None:
+            self._closing = now + self._pace.drain
+            self._actions.append(Do("close", self._old.number))
+        if self._lost is None:
+            socket.held = []  # planned
+        else:
+            self._gap(now)
+            self._release(socket)
+
+    def _drop_next(self) -> None:
+        if self._next is not None:
+            self._actions.append(Do("close", self._next.number))
+            self._next, self._probing = None, False
+
+    def _dead(self, socket: _Socket, now: float) -> None:
+        self._actions.append(Do("close", socket.number))
+        self._gone(socket, now, clean=False)
+
+    def _gone(self, socket: _Socket, now: float, *, clean: bool = False) -> None:
+        if socket is self._old:
+            self._old, self._closing, self._forget = None, math.inf, now + self._pace.proven
+            if self._main is not None and self._main.held is not None:
+                if not clean:  # nothing says that it lived until the new one was there
+                    self._lose("reconnected", socket.proof)
+                    self._gap(now)
+                self._release(self._main)
+            return
+        if self._tries:
+            wait = min(self._pace.longest, self._pace.first * 2.0 ** min(self._tries - 1, 16))
+            self._due = max(self._due, now + wait * self._random.uniform(1, 1.25))
+        if socket is self._next:
+            self._next, self._probing, self._beats = None, False, 0
+        else:
+            since = self._link_proof(now)
+            self._release(socket)
+            self._lose("reconnected", min(since, socket.event or since) if self._probing else since)
+            self._main, self._probing = None, False
+            if self._next is not None and self._next.ready:  # it was there to compare
+                self._become_main(now, self._next)
+
+    # Events pass.
+
+    def _bring(self, now: float, socket: _Socket, event: Event) -> None:
+        socket.event = now
+        if socket.key == self._key and self._expired is None:
+            self._key_proof = max(self._key_proof, now)
+        if isinstance(event, AccountUpdate | GreekUpdate) and now - self._beat > self._pace.beat / 2:
+            self._beats = self._beats + 1 if now - self._beat < self._pace.beat * 1.5 else 0
+            self._beat = now
+        if socket.held is not None:
+            if not socket.held:
+                self._probe_brought = now
+            socket.held.append(event)
+        else:
+            if socket is self._main and self._probing:
+                self._drop_next()  # it is not mute
+            self._pass(socket, event)
+
+    def _pass(self, socket: _Socket, event: Event) -> None:
+        """Let an event through, unless another socket has brought it as often."""
+        if self._copies is not None:
+            content = json.dumps(event.raw, sort_keys=True, default=str) if event.raw else str(event)
+            brought = self._copies.setdefault(content, Counter())
+            most = max(brought.values(), default=0)
+            brought[socket.number] += 1
+            if brought[socket.number] <= most:
+                return
+            if len(self._copies) > _COPIES:
+                del self._copies[next(iter(self._copies))]
+        self._actions.append(event)
+
+    def _release(self, socket: _Socket) -> None:
+        held, socket.held = socket.held or [], None
+        for event in held:
+            self._pass(socket, event)
+
+    def _expire(self, now: float, socket: _Socket, expired: ListenKeyExpired) -> None:
+        said = expired.listen_key, expired.event_time
+        if socket is self._old or said == self._said or expired.listen_key not in (None, self._key):
+            return  # it came twice, or names an older key
+        self._said, self._expired, self._renewed = said, now, -math.inf
+        _log.warning("the server says that the listen key has ended", extra={"event": "key_expired"})
+
+    # Time passes.
+
+    def _agenda(self) -> Iterator[tuple[float, Callable[[float], None]]]:
+        """Say what is to be done, and when. Doing it takes it off the agenda."""
+        pace, main, probe = self._pace, self._main, self._next if self._probing else None
+        if self._next is None and self._expired is None and (self._lost or (self._planned and not self._old)):
+            yield max(self._due, self.not_before), self._open
+        if self._expired is not None:
+            yield self._renewed + pace.renew, self._renew
+        for each in self._sockets():
+            yield from self._checks(each)
+        if main is not None:
+            if not self._planned:
+                yield self._ends, self._plan
+            if self._tries and main.opened is not None:
+                yield main.opened + pace.proven, self._prove
+            if self._beats >= _BEATS and self._next is None and main.event is not None and main.held is None:
+                yield max(main.event + pace.silence, self.not_before), self._probe
+        if probe is not None and probe.opened is not None:
+            yield probe.opened + pace.silence, self._acquit
+            yield self._probe_brought + pace.verdict if probe.held else math.inf, self._condemn
+        yield self._forget, self._forget_copies
+        yield self._nagged + pace.nag, self._nag
+
+    def _checks(self, socket: _Socket) -> Iterator[tuple[float, Callable[[float], None]]]:
+        if socket is self._old:
+            yield self._closing, partial(self._gone, socket)
+        elif socket.opened is not None:
+            if not socket.ready:
+                yield socket.opened + self._pace.answer, partial(self._dead, socket)
+            if socket.pinged is None:
+                yield socket.proof + self._pace.ping, partial(self._ping, socket)
+            else:
+                yield socket.pinged + self._pace.pong, partial(self._miss, socket)
+
+    def _ping(self, socket: _Socket, now: float) -> None:
+        socket.pinged = now
+        self._actions.append(Do("ping", socket.number))
+
+    def _miss(self, socket: _Socket, now: float) -> None:
+        """Note that no pong came. Where it was the program that stood still, ask anew."""
+        if socket.pinged is not None and now > socket.pinged + self._pace.pong + self._pace.late:
+            self._ping(socket, now)
+        else:
+            self._dead(socket, now)
+
+    def _renew(self, now: float) -> None:
+        self._renewed = now
+        self._actions.append(Do("renew"))
+
+    def _plan(self, now: float) -> None:
+        self._planned = True
+
+    def _prove(self, now: float) -> None:
+        self._tries = 0
+
+    def _probe(self, now: float) -> None:
+        """Open a second socket, to see whether the main one is mute."""
+        if self._main is not None and now > (self._main.event or now) + self._pace.silence + self._pace.late:
+            self._beats = 0  # the program stood still: what came meanwhile is not read yet
+        else:
+            self._probing = True
+            self._open(now)
+            if self._next is not None:
+                self._next.held = []
+
+    def _acquit(self, now: float) -> None:
+        """Close the second socket: it brings no more than the main one."""
+        self._drop_next()
+        self._beats = 0
+        self._warn(now, "no event for a while, on a second connection neither")
+
+    def _condemn(self, now: float) -> None:
+        """Let the second socket take the place of the main one, which is mute."""
+        if self._main is not None and self._next is not None:
+            self._lose("mute", self._main.event or now)
+            self._become_main(now, self._next)
+
+    def _forget_copies(self, now: float) -> None:
+        self._copies, self._forget = None, math.inf
+
+    def _nag(self, now: float) -> None:
+        if self._main is not None and self._main.event is None:
+            self._warn(now, "the connection is open, and has brought no event yet")
+        self._nagged = now
+
+    def _warn(self, now: float, text: str) -> None:
+        """Warn, once an hour."""
+        if now >= self._warned + self._pace.nag:
+            _log.warning("%s", text, extra={"event": "silent"})
+            self._warned = now
+
+
+def _refused(status: int) -> ListenKeyError:
+    reason = "The stream's address refused the connection; check stream_url and form"
+    if status < 400:
+        return UnexpectedResponse(status, "a redirect, which is not followed" if status >= 300 else "no WebSocket")
+    return Unauthorized(status, None, reason) if status == 401 else ApiError(status, None, reason)
