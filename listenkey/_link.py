@@ -79,6 +79,7 @@ class _Socket:
     ready: bool = False  # events may come: the handshake is done, and SUBSCRIBE is answered
     proof: float = -math.inf  # of life: the last frame or pong
     pinged: float | None = None
+    in_doubt: bool = False  # the program stood still: what it brings may be old, until a new ping is answered
     event: float | None = None  # when it brought the last one
     held: list[Event] | None = None  # events that wait; None: they pass
 
@@ -121,6 +122,7 @@ class Link:
     """
 
     not_before = -math.inf  # what the address has to wait for; the driver sets it
+    wake = math.inf  # when `tick` is due
 
     def __init__(
         self, now: float, wall: datetime, key: str, pace: Pace, random: Random, *, subscribe: bool = False
@@ -157,22 +159,16 @@ class Link:
         """When the main socket brought its last event; None when it brought none."""
         return None if self._main is None or self._main.event is None else self.at(self._main.event)
 
-    @property
-    def wake(self) -> float:
-        """When `tick` is due."""
-        return min(due for due, _ in self._agenda())
-
     # What it is told.
 
     def tick(self, now: float) -> Sequence[Action]:
         """Note the time."""
-        while todo := [(due, do) for due, do in self._agenda() if due <= now]:
-            min(todo, key=lambda each: each[0])[1](now)
-        actions, self._actions = self._actions, []
-        return actions
+        self._look(now)
+        return self._settle(now)
 
     def key(self, now: float, key: str, proof: float) -> Sequence[Action]:
         """Note which key the keeper has, and when that key was last proven to live."""
+        self._look(now)
         expired, replaced = self._expired, key != self._key
         if replaced or (expired is not None and proof > expired):
             self._lose(
@@ -180,12 +176,13 @@ class Link:
             )
             self._key, self._expired, self._due = key, None, now
             if self._next is not None:
-                self._drop_next()
+                self._drop(now, self._next)
         self._key_proof = proof if replaced else max(self._key_proof, proof)
-        return self.tick(now)
+        return self._settle(now)
 
     def opened(self, now: float, number: int) -> Sequence[Action]:
         """Note that a handshake is done."""
+        self._look(now)
         if (socket := self._find(number)) is not None:
             socket.opened = socket.proof = now
             self._refusals = 0
@@ -193,18 +190,23 @@ class Link:
                 self._actions.append(Do("subscribe", number, socket.key))
             else:
                 self._ready(now, socket)
-        return self.tick(now)
+        return self._settle(now)
 
-    def pong(self, now: float, number: int) -> Sequence[Action]:
-        """Note that a ping was answered."""
+    def pong(self, now: float, number: int, asked: float) -> Sequence[Action]:
+        """Note that the ping of the moment `asked` was answered."""
+        self._look(now)
         if (socket := self._find(number)) is not None:
-            socket.proof, socket.pinged = now, None
-        return self.tick(now)
+            socket.proof = max(socket.proof, asked)
+            if socket.pinged is not None and asked >= socket.pinged:
+                socket.pinged, socket.in_doubt = None, False
+        return self._settle(now)
 
     def frame(self, now: float, number: int, frame: str | bytes) -> Sequence[Action]:
         """Note what a socket brought."""
+        self._look(now)
         if (socket := self._find(number)) is not None:
-            socket.proof, socket.pinged = now, None
+            if not socket.in_doubt:
+                socket.proof, socket.pinged = now, None
             read = self._decoder.read(frame, {self._key, socket.key})
             if isinstance(read, Reply):
                 if read.accepted:
@@ -219,13 +221,14 @@ class Link:
             else:
                 self._ready(now, socket)  # whatever became of the answer to SUBSCRIBE
                 self._bring(now, socket, read)
-        return self.tick(now)
+        return self._settle(now)
 
     def closed(self, now: float, number: int, *, clean: bool = False, status: int | None = None) -> Sequence[Action]:
         """Note that a socket has ended, or was never opened.
 
         `clean`: both close frames were sent, ours first. `status`: the HTTP status that refused it, None when none did.
         """
+        self._look(now)
         if (socket := self._find(number)) is not None:
             self._gone(socket, now, clean=clean)
             if status is not None and status < 500 and status not in (408, 418, 429):  # it will hardly change soon
@@ -233,7 +236,7 @@ class Link:
                 self._due = now + min(self._pace.longest, self._pace.slow * 2.0 ** (self._refusals - 1))
                 if self._refusals >= _REFUSALS and self._main is None:
                     self._actions.append(_refused(status))
-        return self.tick(now)
+        return self._settle(now)
 
     # Sockets come and go.
 
@@ -257,17 +260,15 @@ class Link:
         else:
             self._lost = reason, since
 
-    def _gap(self, now: float) -> None:
-        if self._lost is not None:
-            (reason, since), self._lost = self._lost, None
-            self._actions.append(Gap(reason, None if since is None else self.at(since), self.at(now)))
-            level = logging.INFO if reason == "started" else logging.WARNING
-            _log.log(level, "events may be missing: %s", reason, extra={"event": "gap", "reason": reason})
+    def _gap(self, now: float, reason: Reason, since: float | None) -> None:
+        self._actions.append(Gap(reason, None if since is None else self.at(since), self.at(now)))
+        level = logging.INFO if reason == "started" else logging.WARNING
+        _log.log(level, "events may be missing: %s", reason, extra={"event": "gap", "reason": reason})
 
-    def _open(self, now: float) -> None:
+    def _open(self, now: float, held: list[Event] | None = None) -> None:
         self._numbers += 1
         self._tries += 1
-        self._next = _Socket(self._numbers, self._key)
+        self._next = _Socket(self._numbers, self._key, held=held)
         self._copies, self._forget = self._copies or {}, math.inf
         self._actions.append(Do("open", self._numbers, self._key))
 
@@ -280,23 +281,31 @@ class Link:
     def _become_main(self, now: float, socket: _Socket) -> None:
         if self._old is not None:
             self._gone(self._old, now, clean=False)
-        self._old, self._main, self._next = self._main, socket, None
+        main, self._main, self._next = self._main, socket, None
         self._planned = self._probing = False
         self._beats = 0
         self._ends = now + self._pace.life * self._random.uniform(0.98, 1)  # or all of a program would change at once
-        if self._old is not None:
-            self._closing = now + self._pace.drain
-            self._actions.append(Do("close", self._old.number))
-        if self._lost is None:
+        if main is not None:
+            self._retire(now, main)
+        lost, self._lost = self._lost, None
+        if lost is None:
             socket.held = []  # planned
         else:
-            self._gap(now)
+            self._gap(now, *lost)
             self._release(socket)
 
-    def _drop_next(self) -> None:
-        if self._next is not None:
-            self._actions.append(Do("close", self._next.number))
-            self._next, self._probing = None, False
+    def _drop(self, now: float, socket: _Socket) -> None:
+        """Close a next socket that is of no use. A server may have sent events to it alone."""
+        self._next, self._probing = None, False
+        if socket.ready:
+            self._retire(now, socket)
+            self._release(socket)
+        else:
+            self._actions.append(Do("close", socket.number))
+
+    def _retire(self, now: float, socket: _Socket) -> None:
+        self._old, self._closing = socket, now + self._pace.drain
+        self._actions.append(Do("close", socket.number))
 
     def _dead(self, socket: _Socket, now: float) -> None:
         self._actions.append(Do("close", socket.number))
@@ -306,9 +315,11 @@ class Link:
         if socket is self._old:
             self._old, self._closing, self._forget = None, math.inf, now + self._pace.proven
             if self._main is not None and self._main.held is not None:
-                if not clean:  # nothing says that it lived until the new one was there
+                # Where the old one did not close as asked, nothing says that it lived until the new one was there.
+                if not clean and self._lost is None:
+                    self._gap(now, "reconnected", socket.proof)
+                elif not clean:
                     self._lose("reconnected", socket.proof)
-                    self._gap(now)
                 self._release(self._main)
             return
         if self._tries:
@@ -328,7 +339,7 @@ class Link:
 
     def _bring(self, now: float, socket: _Socket, event: Event) -> None:
         socket.event = now
-        if socket.key == self._key and self._expired is None:
+        if socket.key == self._key and self._expired is None and not socket.in_doubt:
             self._key_proof = max(self._key_proof, now)
         if isinstance(event, AccountUpdate | GreekUpdate) and now - self._beat > self._pace.beat / 2:
             self._beats = self._beats + 1 if now - self._beat < self._pace.beat * 1.5 else 0
@@ -338,8 +349,8 @@ class Link:
                 self._probe_brought = now
             socket.held.append(event)
         else:
-            if socket is self._main and self._probing:
-                self._drop_next()  # it is not mute
+            if socket is self._main and self._probing and self._next is not None:
+                self._drop(now, self._next)  # the main one is not mute
             self._pass(socket, event)
 
     def _pass(self, socket: _Socket, event: Event) -> None:
@@ -369,10 +380,28 @@ class Link:
 
     # Time passes.
 
+    def _look(self, now: float) -> None:
+        """See whether program or machine stood still. What is read then may be old, and proves nothing of today."""
+        if now > self.wake + self._pace.late:
+            self._beats = 0
+            for each in self._sockets():
+                if each.opened is not None:
+                    each.in_doubt = True
+                    self._ping(each, now)
+
+    def _settle(self, now: float) -> Sequence[Action]:
+        """Do what is due."""
+        while (first := min(self._agenda(), key=lambda each: each[0]))[0] <= now:
+            first[1](now)
+        self.wake = first[0]
+        actions, self._actions = self._actions, []
+        return actions
+
     def _agenda(self) -> Iterator[tuple[float, Callable[[float], None]]]:
         """Say what is to be done, and when. Doing it takes it off the agenda."""
         pace, main, probe = self._pace, self._main, self._next if self._probing else None
-        if self._next is None and self._expired is None and (self._lost or (self._planned and not self._old)):
+        wanted = self._lost or (self._planned and not self._old)
+        if self._next is None and self._expired is None and wanted:
             yield max(self._due, self.not_before), self._open
         if self._expired is not None:
             yield self._renewed + pace.renew, self._renew
@@ -383,11 +412,12 @@ class Link:
                 yield self._ends, self._plan
             if self._tries and main.opened is not None:
                 yield main.opened + pace.proven, self._prove
-            if self._beats >= _BEATS and self._next is None and main.event is not None and main.held is None:
+            calm = self._next is None and self._expired is None and not wanted
+            if self._beats >= _BEATS and calm and main.event is not None and main.held is None:
                 yield max(main.event + pace.silence, self.not_before), self._probe
-        if probe is not None and probe.opened is not None:
-            yield probe.opened + pace.silence, self._acquit
-            yield self._probe_brought + pace.verdict if probe.held else math.inf, self._condemn
+        if main is not None and probe is not None and probe.opened is not None:
+            yield probe.opened + pace.silence, partial(self._acquit, probe)
+            yield self._probe_brought + pace.verdict if probe.held else math.inf, partial(self._condemn, main, probe)
         yield self._forget, self._forget_copies
         yield self._nagged + pace.nag, self._nag
 
@@ -400,18 +430,11 @@ class Link:
             if socket.pinged is None:
                 yield socket.proof + self._pace.ping, partial(self._ping, socket)
             else:
-                yield socket.pinged + self._pace.pong, partial(self._miss, socket)
+                yield socket.pinged + self._pace.pong, partial(self._dead, socket)
 
     def _ping(self, socket: _Socket, now: float) -> None:
         socket.pinged = now
         self._actions.append(Do("ping", socket.number))
-
-    def _miss(self, socket: _Socket, now: float) -> None:
-        """Note that no pong came. Where it was the program that stood still, ask anew."""
-        if socket.pinged is not None and now > socket.pinged + self._pace.pong + self._pace.late:
-            self._ping(socket, now)
-        else:
-            self._dead(socket, now)
 
     def _renew(self, now: float) -> None:
         self._renewed = now
@@ -425,25 +448,19 @@ class Link:
 
     def _probe(self, now: float) -> None:
         """Open a second socket, to see whether the main one is mute."""
-        if self._main is not None and now > (self._main.event or now) + self._pace.silence + self._pace.late:
-            self._beats = 0  # the program stood still: what came meanwhile is not read yet
-        else:
-            self._probing = True
-            self._open(now)
-            if self._next is not None:
-                self._next.held = []
+        self._probing = True
+        self._open(now, held=[])
 
-    def _acquit(self, now: float) -> None:
+    def _acquit(self, probe: _Socket, now: float) -> None:
         """Close the second socket: it brings no more than the main one."""
-        self._drop_next()
+        self._drop(now, probe)
         self._beats = 0
         self._warn(now, "no event for a while, on a second connection neither")
 
-    def _condemn(self, now: float) -> None:
+    def _condemn(self, main: _Socket, probe: _Socket, now: float) -> None:
         """Let the second socket take the place of the main one, which is mute."""
-        if self._main is not None and self._next is not None:
-            self._lose("mute", self._main.event or now)
-            self._become_main(now, self._next)
+        self._lose("mute", main.event or main.proof)
+        self._become_main(now, probe)
 
     def _forget_copies(self, now: float) -> None:
         self._copies, self._forget = None, math.inf

@@ -88,7 +88,7 @@ def test_a_decimal_sent_as_a_number_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", " 1", "1_000", "NaN", "Infinity", "sNaN", "١", "1e9999", "0x10", None, True, [], {}, "1,5"]
+    "value", ["", " 1", "1_000", "NaN", "Infinity", "sNaN", "\u0661", "1e9999", "0x10", None, True, [], {}, "1,5"]
 )
 def test_a_required_field_that_cannot_be_read_makes_the_event_unknown(value: object) -> None:
     event = read(None, ap=value)
@@ -157,7 +157,11 @@ OLD_ACCOUNT = {"e": "ACCOUNT_UPDATE", "E": 1757930400221, "B": [{"a": "USDT", "U
     [
         ({"e": "NEWS", "E": 1}, "NEWS", "a kind of event that is not documented"),
         (OLD_ACCOUNT, "ACCOUNT_UPDATE", "ACCOUNT_UPDATE.T is required"),
-        ({"e": "ORDER_TRADE_UPDATE", "E": 1, "T": 1, "o": []}, "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE.o is required"),
+        (
+            {"e": "ORDER_TRADE_UPDATE", "E": 1, "T": 1, "o": []},
+            "ORDER_TRADE_UPDATE",
+            "ORDER_TRADE_UPDATE.o is required",
+        ),
         ({"e": "GREEK_UPDATE", "E": 1, "T": 1, "G": {}}, "GREEK_UPDATE", "GREEK_UPDATE.G is required"),
         ({"e": "GREEK_UPDATE", "E": 1, "T": 1, "G": [1]}, "GREEK_UPDATE", "GREEK_UPDATE.G is required"),
         ({"e": "GREEK_UPDATE", "E": 1, "T": 1, "G": [{}]}, "GREEK_UPDATE", "GREEK_UPDATE.G.u is required"),

@@ -1,0 +1,772 @@
+"""The link machine, told events and times as in a table. Each way in which peers are known to fail is a row here.
+
+`Peer` drives the machine on a clock of its own. No socket is there: what it opened, closed and passed on is looked at.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from listenkey._events import BalancePositionUpdate, Gap, Item, RiskLevelChange, UnknownEvent
+from listenkey._link import Action, Buffer, Do, Link, Pace
+from listenkey.errors import ApiError, ListenKeyError, Unauthorized, UnexpectedResponse
+
+START = datetime(2026, 3, 27, tzinfo=UTC)
+KEY, OTHER = "first" * 12, "other" * 12
+HOUR = 3600.0
+
+
+def event(number: int) -> str:
+    return json.dumps({"e": "RISK_LEVEL_CHANGE", "E": number, "mb": "1", "mm": str(number)})
+
+
+def account(number: int) -> str:
+    amounts = dict.fromkeys(["eq", "aeq", "b", "m", "u", "i", "M"], "1")
+    return json.dumps({"e": "ACCOUNT_UPDATE", "E": number, "T": number, **amounts})
+
+
+def expired(key: str, at: int = 1) -> str:
+    return json.dumps({"e": "listenKeyExpired", "E": str(at), "listenKey": key})
+
+
+class Peer:
+    """A driver with sockets that do as the test says. Time starts at 1000."""
+
+    def __init__(self, *, subscribe: bool = False, answer_pings: bool = True, seed: int = 1) -> None:
+        self.now = 1000.0
+        self.link = Link(self.now, START, KEY, Pace(), Random(seed), subscribe=subscribe)
+        self.answer_pings = answer_pings
+        self.done: list[tuple[float, Do]] = []
+        self.items: list[Item] = []
+        self.errors: list[ListenKeyError] = []
+        self.obey(self.link.tick(self.now))
+
+    def obey(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Do):
+                self.done.append((self.now, action))
+                if action.what == "ping" and self.answer_pings:
+                    self.obey(self.link.pong(self.now, action.number, self.now))
+            elif isinstance(action, ListenKeyError):
+                self.errors.append(action)
+            else:
+                self.items.append(action)
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.link.wake <= end:
+            self.now = max(self.now, self.link.wake)
+            self.obey(self.link.tick(self.now))
+        self.now = end
+
+    def opened(self, number: int) -> None:
+        self.obey(self.link.opened(self.now, number))
+
+    def frame(self, number: int, *frames: str) -> None:
+        for each in frames:
+            self.obey(self.link.frame(self.now, number, each))
+
+    def closed(self, number: int, *, clean: bool = False, status: int | None = None) -> None:
+        self.obey(self.link.closed(self.now, number, clean=clean, status=status))
+
+    def key(self, key: str, age: float = 0.0) -> None:
+        self.obey(self.link.key(self.now, key, self.now - age))
+
+    def did(self, what: str) -> list[int]:
+        return [action.number for _, action in self.done if action.what == what]
+
+    def when(self, what: str) -> list[float]:
+        return [moment for moment, action in self.done if action.what == what]
+
+    @property
+    def story(self) -> list[object]:
+        """What the program got: the numbers of events, the reasons of gaps."""
+        return [
+            each.reason
+            if isinstance(each, Gap)
+            else int(each.maintenance_margin)
+            if isinstance(each, RiskLevelChange)
+            else each
+            for each in self.items
+        ]
+
+    def gap(self, at: int = -1) -> tuple[str, float | None, float]:
+        """Return a Gap's reason, since and until, in seconds of the clock."""
+        found = [each for each in self.items if isinstance(each, Gap)][at]
+        since = None if found.since is None else (found.since - START).total_seconds() + 1000
+        return found.reason, since, (found.until - START).total_seconds() + 1000
+
+
+def running(**options: bool) -> Peer:
+    """Return a peer with socket 1 open."""
+    peer = Peer(**options)
+    peer.opened(1)
+    return peer
+
+
+def test_it_opens_at_once_and_the_first_item_is_a_gap() -> None:
+    peer = Peer()
+    assert peer.done == [(1000.0, Do("open", 1, KEY))]
+    assert (peer.items, peer.link.connected_since) == ([], None)
+    peer.wait(0.5)
+    peer.opened(1)
+    peer.frame(1, event(1), event(2))
+    assert peer.story == ["started", 1, 2]
+    assert peer.gap() == ("started", None, 1000.5)
+    assert peer.link.connected_since == START + timedelta(seconds=0.5)
+
+
+class TestRow1TheKeyExpiresAndTheSocketStaysOpen:
+    def test_a_fresh_key_is_asked_for_and_used_at_once(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, event(1))
+        peer.wait(10)
+        peer.frame(1, expired(KEY))
+        assert peer.did("renew") == [0]
+        peer.wait(3)
+        peer.key(OTHER)
+        assert peer.done[-1] == (peer.now, Do("open", 2, OTHER))
+        peer.wait(1)
+        peer.opened(2)
+        peer.frame(2, event(2))
+        assert peer.story == ["started", 1, "key_expired", 2]
+        assert peer.gap() == ("key_expired", 1100.0, 1114.0)  # since the last event: proof of key and link
+        assert peer.did("close") == [1]
+
+    def test_it_may_come_twice(self) -> None:
+        peer = running()
+        peer.frame(1, expired(KEY), expired(KEY))
+        peer.key(OTHER)
+        peer.opened(2)
+        peer.frame(2, expired(KEY))
+        peer.frame(1, expired(KEY))
+        assert peer.did("renew") == [0]
+        assert peer.did("open") == [1, 2]
+        assert peer.story == ["started", "key_expired"]
+
+    def test_it_may_name_an_older_key_or_none(self) -> None:
+        peer = running()
+        peer.frame(1, expired(OTHER))
+        assert peer.did("renew") == []
+        peer.frame(1, json.dumps({"e": "listenKeyExpired", "E": 5}))
+        assert peer.did("renew") == [0]
+
+    def test_the_same_key_proven_alive_again_will_do(self) -> None:
+        peer = running()
+        peer.wait(50)
+        peer.frame(1, expired(KEY))
+        peer.key(KEY, age=1)  # proven before
+        assert peer.did("open") == [1]
+        peer.wait(5)
+        peer.key(KEY, age=1)
+        peer.opened(2)
+        assert peer.gap()[0] == "key_expired"
+        peer.frame(2, expired(KEY))  # the second copy
+        assert len(peer.did("renew")) == 1
+
+    def test_a_wish_without_effect_is_repeated_and_nothing_is_opened_on_a_dead_key(self) -> None:
+        peer = running()
+        peer.frame(1, expired(KEY))
+        peer.closed(1)
+        peer.wait(100)
+        assert peer.when("renew") == [1000, 1030, 1060, 1090]
+        assert peer.did("open") == [1]
+
+
+class TestRow2APlannedChangeLosesNothing:
+    def change(self) -> Peer:
+        peer = running()
+        peer.wait(22.4 * HOUR)
+        assert peer.did("open") == [1]
+        peer.wait(0.65 * HOUR)
+        assert peer.did("open") == [1, 2]
+        return peer
+
+    def test_the_old_socket_is_read_until_the_new_one_is_there_and_then_drained(self) -> None:
+        peer = self.change()
+        peer.frame(1, event(1))
+        peer.opened(2)
+        assert peer.did("close") == [1]
+        peer.frame(2, event(2), event(3))  # the old one brought neither yet
+        assert peer.story == ["started", 1]
+        peer.frame(1, event(2))
+        peer.closed(1, clean=True)
+        peer.frame(2, event(4))
+        assert peer.story == ["started", 1, 2, 3, 4]
+
+    def test_an_old_socket_that_does_not_answer_may_have_been_dead(self) -> None:
+        peer = self.change()
+        proof = peer.now
+        peer.answer_pings = False
+        peer.wait(3)
+        peer.opened(2)
+        peer.frame(2, event(2))
+        peer.wait(6)
+        assert peer.story == ["started", "reconnected", 2]
+        reason, since, _ = peer.gap()
+        assert reason == "reconnected"
+        assert since is not None
+        assert since <= proof
+
+    def test_an_old_socket_that_the_server_closes_is_a_marked_gap(self) -> None:
+        peer = self.change()
+        peer.opened(2)
+        peer.frame(2, event(2))
+        peer.closed(1)
+        assert peer.story == ["started", "reconnected", 2]
+
+    def test_a_server_that_closes_the_old_one_before_the_new_one_is_open(self) -> None:
+        peer = self.change()
+        peer.closed(1)
+        peer.wait(1)
+        peer.opened(2)
+        peer.frame(2, event(2))
+        assert peer.story == ["started", "reconnected", 2]
+        assert peer.did("open") == [1, 2]
+
+    def test_a_new_socket_that_cannot_be_opened_is_tried_again_beside_the_old_one(self) -> None:
+        peer = self.change()
+        peer.closed(2)
+        peer.frame(1, event(1))
+        peer.wait(2)
+        peer.opened(3)
+        peer.closed(1, clean=True)
+        assert peer.story == ["started", 1]
+
+    def test_a_shutdown_changes_now(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, json.dumps({"e": "serverShutdown", "E": 1}))
+        peer.opened(2)
+        peer.closed(1, clean=True)
+        assert peer.story == ["started"]
+
+    def test_a_shutdown_of_the_new_one_waits_for_the_old_one(self) -> None:
+        peer = self.change()
+        peer.opened(2)
+        peer.frame(2, json.dumps({"e": "serverShutdown", "E": 1}))
+        assert peer.did("open") == [1, 2]
+        peer.closed(1, clean=True)
+        peer.wait(2)
+        assert peer.did("open") == [1, 2, 3]
+
+    def test_the_new_one_dies_while_the_old_one_is_drained(self) -> None:
+        peer = self.change()
+        peer.opened(2)
+        peer.frame(2, event(2))
+        peer.closed(2)
+        assert peer.story == ["started", 2]
+        peer.frame(1, event(2), event(3))  # what the old one still had
+        peer.wait(2)
+        peer.opened(3)
+        peer.closed(1)
+        assert peer.story == ["started", 2, 3, "reconnected"]
+
+    def test_the_key_is_replaced_while_the_old_one_is_drained(self) -> None:
+        peer = self.change()
+        peer.opened(2)
+        peer.frame(2, event(2))
+        peer.key(OTHER)
+        peer.opened(3)
+        peer.frame(3, event(3))
+        peer.closed(2)
+        peer.closed(1)
+        assert [each for each in peer.story if isinstance(each, int)] == [2, 3]
+        assert "key_replaced" in peer.story
+
+
+def test_row_3_a_link_that_never_brought_an_event_is_warned_of_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:
+    peer = running()
+    peer.wait(3.5 * HOUR)
+    assert caplog.messages == ["the connection is open, and has brought no event yet"] * 3
+    assert (peer.link.connected_since, peer.link.last_event) == (START, None)
+    peer.frame(1, event(1))
+    assert peer.link.last_event == START + timedelta(hours=3.5)
+    peer.wait(5 * HOUR)
+    assert len(caplog.messages) == 3
+
+
+class TestRow4ADeadLinkIsFound:
+    def test_within_30_seconds(self) -> None:
+        peer = running()
+        peer.wait(60)
+        peer.answer_pings = False
+        died = peer.now
+        peer.wait(40)
+        assert peer.did("close") == [1]
+        assert peer.when("close")[0] - died <= 30
+        assert peer.when("open")[1] == peer.when("close")[0]
+        peer.opened(2)
+        assert peer.gap()[:2] == ("reconnected", 1060.0)
+
+    def test_any_frame_is_life(self) -> None:
+        peer = running(answer_pings=False)
+        for i in range(20):
+            peer.wait(11)
+            peer.frame(1, event(i))
+        assert peer.did("close") == []
+
+    def test_a_subscription_that_is_never_answered(self) -> None:
+        peer = running(subscribe=True)
+        peer.wait(11)
+        assert peer.did("close") == [1]
+        assert peer.story == []
+
+
+def test_row_5_a_quiet_account_sees_only_the_planned_change_in_25_hours() -> None:
+    peer = running()
+    peer.wait(23 * HOUR)
+    assert peer.did("open") == [1, 2]
+    peer.opened(2)
+    peer.closed(1, clean=True)
+    peer.wait(2 * HOUR)
+    assert peer.did("open") == [1, 2]
+    assert peer.story == ["started"]
+
+
+class TestRow6TheMuteLink:
+    """Pongs come, events do not: no timer on data, but a comparison where a position's events stopped."""
+
+    def mute(self) -> Peer:
+        peer = running()
+        for i in range(5):
+            peer.wait(10)
+            peer.frame(1, account(i))
+        peer.wait(59)
+        assert peer.did("open") == [1]
+        peer.wait(2)
+        assert peer.did("open") == [1, 2]
+        peer.opened(2)
+        del peer.items[:]
+        return peer
+
+    def test_the_second_socket_brings_an_event_first(self) -> None:
+        peer = self.mute()
+        peer.frame(2, event(1))
+        peer.wait(2)
+        peer.frame(2, event(2))
+        assert peer.story == ["mute", 1, 2]
+        assert peer.gap()[:2] == ("mute", 1050.0)
+        assert peer.did("close") == [1]
+
+    def test_the_first_socket_brings_it_too(self) -> None:
+        peer = self.mute()
+        peer.frame(2, event(1))
+        peer.wait(0.5)
+        peer.frame(1, event(1))
+        peer.wait(100)
+        assert peer.story == [1]
+        assert peer.did("close") == [2]
+
+    def test_neither_brings_any(self, caplog: pytest.LogCaptureFixture) -> None:
+        peer = self.mute()
+        peer.wait(61)
+        assert peer.did("close") == [2]
+        peer.wait(2 * HOUR)
+        assert peer.story == []
+        assert peer.did("open") == [1, 2]
+        assert caplog.messages.count("no event for a while, on a second connection neither") == 1
+
+    def test_the_warning_comes_once_an_hour(self, caplog: pytest.LogCaptureFixture) -> None:
+        peer = self.mute()
+        peer.wait(61)
+        for i in range(5):
+            peer.wait(10)
+            peer.frame(1, account(100 + i))
+        peer.wait(61)
+        peer.opened(3)
+        peer.wait(61)
+        assert caplog.messages.count("no event for a while, on a second connection neither") == 1
+
+    def test_the_second_socket_cannot_be_opened(self) -> None:
+        peer = running()
+        for i in range(5):
+            peer.wait(10)
+            peer.frame(1, account(i))
+        peer.wait(61)
+        peer.closed(2)
+        peer.wait(HOUR)
+        assert peer.did("open") == [1, 2]
+
+    def test_the_first_socket_ends_meanwhile(self) -> None:
+        peer = self.mute()
+        peer.frame(2, event(1))
+        peer.closed(1)
+        peer.frame(2, event(2))
+        assert peer.story == ["reconnected", 1, 2]
+        assert peer.gap()[1] == 1050.0
+        assert peer.did("open") == [1, 2]
+
+    def test_the_first_socket_ends_before_the_second_is_open(self) -> None:
+        peer = running()
+        for i in range(5):
+            peer.wait(10)
+            peer.frame(1, account(i))
+        peer.wait(61)
+        peer.closed(1)
+        peer.opened(2)
+        peer.frame(2, event(1))
+        assert peer.story[-2:] == ["reconnected", 1]
+
+    def test_the_key_is_replaced_meanwhile(self) -> None:
+        peer = self.mute()
+        peer.key(OTHER)
+        assert peer.did("close") == [2]
+        peer.opened(3)
+        assert peer.story == ["key_replaced"]
+
+    def test_an_account_without_a_position_is_never_compared(self) -> None:
+        peer = running()
+        for i in range(5):
+            peer.wait(1)
+            peer.frame(1, account(i))  # deposits, one after the other
+        for i in range(5):
+            peer.wait(100)
+            peer.frame(1, account(10 + i))
+        peer.wait(HOUR)
+        assert peer.did("open") == [1]
+
+    def test_a_program_that_stood_still_has_not_read_yet(self) -> None:
+        peer = running()
+        for i in range(5):
+            peer.wait(10)
+            peer.frame(1, account(i))
+        peer.now += 100
+        peer.wait(0)
+        assert peer.did("open") == [1]
+
+
+class TestRow7Doubles:
+    def test_two_equal_events_on_one_socket_stay_two(self) -> None:
+        peer = running()
+        peer.frame(1, event(1), event(1))
+        assert peer.story == ["started", 1, 1]
+
+    def test_in_the_overlap_each_copy_is_used_up_once(self) -> None:
+        peer = running()
+        peer.frame(1, json.dumps({"e": "serverShutdown"}))
+        peer.wait(2)
+        peer.frame(1, event(1))
+        peer.opened(2)
+        peer.frame(2, event(1), event(1))
+        peer.closed(1, clean=True)
+        assert peer.story == ["started", 1, 1]
+        peer.frame(2, event(1))
+        assert peer.story == ["started", 1, 1, 1]
+
+    def test_wrapped_and_bare_are_one(self) -> None:
+        peer = running()
+        peer.frame(1, json.dumps({"e": "serverShutdown"}))
+        peer.wait(2)
+        peer.frame(1, json.dumps({"stream": KEY, "data": json.loads(event(1))}), "no JSON")
+        peer.opened(2)
+        peer.frame(2, event(1), "no JSON")
+        peer.closed(1, clean=True)
+        assert [type(each) for each in peer.items] == [Gap, RiskLevelChange, UnknownEvent]
+
+    def test_long_after_the_overlap_no_event_is_taken_for_a_double(self) -> None:
+        peer = running()
+        peer.frame(1, json.dumps({"e": "serverShutdown"}))
+        peer.wait(2)
+        peer.frame(1, event(1))
+        peer.opened(2)
+        peer.closed(1, clean=True)
+        peer.wait(70)
+        peer.frame(2, event(1))
+        assert peer.story == ["started", 1, 1]
+
+    def test_what_is_remembered_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("listenkey._link._COPIES", 2)
+        peer = running()
+        peer.frame(1, json.dumps({"e": "serverShutdown"}))
+        peer.wait(2)
+        peer.frame(1, event(1), event(2), event(3))
+        peer.opened(2)
+        peer.frame(2, event(1), event(2), event(3))
+        peer.closed(1, clean=True)
+        assert peer.story == ["started", 1, 2, 3, 1, 2, 3]  # forgotten, and so passed twice: the memory is bounded
+
+
+class TestRow8TheBufferIsFull:
+    def moment(self, seconds: int) -> datetime:
+        return START + timedelta(seconds=seconds)
+
+    def unknown(self, kind: int) -> UnknownEvent:
+        return UnknownEvent(str(kind), "", {})
+
+    def test_what_is_queued_stays_and_one_gap_counts_the_rest(self) -> None:
+        buffer = Buffer(2)
+        for i in range(5):
+            buffer.put(self.unknown(i), self.moment(i))
+        assert len(buffer) == 3
+        taken = [buffer.take() for _ in range(4)]
+        assert taken == [
+            self.unknown(0),
+            self.unknown(1),
+            Gap("overflow", self.moment(2), self.moment(4), dropped=3),
+            None,
+        ]
+
+    def test_events_go_on_behind_the_gap(self) -> None:
+        buffer = Buffer(2)
+        for i in range(3):
+            buffer.put(self.unknown(i), self.moment(i))
+        assert [buffer.take(), buffer.take()] == [self.unknown(0), self.unknown(1)]
+        buffer.put(self.unknown(3), self.moment(3))
+        assert isinstance(buffer.take(), Gap)
+        assert buffer.take() == self.unknown(3)
+
+    def test_another_gap_is_never_lost_and_never_piles_up(self) -> None:
+        buffer = Buffer(2)
+        buffer.put(self.unknown(0), self.moment(0))
+        buffer.put(self.unknown(1), self.moment(1))
+        gap = Gap("reconnected", self.moment(1), self.moment(2))
+        for i in range(100):
+            buffer.put(gap, self.moment(2))
+            buffer.put(self.unknown(i), self.moment(3))
+        assert len(buffer) == 3
+        assert [buffer.take() for _ in range(3)][-1] == Gap("reconnected", self.moment(1), self.moment(3), dropped=100)
+
+
+def test_row_9_a_program_that_stood_still_has_no_dead_link() -> None:
+    peer = running(answer_pings=False)
+    peer.wait(13)
+    assert peer.did("ping") == [1]
+    peer.now += 300  # a blocked loop, or a machine that slept
+    peer.obey(peer.link.tick(peer.now))
+    assert peer.did("ping") == [1, 1]
+    peer.frame(1, event(1))  # it may have come long ago
+    peer.obey(peer.link.pong(peer.now, 1, 1012.0))  # so may this
+    assert peer.link.last_event is not None
+    peer.wait(11)
+    assert peer.did("close") == []
+    peer.obey(peer.link.pong(peer.now, 1, peer.now - 11))
+    peer.wait(11)
+    assert peer.did("close") == []
+
+
+def test_row_9_what_was_read_late_proves_nothing_of_the_time_between() -> None:
+    peer = running()
+    peer.wait(100)
+    proof = peer.now - 4
+    peer.answer_pings = False
+    peer.now += 300
+    peer.frame(1, event(1))
+    peer.closed(1)
+    peer.opened(2)
+    assert peer.gap() == ("reconnected", proof, peer.now)
+
+
+def test_row_9_a_dead_link_is_found_after_a_sleep_too() -> None:
+    peer = running(answer_pings=False)
+    peer.wait(5)
+    peer.now += HOUR
+    peer.wait(13)
+    assert peer.did("close") == [1]
+
+
+def test_row_10_what_cannot_be_read_goes_through_as_unknown() -> None:
+    peer = running()
+    peer.frame(1, "{", json.dumps({"e": "NEWS"}), event(1))
+    assert [type(each) for each in peer.items] == [Gap, UnknownEvent, UnknownEvent, RiskLevelChange]
+
+
+def test_row_11_a_replaced_socket_stands_in_the_flow_of_events() -> None:
+    peer = running()
+    peer.frame(1, event(1))
+    peer.wait(100)
+    peer.closed(1)
+    proof, opened = 1096.0, 1100.25
+    peer.wait(0.25)
+    peer.opened(2)
+    peer.frame(2, event(2))
+    assert peer.story == ["started", 1, "reconnected", 2]
+    assert peer.gap() == ("reconnected", proof, opened)
+
+
+class TestRow12TheKeyIsReplaced:
+    def test_what_the_old_socket_still_brings_is_passed_and_proves_nothing_of_the_new_key(self) -> None:
+        peer = running()
+        peer.wait(1000)
+        peer.key(OTHER, age=50)
+        peer.wait(50)
+        peer.frame(1, event(1))
+        peer.key(KEY)
+        peer.opened(3)
+        assert peer.story == ["started", 1, "key_replaced"]
+        assert peer.gap()[1] == 1000.0  # of the first loss
+
+    def test_a_new_socket_at_once_and_always_a_mark(self) -> None:
+        peer = running()
+        peer.wait(1000)
+        peer.key(KEY, age=200)
+        peer.wait(100)
+        peer.key(OTHER, age=1)
+        assert peer.done[-1] == (2100.0, Do("open", 2, OTHER))
+        peer.opened(2)
+        peer.frame(2, event(1))
+        assert peer.story == ["started", "key_replaced", 1]
+        assert peer.gap() == ("key_replaced", 1800.0, 2100.0)  # the old key was last proven then
+
+    def test_while_no_socket_is_open_the_earlier_loss_says_since_when(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.closed(1)
+        peer.wait(5)
+        peer.key(OTHER)
+        peer.opened(3)
+        assert peer.gap() == ("key_replaced", 1000.0, 1105.0)
+        assert peer.did("close") == [2]  # it was being opened on the old key
+
+    def test_before_the_stream_has_started_it_is_the_start(self) -> None:
+        peer = Peer()
+        peer.key(OTHER)
+        peer.opened(2)
+        assert peer.story == ["started"]
+
+
+def test_row_13_a_socket_that_was_given_up_changes_nothing_any_more() -> None:
+    peer = running()
+    peer.closed(1)
+    peer.opened(1)
+    peer.frame(1, event(1))
+    peer.obey(peer.link.pong(peer.now, 1, peer.now))
+    peer.closed(1, status=403)
+    assert peer.story == ["started"]
+    peer.wait(1.3)
+    assert peer.did("open") == [1, 2]
+
+
+class TestRow14Backoff:
+    def test_a_server_that_accepts_and_closes_is_not_stormed(self) -> None:
+        peer = Peer()
+        while peer.now < 1600:
+            peer.opened(len(peer.did("open")))
+            peer.closed(len(peer.did("open")))
+            peer.wait(1)
+        waits = [after - before for before, after in zip(peer.when("open"), peer.when("open")[1:], strict=False)]
+        assert len(waits) < 16
+        for wait, least in zip(waits, [1, 2, 4, 8, 16, 32, 48, 48, 48], strict=False):
+            assert least <= wait <= 61
+
+    def test_it_starts_anew_only_after_a_minute_of_life(self) -> None:
+        peer = running()
+        peer.wait(61)
+        peer.closed(1)
+        assert peer.when("open")[-1] == peer.now  # at once
+        peer.opened(2)
+        peer.closed(2)
+        assert peer.when("open")[-1] == peer.now
+        peer.wait(0.9)
+        assert peer.did("open") == [1, 2]
+        peer.wait(0.6)
+        assert peer.did("open") == [1, 2, 3]
+
+    def test_the_wait_of_the_address_is_kept(self) -> None:
+        peer = Peer()
+        peer.link.not_before = peer.now + 500
+        peer.closed(1, status=429)
+        peer.wait(499)
+        assert peer.did("open") == [1]
+        peer.wait(2)
+        assert peer.did("open") == [1, 2]
+        assert peer.errors == []
+
+    def test_faults_of_the_server_are_tried_without_end(self) -> None:
+        peer = Peer()
+        while len(peer.did("open")) < 50:
+            peer.closed(len(peer.did("open")), status=503)
+            peer.wait(61)
+        assert peer.errors == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "text"),
+    [
+        (401, Unauthorized, "The stream's address refused the connection; check stream_url and form."),
+        (403, ApiError, "The stream's address refused the connection; check stream_url and form."),
+        (404, ApiError, "The stream's address refused the connection; check stream_url and form."),
+        (410, ApiError, "The stream's address refused the connection; check stream_url and form."),
+        (302, UnexpectedResponse, "a redirect, which is not followed"),  # row 17
+        (200, UnexpectedResponse, "no WebSocket"),
+    ],
+)
+def test_a_lasting_refusal_slows_down_and_ends_in_a_typed_error(
+    status: int, error: type[ListenKeyError], text: str
+) -> None:
+    peer = Peer()
+    while not peer.errors:
+        peer.closed(len(peer.did("open")), status=status)
+        peer.wait(60)
+    assert type(peer.errors[0]) is error
+    assert text in str(peer.errors[0])
+    waits = [after - before for before, after in zip(peer.when("open"), peer.when("open")[1:], strict=False)]
+    assert len(peer.did("open")) - 1 <= 5
+    assert min(waits) >= 10
+
+
+def test_a_refused_change_does_not_end_a_stream_that_runs() -> None:
+    peer = running()
+    peer.frame(1, json.dumps({"e": "serverShutdown"}))
+    for _ in range(20):
+        peer.wait(60)
+        peer.closed(len(peer.did("open")), status=403)
+    peer.frame(1, event(1))
+    assert peer.errors == []
+    assert peer.story == ["started", 1]
+
+
+class TestTheSubscribeForm:
+    def test_events_can_come_when_the_subscription_is_answered(self) -> None:
+        peer = Peer(subscribe=True)
+        peer.opened(1)
+        assert peer.done[-1][1] == Do("subscribe", 1, KEY)
+        assert peer.story == []
+        peer.frame(1, json.dumps({"result": None, "id": 1}), event(1))
+        assert peer.story == ["started", 1]
+
+    def test_an_event_says_as_much_as_the_answer(self) -> None:
+        peer = Peer(subscribe=True)
+        peer.opened(1)
+        peer.frame(1, event(1), json.dumps({"result": None, "id": 1}))
+        assert peer.story == ["started", 1]
+
+    def test_a_refused_subscription_is_a_socket_of_no_use(self, caplog: pytest.LogCaptureFixture) -> None:
+        peer = Peer(subscribe=True)
+        peer.opened(1)
+        peer.frame(1, json.dumps({"error": {"code": 2}, "id": 1}))
+        assert peer.did("close") == [1]
+        assert caplog.messages == ["the server refused SUBSCRIBE"]
+
+
+def test_row_16_no_action_shows_the_key_and_no_log_line_does(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    peer = running(subscribe=True)
+    peer.frame(1, json.dumps({"stream": KEY, "data": {"e": "NEWS", "listenKey": OTHER}}), expired(KEY))
+    peer.key(OTHER)
+    peer.wait(100)
+    for text in (repr(peer.done), repr(peer.items), repr(vars(peer.link)["_next"]), caplog.text):
+        assert KEY not in text
+        assert OTHER not in text
+    assert "***" in repr([each.raw for each in peer.items if isinstance(each, UnknownEvent)])
+
+
+def test_events_of_a_position_that_changed_are_no_beat() -> None:
+    peer = running()
+    update = json.dumps({"e": "BALANCE_POSITION_UPDATE", "E": 1, "T": 1, "B": [], "P": []})
+    for _ in range(10):
+        peer.wait(10)
+        peer.frame(1, update)
+    peer.wait(HOUR)
+    assert peer.did("open") == [1]
+    assert sum(isinstance(each, BalancePositionUpdate) for each in peer.items) == 10
+
+
+def test_every_duration_can_be_scaled() -> None:
+    assert Pace().scaled(0.5).ping == 6.0
+    assert Pace().scaled(0.5).life == 11.5 * HOUR

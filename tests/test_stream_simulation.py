@@ -1,0 +1,291 @@
+"""A thousand days of a stream, in seconds, against an exchange, a network and a machine that have bad days.
+
+What must hold: each event that was sent is delivered, or was sent within a marked gap. None is delivered twice. Run a case
+again with LISTENKEY_SEED=<the printed seed>.
+"""
+
+import heapq
+import itertools
+import json
+import logging
+import os
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from listenkey._events import AccountUpdate, Gap, Item, RiskLevelChange
+from listenkey._link import Action, Buffer, Do, Link, Pace
+from listenkey.errors import ListenKeyError
+
+DAY = 24 * 3600.0
+DAYS = 250  # for each of the four cases
+LATENCY = 0.4  # seconds at most, one way
+START = datetime(2026, 1, 1, tzinfo=UTC)
+# Pings are rarer than in earnest, or most of the days would be spent on them. A dead link is found in 144 seconds.
+PACE = Pace(ping=120.0, pong=24.0)
+ADVERSITIES = ["cut", "cut", "half-open", "mute", "key deleted", "key deleted in silence", "shutdown", "slow", "sleep"]
+
+
+class Connection:
+    """One socket: what the server knows of it. Bytes arrive in their order."""
+
+    def __init__(self, number: int, key: int) -> None:
+        self.number, self.key = number, key
+        self.attached = False  # the server sends events to it
+        self.alive = True  # bytes pass
+        self.mute = False
+        self.beats = 0  # events of a position, one after the other: only then can it be known that they stopped
+        self.arrives = 0.0  # when the last byte arrives at the client
+
+
+class World:
+    """True time, a server with one account, a network, a machine with a keeper and a program that reads the stream."""
+
+    def __init__(self, chance: random.Random, server: str) -> None:
+        self.chance, self.server = chance, server
+        self.now, self.asleep_until, self.reads_from = 0.0, 0.0, 0.0
+        self.counter = itertools.count()
+        self.heap: list[tuple[float, int, Callable[[], None]]] = []
+        self.key, self.key_lives, self.keeper_key = 1, True, 1
+        self.connections: dict[int, Connection] = {}
+        self.holds_position = False
+        self.kinds = ADVERSITIES
+        self.sent: dict[int, float] = {}
+        self.delivered: dict[int, int] = {}
+        self.gaps: list[Gap] = []
+        self.opens = 0
+        self.buffer = Buffer(20)
+        self.link = Link(0.0, START, "1", PACE, random.Random(chance.random()))
+        self.ticking = -1.0
+
+    # The machinery.
+
+    def at(self, moment: float, do: Callable[[], None]) -> None:
+        heapq.heappush(self.heap, (moment, next(self.counter), do))
+
+    def on_machine(self, moment: float, do: Callable[[], None]) -> None:
+        """Let the machine do something, not before it is awake."""
+
+        def awake() -> None:
+            if self.now < self.asleep_until:
+                self.at(self.asleep_until, do)
+            else:
+                do()
+
+        self.at(moment, awake)
+
+    def run(self, until: float) -> None:
+        while self.heap[0][0] <= until:
+            self.now, _, do = heapq.heappop(self.heap)
+            do()
+        self.now = until
+
+    # The machine.
+
+    def tick(self, due: float) -> None:
+        if due == self.ticking:  # else another one was set since
+            self.ticking = -1.0
+            self.obey(self.link.tick(self.now))
+
+    def obey(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Do):
+                self.do(action)
+            else:
+                assert not isinstance(action, ListenKeyError)
+                self.buffer.put(action, START + timedelta(seconds=self.now))
+        self.read()
+        wake = max(self.link.wake, self.now)
+        if wake != self.ticking:
+            self.ticking = wake
+            self.on_machine(wake, lambda: self.tick(wake))
+
+    def do(self, action: Do) -> None:
+        match action.what:
+            case "open":
+                self.opens += 1
+                connection = self.connections[action.number] = Connection(action.number, int(action.key))
+                self.at(self.now + self.delay(), lambda: self.accept(connection))
+            case "ping":
+                connection, asked = self.connections[action.number], self.now
+                self.at(self.now + self.delay(), lambda: self.to_client(connection, lambda n: self.pong(n, asked)))
+            case "close":
+                connection = self.connections[action.number]
+                self.at(self.now + self.delay(), lambda: self.close(connection))
+            case _:
+                self.on_machine(self.now + self.chance.uniform(0.1, 20), self.renew)
+
+    def pong(self, number: int, asked: float) -> None:
+        self.obey(self.link.pong(self.now, number, asked))
+
+    def closed(self, number: int, *, clean: bool) -> None:
+        self.obey(self.link.closed(self.now, number, clean=clean))
+
+    def read(self) -> None:
+        while self.now >= self.reads_from and (item := self.buffer.take()) is not None:
+            self.consume(item)
+
+    def consume(self, item: Item) -> None:
+        if isinstance(item, Gap):
+            self.gaps.append(item)
+        else:
+            assert isinstance(item, RiskLevelChange | AccountUpdate)
+            number = int(item.raw["id"])
+            self.delivered[number] = self.delivered.get(number, 0) + 1
+
+    def renew(self) -> None:
+        if not self.key_lives:
+            self.key, self.key_lives = self.key + 1, True
+        self.obey(self.link.key(self.now, str(self.key), self.now))
+
+    # The server and the network.
+
+    def delay(self) -> float:
+        return self.chance.uniform(0.001, LATENCY)
+
+    def to_client(self, connection: Connection, do: Callable[[int], None]) -> None:
+        if connection.alive:
+            connection.arrives = max(connection.arrives + 1e-6, self.now + self.delay())
+            self.on_machine(connection.arrives, lambda: do(connection.number))
+
+    def accept(self, connection: Connection) -> None:
+        if self.server == "closes the old":
+            for old in self.receivers():
+                old.attached = False
+                self.to_client(old, lambda number: self.closed(number, clean=False))
+                old.alive = False
+        connection.attached = True
+        self.to_client(connection, lambda number: self.obey(self.link.opened(self.now, number)))
+        self.at(self.now + DAY, lambda: self.cut(connection))
+
+    def receivers(self) -> list[Connection]:
+        return [each for each in self.connections.values() if each.attached]
+
+    def close(self, connection: Connection) -> None:
+        if connection.attached:
+            connection.attached = False
+            self.to_client(connection, lambda number: self.closed(number, clean=True))
+
+    def cut(self, connection: Connection) -> None:
+        if connection.attached and connection.alive:
+            connection.attached = False
+            if self.chance.random() < 0.5:
+                connection.arrives = self.now  # a reset discards what is under way
+            self.to_client(connection, lambda number: self.closed(number, clean=False))
+            connection.alive = False
+
+    def frame(self, connection: Connection, content: str) -> None:
+        self.to_client(connection, lambda number: self.obey(self.link.frame(self.now, number, content)))
+
+    def send(self, content: dict[str, object]) -> None:
+        number = len(self.sent)
+        self.sent[number] = self.now
+        frame = json.dumps({**content, "id": number})
+        receivers = [each for each in self.receivers() if each.key == self.key and self.key_lives]
+        for each in receivers[-1:] if self.server == "newest alone receives" else receivers:
+            if not each.mute:
+                each.beats = each.beats + 1 if content["e"] == "ACCOUNT_UPDATE" else each.beats
+                self.frame(each, frame)
+
+    def trade(self) -> None:
+        self.send({"e": "RISK_LEVEL_CHANGE", "E": 1, "mb": "1", "mm": "1"})
+        self.at(self.now + self.chance.expovariate(1 / 600), self.trade)
+
+    def beat(self) -> None:
+        if self.holds_position:
+            amounts = dict.fromkeys(["eq", "aeq", "b", "m", "u", "i", "M"], "1")
+            self.send({"e": "ACCOUNT_UPDATE", "E": 1, "T": 1, **amounts})
+            self.at(self.now + 10, self.beat)
+            mute = any(each.mute for each in self.receivers())
+            self.holds_position = mute or self.chance.random() > 0.02
+        else:
+            for each in self.receivers():
+                each.beats = 0
+            self.holds_position = True
+            self.at(self.now + self.chance.expovariate(1 / DAY), self.beat)
+
+    def keep(self) -> None:
+        self.renew()
+        self.on_machine(self.now + self.chance.uniform(1620, 1800), self.keep)
+
+    def misfortune(self) -> None:
+        self.at(self.now + self.chance.expovariate(1 / 7200) * self.chance.choice([0.01, 1, 1]), self.misfortune)
+        kind = self.chance.choice(self.kinds)
+        some = self.chance.choice(self.receivers() or [Connection(0, 0)])
+        match kind:
+            case "cut":
+                self.cut(some)
+            case "half-open":
+                some.attached = some.alive = False
+            case "mute":
+                some.mute = self.holds_position and some.beats > 5 and self.now > self.asleep_until
+            case "key deleted":
+                self.key_lives = False
+                expired = json.dumps({"e": "listenKeyExpired", "E": str(int(self.now)), "listenKey": str(self.key)})
+                for each in self.receivers():
+                    if each.key == self.key:
+                        for _ in range(self.chance.choice([1, 2])):
+                            self.frame(each, expired)
+            case "key deleted in silence":
+                self.key_lives = False
+            case "shutdown":
+                for each in self.receivers():
+                    self.frame(each, json.dumps({"e": "serverShutdown", "E": 1}))
+            case "slow":
+                self.reads_from = self.now + self.chance.choice([60, 7200])
+                self.on_machine(self.reads_from, self.read)
+            case "sleep" if self.now > self.asleep_until:
+                length = self.chance.choice([self.chance.uniform(10, 600), self.chance.uniform(600, 40_000)])
+                self.asleep_until = self.now + length
+                for each in self.receivers():
+                    if length > 600 or each.mute:  # the server has given up by then
+                        each.attached = each.alive = False
+
+
+def live(world: World, days: float) -> World:
+    world.obey(world.link.tick(0.0))
+    for start in (world.trade, world.keep):
+        world.at(1.0, start)
+    world.run(days * DAY)
+    return world
+
+
+def within_a_gap(world: World, moment: float) -> bool:
+    """Whether the program was told. An event is at most a latency on its way when something is proven by another."""
+    at = START + timedelta(seconds=moment)
+    slack = timedelta(seconds=LATENCY)
+    return any(gap.until >= at and (gap.since is None or gap.since - slack <= at) for gap in world.gaps)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("server", ["both receive", "both receive again", "closes the old", "newest alone receives"])
+def test_in_250_days_each_event_is_delivered_once_or_was_sent_in_a_marked_gap(
+    server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "listenkey.stream")
+    seed = int(os.environ.get("LISTENKEY_SEED", random.randrange(10**9)))
+    print("LISTENKEY_SEED", seed)
+    world = World(random.Random(seed), server)
+    world.at(0.0, world.beat)
+    world.at(600.0, world.misfortune)
+    live(world, DAYS)
+    world.kinds = ["nothing"]
+    world.run(max(world.now, world.asleep_until, world.reads_from) + 7200)  # what is under way arrives
+    last = world.now - 600
+    missing = [number for number, at in world.sent.items() if at < last and number not in world.delivered]
+    reasons = {gap.reason: sum(each.reason == gap.reason for each in world.gaps) for gap in world.gaps}
+    print(f"{len(world.sent)} sent, {len(missing)} not delivered, {world.opens} sockets, gaps {reasons}")
+    assert {number: times for number, times in world.delivered.items() if times != 1} == {}
+    assert [(number, world.sent[number]) for number in missing if not within_a_gap(world, world.sent[number])] == []
+    assert {"started", "reconnected", "key_replaced", "key_expired", "overflow"} <= reasons.keys()
+    assert len(world.delivered) > len(world.sent) * 0.5
+
+
+def test_a_quiet_account_of_25_hours_sees_the_planned_change_alone() -> None:
+    world = live(World(random.Random(1), "both receive"), 25 / 24)
+    assert world.opens == 2
+    assert [gap.reason for gap in world.gaps] == ["started"]
+    assert sorted(world.delivered) == [number for number, at in world.sent.items() if at < world.now - LATENCY]
+    assert set(world.delivered.values()) == {1}
