@@ -36,6 +36,8 @@ class Pace:
 
     ping: float = 12.0  # from proof of life to ping, and
     pong: float = 12.0  # from ping to death: a dead link is found in 24 seconds
+    poll: float = 0.5  # until a replaced key is noticed
+    opening: float = 10.0  # for a handshake
     answer: float = 10.0  # to the answer to SUBSCRIBE
     drain: float = 5.0  # for the old socket's close frame
     life: float = 23 * 3600.0  # of a connection; Binance ends it after 24 hours (User Data Streams page)
@@ -152,12 +154,14 @@ class Link:
     @property
     def connected_since(self) -> datetime | None:
         """Since when the main socket is open; None without one."""
-        return None if self._main is None or self._main.opened is None else self.at(self._main.opened)
+        main = self._main  # another thread may ask
+        return None if main is None or main.opened is None else self.at(main.opened)
 
     @property
     def last_event(self) -> datetime | None:
         """When the main socket brought its last event; None when it brought none."""
-        return None if self._main is None or self._main.event is None else self.at(self._main.event)
+        main = self._main
+        return None if main is None or main.event is None else self.at(main.event)
 
     # What it is told.
 
@@ -269,7 +273,8 @@ class Link:
         self._numbers += 1
         self._tries += 1
         self._next = _Socket(self._numbers, self._key, held=held)
-        self._copies, self._forget = self._copies or {}, math.inf
+        if self._main is not None:
+            self._copies, self._forget = self._copies or {}, math.inf
         self._actions.append(Do("open", self._numbers, self._key))
 
     def _ready(self, now: float, socket: _Socket) -> None:
@@ -287,6 +292,8 @@ class Link:
         self._ends = now + self._pace.life * self._random.uniform(0.98, 1)  # or all of a program would change at once
         if main is not None:
             self._retire(now, main)
+        else:
+            self._forget = now  # no two sockets bring the same
         lost, self._lost = self._lost, None
         if lost is None:
             socket.held = []  # planned
@@ -327,6 +334,7 @@ class Link:
             self._due = max(self._due, now + wait * self._random.uniform(1, 1.25))
         if socket is self._next:
             self._next, self._probing, self._beats = None, False, 0
+            self._forget = now + self._pace.proven
         else:
             since = self._link_proof(now)
             self._release(socket)

@@ -12,6 +12,7 @@ Programs in other languages run it with ``listenkey sandbox`` and steer it over 
 ``POST /faults``     a JSON object: ``{"fault": "status", "times": 2, "status": 503}``; 204, or 400 and why
 ``DELETE /faults``   takes back every fault that is still waiting; 204
 ``POST /expire``     ends every live listen key; 204
+``POST /events``     sends an event to an account's streams: ``{"event": {"e": …}, "account": "key"}``; 204 or 400
 ===================  =====================================================================================
 
 Programs may use and steer it. Web pages may not, even if a page sends the browser of this machine to its address.
@@ -48,6 +49,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from listenkey import _sandbox_stream
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -258,6 +261,12 @@ class _Exchange:
             usage.weight += 1
             return usage.weight
 
+    def account_of(self, key: str) -> str | None:
+        """Name the account that a live listen key is of."""
+        with self._lock:
+            now = time.monotonic()
+            return next((name for name, (value, end) in self._keys.items() if value == key and now < end), None)
+
     def expire(self) -> None:
         with self._lock:
             self._keys.clear()
@@ -371,8 +380,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.used = None
         if foreign := _foreign(self.headers, sandbox._host):
             return self.send(_Answer(403, _json({"error": foreign})))
-        if path in ("/faults", "/expire"):
+        if path in ("/faults", "/expire", "/events"):
             return self.send(self.control(path, body))
+        if path.startswith(_sandbox_stream.PREFIX) and self.headers.get("Upgrade", "").lower() == "websocket":
+            return self.stream(path)
         api_key, address = self.headers.get("X-MBX-APIKEY"), str(self.client_address[0])
         self.used = sandbox._exchange.count(address)
         fault = sandbox.faults._take() if path == _ENDPOINT else None
@@ -388,6 +399,17 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send(answer)
         return self.misbehave(fault, answer, api_key)
 
+    def stream(self, path: str) -> None:
+        """Become a WebSocket, until its end."""
+        self.close_connection = True
+        self.server.sandbox._record(Request(self.method, path.rpartition("/")[0], 101, False, time.monotonic()))
+        head = f"{self.method} {self.path} HTTP/1.1\r\n{self.headers}".replace("\r\n", "\n").replace("\n", "\r\n")
+
+        def refuse(status: int, headers: Mapping[str, str]) -> None:
+            self.send(_Answer(status, b"", dict(headers)))
+
+        self.server.sandbox.stream.serve(self.connection, self.path, head.encode("latin-1"), refuse)
+
     def control(self, path: str, body: bytes) -> _Answer:
         sandbox = self.server.sandbox
         match self.method, path:
@@ -395,16 +417,23 @@ class _Handler(BaseHTTPRequestHandler):
                 sandbox.expire()
             case "DELETE", "/faults":
                 sandbox.faults.clear()
-            case "POST", "/faults":
+            case "POST", "/faults" | "/events":
+                needed = "fault" if path == "/faults" else "event"
                 try:
                     options = json.loads(body)
-                    if not isinstance(options, dict) or "fault" not in options:
-                        raise ValueError('The body must be a JSON object with "fault" in it.')
-                    sandbox.faults.add(options.pop("fault"), **options)
-                except (ValueError, RecursionError) as error:
+                    if not isinstance(options, dict) or needed not in options:
+                        raise ValueError(f'The body must be a JSON object with "{needed}" in it.')
+                    what = options.pop(needed)
+                    if path == "/events":
+                        sandbox.emit(what, **options)
+                    elif what in _sandbox_stream.FAULTS:
+                        sandbox.stream.fault(what, **options)
+                    else:
+                        sandbox.faults.add(what, **options)
+                except (ValueError, TypeError, RecursionError) as error:
                     return _Answer(400, _json({"error": str(error)}))
             case _:
-                return _Answer(405, b"", {"Allow": "POST" if path == "/expire" else "POST, DELETE"})
+                return _Answer(405, b"", {"Allow": "POST, DELETE" if path == "/faults" else "POST"})
         return _Answer(204)
 
     def misbehave(self, fault: _Fault, answer: _Answer, api_key: str | None) -> None:
@@ -550,6 +579,8 @@ class Sandbox:
 
     faults: Faults
     """What goes wrong next."""
+    stream: _sandbox_stream.Streams
+    """The WebSockets, and what goes wrong with them. Needs the package websockets."""
 
     def __init__(
         self,
@@ -577,6 +608,7 @@ class Sandbox:
             life, None if accounts is None else dict(accounts), expiration=expiration, limit=limit
         )
         self.faults = Faults()
+        self.stream = _sandbox_stream.Streams(self._exchange.account_of, life)
         self._lock = threading.Lock()
         self._requests: deque[Request] = deque(maxlen=_KEPT)
         self._server: _Server | None = None
@@ -609,6 +641,7 @@ class Sandbox:
         """Stop at once, whatever is under way, and wait until every thread and connection is gone. May be repeated."""
         self._closed = True
         server, self._server = self._server, None
+        self.stream.stop()
         if server:
             server.stop()
 
@@ -635,6 +668,30 @@ class Sandbox:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
+    def stream_url(self) -> str:
+        """Where the stream is, for example ``ws://127.0.0.1:54321/private``; a client of `url` finds it by itself.
+
+        Raises:
+            RuntimeError: the sandbox does not run.
+        """
+        return self.url.replace("http", "ws", 1) + "/private"
+
+    def emit(self, event: Mapping[str, object], account: str | None = None) -> int:
+        """Send an event to the streams of an account.
+
+        Args:
+            event: The event as the exchange would send it, for example ``{"e": "RISK_LEVEL_CHANGE", "E": 1, ...}``.
+            account: The account's name; the API key, where the sandbox was given no `accounts`. None: every account.
+
+        Returns:
+            To how many connections it was sent.
+
+        Raises:
+            ValueError: the event has no name in ``e``.
+        """
+        return self.stream.emit(event, account)
+
+    @property
     def requests(self) -> list[Request]:
         """What the sandbox saw, oldest first: the last 10,000 requests, without those that steer it."""
         with self._lock:
@@ -643,6 +700,7 @@ class Sandbox:
     def expire(self) -> None:
         """End every live listen key at once, as if its life were over."""
         self._exchange.expire()
+        self.stream.look()
 
     def _record(self, request: Request) -> None:
         with self._lock:

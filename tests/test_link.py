@@ -469,6 +469,27 @@ class TestRow7Doubles:
         peer.closed(1, clean=True)
         assert [type(each) for each in peer.items] == [Gap, RiskLevelChange, UnknownEvent]
 
+    def test_without_an_overlap_no_event_is_a_double(self) -> None:
+        peer = running()
+        peer.frame(1, event(1))
+        peer.closed(1)
+        peer.wait(2)
+        peer.opened(2)
+        peer.frame(2, event(1))
+        assert peer.story == ["started", 1, "reconnected", 1]
+
+    def test_a_change_that_fails_makes_no_double(self) -> None:
+        peer = running()
+        peer.frame(1, json.dumps({"e": "serverShutdown"}))
+        peer.wait(2)
+        peer.frame(1, event(1))
+        peer.closed(2)
+        peer.closed(1)
+        peer.wait(3)
+        peer.opened(3)
+        peer.frame(3, event(1))
+        assert peer.story == ["started", 1, "reconnected", 1]
+
     def test_long_after_the_overlap_no_event_is_taken_for_a_double(self) -> None:
         peer = running()
         peer.frame(1, json.dumps({"e": "serverShutdown"}))

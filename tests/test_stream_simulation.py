@@ -1,7 +1,7 @@
 """A thousand days of a stream, in seconds, against an exchange, a network and a machine that have bad days.
 
-What must hold: each event that was sent is delivered, or was sent within a marked gap. None is delivered twice. Run a case
-again with LISTENKEY_SEED=<the printed seed>.
+What must hold: each event that was sent is delivered, or was sent within a marked gap. None is delivered twice. Run a
+case again with LISTENKEY_SEED=<the printed seed>.
 """
 
 import heapq

@@ -1,0 +1,538 @@
+"""The twins of the stream against the sandbox: real sockets, both twins, every way in which a peer fails."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from listenkey import (
+    AsyncListenKeyClient,
+    AsyncListenKeyKeeper,
+    ConfigurationError,
+    LeaseLost,
+    ListenKeyClient,
+    ListenKeyError,
+    ListenKeyKeeper,
+    UnexpectedResponse,
+)
+from listenkey._link import Pace
+from listenkey.sandbox import Sandbox
+from listenkey.stream import (
+    AccountUpdate,
+    AsyncUserDataStream,
+    Gap,
+    Item,
+    RiskLevelChange,
+    StreamStatus,
+    UnknownEvent,
+    UserDataStream,
+)
+
+from .conftest import API_KEY
+
+# Waits of a fiftieth; what a busy machine may take stays long: pongs, handshakes, draining.
+PACE = dataclasses.replace(
+    Pace().scaled(0.02), ping=0.4, pong=3.0, late=2.0, answer=5.0, drain=3.0, opening=5.0, poll=0.05
+)
+
+
+def event(number: int) -> dict[str, object]:
+    return {"e": "RISK_LEVEL_CHANGE", "E": 1, "mb": "1", "mm": str(number)}
+
+
+class Reader:
+    """A stream of either kind, read without await."""
+
+    def __init__(self, kind: str, base_url: str, settings: dict[str, Any]) -> None:
+        self.kind = kind
+        self.runner = asyncio.Runner()
+        self.client: Any = (ListenKeyClient if kind == "sync" else AsyncListenKeyClient)(API_KEY, base_url=base_url)
+        source, life = self.client, settings.pop("life", None)
+        if life is not None:
+            source = (ListenKeyKeeper if kind == "sync" else AsyncListenKeyKeeper)(source, _assumed_life=life)
+            source.__enter__() if kind == "sync" else self.runner.run(source.__aenter__())
+        self.keeper: Any = source if life is not None else None
+        self.stream: Any = (UserDataStream if kind == "sync" else AsyncUserDataStream)(source, **settings)
+        if kind == "sync":
+            self.stream.__enter__()
+        else:
+            self.runner.run(self.stream.__aenter__())
+
+    def next(self) -> Item:
+        item: Item = next(self.stream) if self.kind == "sync" else self.runner.run(self._next())
+        return item
+
+    async def _next(self) -> Item:
+        async with asyncio.timeout(20):
+            return await anext(self.stream)  # type: ignore[no-any-return]
+
+    def wait(self, ready: Callable[[], bool]) -> None:
+        for _ in range(1000):
+            if ready():
+                return
+            if self.kind == "sync":
+                time.sleep(0.02)
+            else:
+                self.runner.run(asyncio.sleep(0.02))
+        pytest.fail("it did not come")
+
+    def until(self, reason: str) -> list[object]:
+        """Read up to a Gap with this reason; return the numbers of events and reasons of gaps."""
+        seen: list[object] = []
+        while not seen or seen[-1] != reason:
+            seen.append(name(self.next()))
+        return seen
+
+    def status(self) -> StreamStatus:
+        status: StreamStatus = self.stream.status()
+        return status
+
+    def close(self) -> None:
+        if self.kind == "sync":
+            self.stream.__exit__(None, None, None)
+            if self.keeper:
+                self.keeper.__exit__(None, None, None)
+            self.client.close()
+        else:
+            self.runner.run(self.stream.__aexit__(None, None, None))
+            if self.keeper:
+                self.runner.run(self.keeper.__aexit__(None, None, None))
+            self.runner.run(self.client.aclose())
+            self.runner.close()
+
+
+def name(item: Item) -> object:
+    if isinstance(item, Gap):
+        return item.reason
+    return int(item.maintenance_margin) if isinstance(item, RiskLevelChange) else item
+
+
+Open = Callable[..., Reader]
+
+
+@pytest.fixture(params=["sync", "async"])
+def read(request: pytest.FixtureRequest, listenkey_sandbox: Sandbox) -> Iterator[Open]:
+    with contextlib.ExitStack() as stack:
+
+        def start(base_url: str = listenkey_sandbox.url, **settings: Any) -> Reader:
+            reader = Reader(request.param, base_url, {"_pace": PACE, **settings})
+            stack.callback(reader.close)
+            return reader
+
+        yield start
+
+
+@pytest.fixture
+def sandbox(listenkey_sandbox: Sandbox) -> Sandbox:
+    return listenkey_sandbox
+
+
+@pytest.mark.parametrize("form", ["path", "query", "subscribe"])
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_the_first_item_is_a_gap_and_events_follow(read: Open, sandbox: Sandbox, form: str, wrapped: bool) -> None:
+    sandbox.stream.wrapped = wrapped
+    reader = read(form=form)
+    first = reader.next()
+    assert isinstance(first, Gap)
+    assert (first.reason, first.since) == ("started", None)
+    assert reader.status().last_event is None
+    assert sandbox.emit(event(1)) == 1
+    assert sandbox.emit(event(2), account=API_KEY) == 1
+    assert sandbox.emit(event(3), account="another") == 0
+    assert [name(reader.next()) for _ in range(2)] == [1, 2]
+    status = reader.status()
+    assert status.state == "connected"
+    assert status.connected_since is not None
+    assert status.last_event is not None
+    assert (status.waiting, status.last_error) == (0, None)
+
+
+def test_a_lost_connection_is_a_gap(read: Open, sandbox: Sandbox) -> None:
+    reader = read()
+    reader.until("started")
+    for fault in ("stream-drop", "stream-close"):
+        sandbox.stream.fault(fault)
+        assert reader.until("reconnected") == ["reconnected"]
+        sandbox.emit(event(1))
+        assert name(reader.next()) == 1
+
+
+def test_a_link_without_a_sign_of_life_is_given_up(read: Open, sandbox: Sandbox) -> None:
+    reader = read(_pace=dataclasses.replace(PACE, pong=0.5, late=100))
+    reader.until("started")
+    sandbox.stream.fault("stream-half-open")
+    assert reader.until("reconnected") == ["reconnected"]
+
+
+def test_a_key_that_ends_is_replaced_at_once(read: Open, sandbox: Sandbox) -> None:
+    reader = read(life=36.0)  # the keeper's pace is a hundredth
+    reader.until("started")
+    sandbox.expire()
+    seen = reader.until("key_expired")
+    assert [each for each in seen if each != "reconnected"] == ["key_expired"]
+    sandbox.emit(event(1))
+    assert name(reader.next()) == 1
+
+
+def test_a_planned_change_brings_no_gap_no_loss_no_double(read: Open, sandbox: Sandbox) -> None:
+    reader = read()
+    reader.until("started")
+    first = reader.status().connected_since
+    sent = 0
+    reader.wait(lambda: reader.stream._driver.link._tries == 0)
+    sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1}))
+    while sent < 20 or reader.status().connected_since == first or sandbox.stream.connections != 1:
+        sent += 1
+        sandbox.emit(event(sent))
+        reader.wait(lambda: True)
+        time.sleep(0.01)
+        assert sent < 2000
+        if reader.kind == "async":
+            reader.runner.run(asyncio.sleep(0.01))
+    assert [name(reader.next()) for _ in range(sent)] == list(range(1, sent + 1))
+
+
+def test_a_mute_link_is_found_where_a_position_is_held(read: Open, sandbox: Sandbox) -> None:
+    sandbox.stream._scale = 0.02
+    reader = read(_pace=dataclasses.replace(PACE, silence=1.0))
+    reader.until("started")
+    position = {"s": "BTC-260626-90000-C", "c": "1", "p": "1", "a": "1"}
+    sandbox.emit({"e": "BALANCE_POSITION_UPDATE", "E": 1, "T": 1, "B": [], "P": [position, {"s": "x"}]})
+    updates = 0
+    while updates < 6:
+        updates += isinstance(reader.next(), AccountUpdate)
+    sandbox.stream.fault("stream-mute", only=1)
+    item = reader.next()
+    while isinstance(item, AccountUpdate):
+        item = reader.next()
+    assert name(item) == "mute"
+    assert isinstance(reader.next(), AccountUpdate)
+    sandbox.emit({"e": "BALANCE_POSITION_UPDATE", "E": 1, "T": 1, "B": [], "P": [{**position, "c": "0"}]})
+
+
+@pytest.mark.parametrize("text", ["{", '{"e":"NEWS"}', "[1]"])
+def test_a_frame_that_cannot_be_read_goes_through_as_unknown(read: Open, sandbox: Sandbox, text: str) -> None:
+    reader = read()
+    reader.until("started")
+    sandbox.stream.fault("stream-frame", text=text)
+    sandbox.emit(event(1))
+    assert isinstance(reader.next(), UnknownEvent)
+    assert name(reader.next()) == 1
+
+
+def test_a_huge_frame_costs_the_connection_and_is_marked(read: Open, sandbox: Sandbox) -> None:
+    reader = read()
+    reader.until("started")
+    sandbox.stream.fault("stream-huge")
+    assert reader.until("reconnected") == ["reconnected"]
+
+
+def test_a_server_that_accepts_and_closes_is_not_stormed(read: Open, sandbox: Sandbox) -> None:
+    sandbox.stream.fault("stream-accept-close", times=4)
+    reader = read()
+    assert reader.until("started").count("started") == 1
+    reader.until("reconnected")
+    reader.wait(lambda: sandbox.stream.connections == 1 and not sandbox.stream._handshakes)
+    handshakes = [each.time for each in sandbox.requests if each.status == 101]
+    assert handshakes[4] - handshakes[1] >= 0.02 * (1 + 2 + 4)
+
+
+def test_a_redirect_is_refused_and_ends_the_stream(read: Open, sandbox: Sandbox) -> None:
+    sandbox.stream.fault("stream-redirect", times=10)
+    reader = read()
+    for _ in range(2):  # it is final
+        with pytest.raises(UnexpectedResponse, match="a redirect, which is not followed"):
+            reader.next()
+    assert reader.status().state == "ended"
+    assert "/elsewhere" not in {each.path for each in sandbox.requests}
+    assert str(reader.status().last_error) == "The stream could not be opened: HTTP 302."
+
+
+@pytest.mark.parametrize(("status", "headers"), [(429, {"Retry-After": "1"}), (418, {"Retry-After": "1"})])
+def test_a_refusal_of_the_address_counts_for_its_wait(
+    read: Open, sandbox: Sandbox, status: int, headers: dict[str, str]
+) -> None:
+    sandbox.stream.fault("stream-refuse", status=status, headers=headers)
+    reader = read()
+    reader.until("started")
+    first, second = [each.time for each in sandbox.requests if each.status == 101]
+    assert second - first >= 1
+    assert reader.client._rate_limit_wait.until > 0
+
+
+def test_a_server_that_is_away_is_tried_again(read: Open, sandbox: Sandbox) -> None:
+    sandbox.stream.fault("stream-refuse", status=503, times=2)
+    reader = read()
+    assert reader.until("started") == ["started"]
+
+
+def test_a_slow_program_finds_one_gap_with_the_count(
+    read: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listenkey.stream.BUFFER", 5)
+    reader = read()
+    reader.wait(lambda: sandbox.stream.connections == 1)
+    for i in range(1, 21):
+        sandbox.emit(event(i))
+    reader.wait(lambda: reader.status().waiting == 6)
+    sandbox.emit(event(21))
+    items: list[Item] = []
+    while not items or not isinstance(items[-1], Gap) or items[-1].reason != "overflow":
+        items.append(reader.next())
+    assert [name(each) for each in items] == ["started", 1, 2, 3, 4, "overflow"]
+
+
+def test_the_end_of_the_lease_ends_the_iterator(read: Open, sandbox: Sandbox) -> None:
+    reader = read()
+    reader.until("started")
+    reader.stream._keeper._call(lambda now: reader.stream._keeper._keeping.broke_down(now, OSError()))
+    with pytest.raises(LeaseLost, match="The keeper broke down"):
+        reader.next()
+    again = read()
+    assert again.until("started") == ["started"]
+
+
+def test_a_bug_ends_the_stream_and_is_named_without_its_text(
+    read: Open, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = read()
+    reader.until("started")
+    reader.stream._driver.link.frame = None
+    sandbox.emit(event(1))
+    with pytest.raises(ListenKeyError, match=r"The stream broke down \(TypeError\)"):
+        reader.next()
+    assert "the stream broke down: TypeError" in caplog.messages
+
+
+def test_leaving_is_quick_and_leaves_nothing(read: Open, sandbox: Sandbox) -> None:
+    before = threading.active_count()
+    reader = read()
+    reader.until("started")
+    sandbox.stream.fault("stream-half-open")  # it will not answer the close frame
+    started = time.monotonic()
+    if reader.kind == "sync":
+        reader.stream.__exit__(None, None, None)
+    else:
+        reader.runner.run(reader.stream.__aexit__(None, None, None))
+        assert reader.runner.run(tasks()) == []
+    assert time.monotonic() - started < 5  # far below the 3 seconds of draining on an idle machine
+    assert reader.status().state == "ended"
+    with pytest.raises((StopIteration, StopAsyncIteration)):
+        reader.next()
+    reader.wait(lambda: sandbox.stream.connections == 0)
+    reader.wait(lambda: threading.active_count() <= before + 2)  # the sandbox's own
+    assert reader.client.start if reader.kind == "sync" else True
+
+
+async def tasks() -> list[str]:
+    return [each.get_name() for each in asyncio.all_tasks() if each is not asyncio.current_task()]
+
+
+def test_leaving_while_it_waits_wakes_the_reader(sandbox: Sandbox) -> None:
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        seen: list[Item] = []
+        with UserDataStream(client) as stream:
+            thread = threading.Thread(target=lambda: seen.extend(stream))
+            thread.start()
+            while not seen:
+                time.sleep(0.01)
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_leaving_while_a_socket_is_opened_and_another_is_drained(read: Open, sandbox: Sandbox) -> None:
+    reader = read()
+    reader.until("started")
+    reader.wait(lambda: reader.stream._driver.link._tries == 0)
+    sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1}))
+    sandbox.stream.fault("stream-half-open")
+    sandbox.stream.fault("stream-accept-close", times=2)
+
+
+def test_a_keeper_that_is_passed_in_stays_open(sandbox: Sandbox) -> None:
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client, ListenKeyKeeper(client) as keeper:
+        for _ in range(2):
+            with UserDataStream(keeper) as stream:
+                assert name(next(stream)) == "started"
+        assert keeper.status().state == "running"
+
+    async def twin() -> None:
+        async with (
+            AsyncListenKeyClient(API_KEY, base_url=sandbox.url) as client,
+            AsyncListenKeyKeeper(client) as keeper,
+        ):
+            async with AsyncUserDataStream(keeper) as stream:
+                async for item in stream:
+                    assert name(item) == "started"
+                    break
+            assert keeper.status().state == "running"
+
+    asyncio.run(twin())
+
+
+def test_the_outer_loop_of_a_program(sandbox: Sandbox) -> None:
+    """A program that starts anew after LeaseLost: a new stream on the same client."""
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        for _ in range(3):
+            with UserDataStream(client, _pace=PACE) as stream:
+                assert name(next(stream)) == "started"
+                keeper = stream._keeper
+                keeper._call(lambda now, keeper=keeper: keeper._keeping.broke_down(now, OSError()))
+                with pytest.raises(LeaseLost):
+                    next(stream)
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize("twin", [(ListenKeyClient, UserDataStream), (AsyncListenKeyClient, AsyncUserDataStream)])
+    @pytest.mark.parametrize(
+        ("base_url", "settings", "text"),
+        [
+            ("https://exchange.test", {}, "Nobody said where the stream of this base URL is: pass stream_url"),
+            ("https://eapi.binance.com", {"stream_url": "https://x.test"}, "stream_url must start with wss://"),
+            ("https://eapi.binance.com", {"stream_url": "ws://x.test"}, "stream_url must start with wss:"),
+            ("https://eapi.binance.com", {"stream_url": "wss://u:p@x.test"}, "stream_url must not carry a user"),
+            ("https://eapi.binance.com", {"stream_url": "wss://x.test/a?b"}, "stream_url must be a scheme, a host"),
+            ("https://eapi.binance.com", {"stream_url": 7}, "stream_url"),
+            ("https://eapi.binance.com", {"form": "post"}, "form must be one of: path, query, subscribe."),
+        ],
+    )
+    def test_what_cannot_work_is_said_at_once(
+        self, twin: tuple[Any, Any], base_url: str, settings: dict[str, Any], text: str
+    ) -> None:
+        client, stream = twin
+        with pytest.raises(ConfigurationError, match=text):
+            stream(client(API_KEY, base_url=base_url), **settings)
+
+    @pytest.mark.parametrize(
+        ("base_url", "stream_url", "expected"),
+        [
+            ("https://eapi.binance.com", None, "https://fstream.binance.com/private"),
+            ("https://eapi.binance.com/", None, "https://fstream.binance.com/private"),
+            ("https://demo-fapi.binance.com", None, "https://demo-fstream.binance.com/private"),
+            ("http://127.0.0.1:8080", None, "http://127.0.0.1:8080/private"),
+            ("http://[::1]:8080", None, "http://[::1]:8080/private"),
+            ("https://localhost:8443", None, "https://localhost:8443/private"),
+            ("https://exchange.test", "wss://stream.test/private", "https://stream.test/private"),
+        ],
+    )
+    def test_where_the_stream_is(self, base_url: str, stream_url: str | None, expected: str) -> None:
+        stream = UserDataStream(ListenKeyClient(API_KEY, base_url=base_url), stream_url=stream_url)
+        assert stream._route.base_url == expected
+
+    def test_a_sandbox_in_the_next_container(self) -> None:
+        client = ListenKeyClient(API_KEY, base_url="http://sandbox:8080", plain_http_host="sandbox")
+        assert UserDataStream(client, stream_url="ws://sandbox:8080/private")._route.base_url.startswith("http://")
+
+    def test_the_table_is_what_the_document_says(self) -> None:
+        from ruamel.yaml import YAML
+
+        from listenkey.stream import _FORMS, _STREAMS
+
+        with open("asyncapi.yaml", encoding="utf-8") as file:  # noqa: PTH123
+            document = YAML(typ="safe").load(file)
+        hosts = {f"{each['protocol']}://{each['host']}{each['pathname']}" for each in document["servers"].values()}
+        assert set(_STREAMS.values()) == hosts
+        forms = document["channels"]["userData"]["x-forms"]
+        assert {name: each["address"].replace("{listenKey}", "{}") for name, each in forms.items()} == _FORMS
+
+    def test_misuse(self, sandbox: Sandbox) -> None:
+        with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+            stream = UserDataStream(client)
+            with pytest.raises(ConfigurationError, match="This stream is not running: enter its block, as in `with"):
+                stream.status()
+            with stream, pytest.raises(ConfigurationError, match="entered once"):
+                stream.__enter__()
+            with pytest.raises(ConfigurationError, match="needs a client of type"):
+                UserDataStream(7)  # type: ignore[arg-type]
+            assert API_KEY not in repr(stream)
+
+    @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+    def test_a_child_after_a_fork_has_no_stream(self, sandbox: Sandbox) -> None:
+        with ListenKeyClient(API_KEY, base_url=sandbox.url) as client, UserDataStream(client) as stream:
+            next(stream)
+            if (child := os.fork()) == 0:
+                status = 1
+                with contextlib.suppress(BaseException):
+                    with pytest.raises(ConfigurationError, match="another process's"):
+                        next(stream)
+                    stream.__exit__(None, None, None)
+                    status = 0
+                os._exit(status)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            sandbox.emit(event(1))
+            assert name(next(stream)) == 1
+
+
+@pytest.mark.parametrize("form", ["path", "query", "subscribe"])
+def test_the_listen_key_is_in_no_log_and_no_repr(
+    read: Open, sandbox: Sandbox, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    reader = read(form=form)
+    reader.until("started")
+    key = reader.stream._keeper.key.value
+    sandbox.stream.fault("stream-frame", text=json.dumps({"stream": key, "data": {"e": "NEWS", "listenKey": key}}))
+    unknown = reader.next()
+    assert isinstance(unknown, UnknownEvent)
+    sandbox.stream.fault("stream-refuse", status=500)
+    sandbox.stream.fault("stream-drop")
+    reader.until("reconnected")
+    driver = reader.stream._driver
+    tasks = [str(each) for each in [*driver._serving.values(), *driver._tasks]]
+    for text in (caplog.text, repr(unknown), str(unknown.raw), repr(reader.stream), repr(reader.status()), *tasks):
+        assert key not in text
+    assert key not in str([vars(record) for record in caplog.records])
+
+
+def test_an_address_where_nothing_listens(read: Open, sandbox: Sandbox) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    reader = read(stream_url=f"ws://127.0.0.1:{port}/private")
+    reader.wait(lambda: reader.status().last_error is not None)
+    assert "The stream could not be opened: ConnectionRefusedError." in str(reader.status().last_error)
+    assert reader.status().state == "connecting"
+
+
+def test_a_program_that_never_waits_leaves_its_loop_time_to_read(sandbox: Sandbox) -> None:
+    async def program() -> None:
+        async with AsyncListenKeyClient(API_KEY, base_url=sandbox.url) as client, AsyncUserDataStream(client) as stream:
+            await anext(stream)
+            turns = 0
+
+            def turn() -> None:
+                nonlocal turns
+                turns += 1
+                asyncio.get_running_loop().call_soon(turn)
+
+            for i in range(300):
+                sandbox.emit(event(i))
+            while stream.status().waiting < 300:  # noqa: ASYNC110  nobody tells
+                await asyncio.sleep(0.01)
+            turn()
+            for _ in range(300):
+                await anext(stream)
+            assert turns >= 4
+
+    asyncio.run(program())
+
+
+def test_importing_the_package_does_not_import_websockets() -> None:
+    code = "import sys, listenkey, listenkey.sandbox; listenkey.ListenKeyClient; sys.exit('websockets' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_without_the_extra_it_says_which_package_is_missing() -> None:
+    code = "import sys; sys.modules['websockets'] = None; import listenkey.stream"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "needs the package websockets: pip install 'binance-options-listenkey[stream]'" in run.stderr
