@@ -96,15 +96,15 @@ class Buffer:
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: Item, at: datetime) -> None:
-        """Append the item, or let the Gap at the end count it."""
+    def put(self, item: Item, since: datetime, until: datetime) -> None:
+        """Append the item, or let the Gap at the end count it, which is from `since` to `until` or longer."""
         last = self._items[-1] if self._items else None
         if len(self._items) < self._size or (isinstance(item, Gap) and not isinstance(last, Gap)):
             self._items.append(item)
         elif isinstance(last, Gap):
-            self._items[-1] = Gap(last.reason, last.since, at, last.dropped + (not isinstance(item, Gap)))
+            self._items[-1] = Gap(last.reason, last.since, until, last.dropped + (not isinstance(item, Gap)))
         else:
-            self._items.append(Gap("overflow", at, at, 1))
+            self._items.append(Gap("overflow", since, until, 1))
 
     def take(self) -> Item | None:
         """Return the oldest item; None when there is none."""
@@ -162,6 +162,10 @@ class Link:
         """When the main socket brought its last event; None when it brought none."""
         main = self._main
         return None if main is None or main.event is None else self.at(main.event)
+
+    def last_proof(self, now: float) -> datetime:
+        """When the link was last known to live."""
+        return self.at(self._link_proof(now))
 
     # What it is told.
 
@@ -393,8 +397,8 @@ class Link:
         if now > self.wake + self._pace.late:
             self._beats = 0
             for each in self._sockets():
-                if each.opened is not None:
-                    each.in_doubt = True
+                each.in_doubt = each.opened is not None
+                if each.in_doubt:
                     self._ping(each, now)
 
     def _settle(self, now: float) -> Sequence[Action]:

@@ -165,9 +165,8 @@ class _Driver:
             self._timer.cancel()
 
     def _fail(self, error: ListenKeyError) -> None:
-        if not self._ended:
-            self._finish()
-            self._put(error)
+        self._finish()
+        self._put(error)
 
     def _tick(self) -> None:
         self._timer = None
@@ -211,9 +210,9 @@ class _Driver:
         elif action.what == "renew":
             with contextlib.suppress(ListenKeyError):  # the next tick tells what became of the keeper
                 self._keeper._call(self._keeper._keeping.ask)
-        elif connection is None:  # it is still being opened, or has just ended
-            if number in self._serving:
-                self._serving[number].cancel()
+        elif connection is None:  # it is still being opened
+            for task in filter(None, [self._serving.get(number)]):
+                task.cancel()
         elif action.what == "ping":
             self._spawn(self._ping(number, connection))
         elif action.what == "subscribe":
@@ -341,7 +340,8 @@ class _Stream:
         if isinstance(item, ListenKeyError):
             self._error = item
         else:
-            self._buffer.put(item, datetime.now(UTC))
+            link, now = self._entered().link, clock()
+            self._buffer.put(item, link.last_proof(now), link.at(now))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._keeper!r}, form={self._form!r})"
@@ -513,8 +513,8 @@ class _LoopThread:
 
 
 _thread = _LoopThread()
-if hasattr(os, "register_at_fork"):  # the thread does not exist in the child
-    os.register_at_fork(after_in_child=_thread.__init__)  # type: ignore[misc]
+# The thread does not exist in a child. Windows has no forks.
+getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_thread.__init__)  # type: ignore[misc]
 
 
 def _route_of(client: Route, stream_url: str | None) -> Route:

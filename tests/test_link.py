@@ -523,7 +523,7 @@ class TestRow8TheBufferIsFull:
     def test_what_is_queued_stays_and_one_gap_counts_the_rest(self) -> None:
         buffer = Buffer(2)
         for i in range(5):
-            buffer.put(self.unknown(i), self.moment(i))
+            buffer.put(self.unknown(i), self.moment(i), self.moment(i))
         assert len(buffer) == 3
         taken = [buffer.take() for _ in range(4)]
         assert taken == [
@@ -536,20 +536,20 @@ class TestRow8TheBufferIsFull:
     def test_events_go_on_behind_the_gap(self) -> None:
         buffer = Buffer(2)
         for i in range(3):
-            buffer.put(self.unknown(i), self.moment(i))
+            buffer.put(self.unknown(i), self.moment(i), self.moment(i))
         assert [buffer.take(), buffer.take()] == [self.unknown(0), self.unknown(1)]
-        buffer.put(self.unknown(3), self.moment(3))
+        buffer.put(self.unknown(3), self.moment(3), self.moment(3))
         assert isinstance(buffer.take(), Gap)
         assert buffer.take() == self.unknown(3)
 
     def test_another_gap_is_never_lost_and_never_piles_up(self) -> None:
         buffer = Buffer(2)
-        buffer.put(self.unknown(0), self.moment(0))
-        buffer.put(self.unknown(1), self.moment(1))
+        buffer.put(self.unknown(0), self.moment(0), self.moment(0))
+        buffer.put(self.unknown(1), self.moment(1), self.moment(1))
         gap = Gap("reconnected", self.moment(1), self.moment(2))
         for i in range(100):
-            buffer.put(gap, self.moment(2))
-            buffer.put(self.unknown(i), self.moment(3))
+            buffer.put(gap, self.moment(1), self.moment(2))
+            buffer.put(self.unknown(i), self.moment(3), self.moment(3))
         assert len(buffer) == 3
         assert [buffer.take() for _ in range(3)][-1] == Gap("reconnected", self.moment(1), self.moment(3), dropped=100)
 

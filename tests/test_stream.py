@@ -58,12 +58,15 @@ class Reader:
         self.kind = kind
         self.runner = asyncio.Runner()
         self.client: Any = (ListenKeyClient if kind == "sync" else AsyncListenKeyClient)(API_KEY, base_url=base_url)
-        source, life = self.client, settings.pop("life", None)
+        source: Any = self.client
+        life = settings.pop("life", None)
         if life is not None:
-            source = (ListenKeyKeeper if kind == "sync" else AsyncListenKeyKeeper)(source, _assumed_life=life)
+            twin: Any = ListenKeyKeeper if kind == "sync" else AsyncListenKeyKeeper
+            source = twin(source, _assumed_life=life)
             source.__enter__() if kind == "sync" else self.runner.run(source.__aenter__())
         self.keeper: Any = source if life is not None else None
-        self.stream: Any = (UserDataStream if kind == "sync" else AsyncUserDataStream)(source, **settings)
+        stream: Any = UserDataStream if kind == "sync" else AsyncUserDataStream
+        self.stream: Any = stream(source, **settings)
         if kind == "sync":
             self.stream.__enter__()
         else:
@@ -75,7 +78,8 @@ class Reader:
 
     async def _next(self) -> Item:
         async with asyncio.timeout(20):
-            return await anext(self.stream)  # type: ignore[no-any-return]
+            item: Item = await anext(self.stream)
+            return item
 
     def wait(self, ready: Callable[[], bool]) -> None:
         for _ in range(1000):
@@ -296,7 +300,7 @@ def test_a_slow_program_finds_one_gap_with_the_count(
 def test_the_end_of_the_lease_ends_the_iterator(read: Open, sandbox: Sandbox) -> None:
     reader = read()
     reader.until("started")
-    reader.stream._keeper._call(lambda now: reader.stream._keeper._keeping.broke_down(now, OSError()))
+    reader.stream._keeper._halt(OSError())
     with pytest.raises(LeaseLost, match="The keeper broke down"):
         reader.next()
     again = read()
@@ -388,7 +392,7 @@ def test_the_outer_loop_of_a_program(sandbox: Sandbox) -> None:
             with UserDataStream(client, _pace=PACE) as stream:
                 assert name(next(stream)) == "started"
                 keeper = stream._keeper
-                keeper._call(lambda now, keeper=keeper: keeper._keeping.broke_down(now, OSError()))
+                keeper._call(keeper._keeping.broke_down, OSError())
                 with pytest.raises(LeaseLost):
                     next(stream)
 
@@ -451,8 +455,13 @@ class TestConfiguration:
             stream = UserDataStream(client)
             with pytest.raises(ConfigurationError, match="This stream is not running: enter its block, as in `with"):
                 stream.status()
-            with stream, pytest.raises(ConfigurationError, match="entered once"):
-                stream.__enter__()
+            stream.__exit__(None, None, None)  # nothing was entered
+            with (
+                ListenKeyKeeper(client) as keeper,
+                UserDataStream(keeper) as running,
+                pytest.raises(ConfigurationError, match="entered once"),
+            ):
+                running.__enter__()
             with pytest.raises(ConfigurationError, match="needs a client of type"):
                 UserDataStream(7)  # type: ignore[arg-type]
             assert API_KEY not in repr(stream)
@@ -525,6 +534,35 @@ def test_a_program_that_never_waits_leaves_its_loop_time_to_read(sandbox: Sandbo
             assert turns >= 4
 
     asyncio.run(program())
+
+
+def test_an_async_block_that_was_never_entered_is_left_in_peace(sandbox: Sandbox) -> None:
+    async def program() -> None:
+        async with AsyncListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+            await AsyncUserDataStream(client).__aexit__(None, None, None)
+
+    asyncio.run(program())
+
+
+def test_a_socks_proxy_needs_a_package_and_says_which(
+    read: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://user:hunter2@127.0.0.1:1")
+    monkeypatch.setattr("listenkey._settings.importlib.util.find_spec", lambda _: True)
+    reader = read(stream_url="wss://stream.test/private")
+    with pytest.raises(ConfigurationError, match=r"pip install 'python-socks\[asyncio\]'") as caught:
+        reader.next()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_that_is_replaced_while_a_socket_is_opened(read: Open, sandbox: Sandbox) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # the handshake hangs
+        reader = read(life=36.0, stream_url=f"ws://127.0.0.1:{mute.getsockname()[1]}/private")
+        reader.wait(lambda: len(reader.stream._driver._serving) == 1)
+        sandbox.expire()
+        with contextlib.suppress(ListenKeyError):
+            reader.keeper.renew_now() if reader.kind == "sync" else reader.runner.run(reader.keeper.renew_now())
+        reader.wait(lambda: 2 in reader.stream._driver._serving and 1 not in reader.stream._driver._serving)
 
 
 def test_importing_the_package_does_not_import_websockets() -> None:

@@ -95,7 +95,7 @@ class World:
                 self.do(action)
             else:
                 assert not isinstance(action, ListenKeyError)
-                self.buffer.put(action, START + timedelta(seconds=self.now))
+                self.buffer.put(action, self.link.last_proof(self.now), self.link.at(self.now))
         self.read()
         wake = max(self.link.wake, self.now)
         if wake != self.ticking:
