@@ -426,7 +426,7 @@ class _Handler(BaseHTTPRequestHandler):
                     what = options.pop(needed)
                     if path == "/events":
                         sandbox.emit(what, **options)
-                    elif what in _sandbox_stream.FAULTS:
+                    elif isinstance(what, str) and what in _sandbox_stream.FAULTS:
                         sandbox.stream.fault(what, **options)
                     else:
                         sandbox.faults.add(what, **options)

@@ -130,7 +130,7 @@ class _Driver:
     def __init__(
         self, keeper: Keeper, route: Route, form: Form, pace: Pace, put: Callable[[Item | ListenKeyError], None]
     ) -> None:
-        self._keeper, self._wait = keeper, keeper._client._rate_limit_wait
+        self._keeper, self._address = keeper, keeper._client._address
         self._route, self._form, self._pace, self._put = route, form, pace, put
         self.last_error: ListenKeyError | None = None
         self._serving: dict[int, asyncio.Task[None]] = {}
@@ -182,7 +182,7 @@ class _Driver:
         if self._ended:
             return
         try:
-            self.link.not_before = self._wait.until
+            self.link.not_before = self._address.rate_limit_wait.until
             for action in what(self.link):
                 self._do(action) if isinstance(action, Do) else self._pass(action)
         except Exception as bug:  # noqa: BLE001  whatever it is, a dead stream says so; its frames hold the listen key
@@ -269,7 +269,7 @@ class _Driver:
         if refusal.status in (418, 429):
             kind, now = Banned if refusal.status == 418 else RateLimited, clock()
             error = kind(refusal.status, None, None, refusal.retry_after)
-            self._wait.refused(error, now, now, scale=1.0, random=_random)
+            self._address.rate_limit_wait.refused(error, now, now)
 
     async def _connect(self, key: Secret) -> ClientConnection:
         base, proxy, context = self._route.base_url, self._route.proxy, self._route.ssl_context()
@@ -513,8 +513,8 @@ class _LoopThread:
 
 
 _thread = _LoopThread()
-# The thread does not exist in a child. Windows has no forks.
-getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_thread.__init__)  # type: ignore[misc]
+if hasattr(os, "register_at_fork"):  # the thread does not exist in a forked child
+    os.register_at_fork(after_in_child=_thread.__init__)  # type: ignore[misc]
 
 
 def _route_of(client: Route, stream_url: str | None) -> Route:

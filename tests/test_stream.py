@@ -272,7 +272,7 @@ def test_a_refusal_of_the_address_counts_for_its_wait(
     reader.until("started")
     first, second = [each.time for each in sandbox.requests if each.status == 101]
     assert second - first >= 1
-    assert reader.client._rate_limit_wait.until > 0
+    assert reader.client._address.rate_limit_wait.until > 0
 
 
 def test_a_server_that_is_away_is_tried_again(read: Open, sandbox: Sandbox) -> None:
