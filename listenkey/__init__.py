@@ -1,11 +1,11 @@
-"""Binance European Options' user data stream: a listen key in one call, with errors that say what to do.
+"""Binance European Options' user data stream: a listen key in one call, with errors that name the cure.
 
-Each name is loaded when a program first asks for it. A program that uses the errors alone never loads httpx.
+Each name is loaded when a program first asks for the name. A program that uses the errors alone never loads httpx.
 """
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # what type checkers and editors read
+if TYPE_CHECKING:  # for type checkers and editors
     from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
     from listenkey.errors import (
         ApiError,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # what type checkers and editors read
         UnexpectedResponse,
     )
     from listenkey.keeper import AsyncListenKeyKeeper, KeeperStatus, ListenKeyKeeper
-else:  # what Python runs (PEP 562); hidden from type checkers, which would take every name for one of ours
+else:  # for Python (PEP 562). Hidden from type checkers, which would believe that every name exists
 
     def __getattr__(name: str) -> object:
         if name in __all__:

@@ -1,7 +1,7 @@
-"""What an answer means: status, headers and body in, an error out, or None. Pure: no clock, no socket, no httpx.
+"""The meaning of an answer: status, headers and body in, an error out, or None. Pure: no clock, no socket, no httpx.
 
-A text of ours may quote a library or a server. Every such text goes through `cleaned`, which bounds the text and hides
-secrets.
+A text of ours may quote a library or a server. Every quoting text goes through `cleaned`, which bounds the text and
+hides secrets.
 """
 
 import json
@@ -26,17 +26,17 @@ from listenkey.errors import (
 )
 
 MAX_BODY = 64 * 1024  # bytes; a documented answer has about a hundred
-LONGEST_RETRY_AFTER = 1e9  # seconds; a number that no one can wait for is cut to this
+LONGEST_RETRY_AFTER = 1e9  # seconds; longer waits, which nobody can wait, are cut to this number
 LONGEST_TEXT = 200  # characters of somebody else's text
-WRONG_CLOCK = 60.0  # seconds; when two clocks differ by more, one of them is taken to be wrong
+WRONG_CLOCK = 60.0  # seconds; when two clocks differ by more, a clock is wrong
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_YEARS = range(2000, 3000)  # what the clock of an exchange can show, however wrong it is
+_YEARS = range(2000, 3000)  # years that the clock of an exchange can show, even a wrong clock
 _DATES = range(2017, 3000)  # Binance opened in 2017, and the parser reads the year 1 as 2001
 _GRAPHIC = re.compile(r"[!-~]+")  # printable ASCII without the space
 _LISTEN_KEY = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{64}(?![0-9A-Za-z])")  # as the pages show it; API keys look alike
 _INT32 = range(-(2**31), 2**31)
 
-# Which error a 4xx is by its code, when its status alone does not say. Codes: options error page.
+# The error of a 4xx by Binance's code, when the status alone does not say. Codes: options error page.
 _BY_CODE: dict[int, type[ApiError]] = {
     -1125: KeyNotFound,
     **dict.fromkeys((-1002, -2008, -2014, -2015, -5002, -5005, -5009), Unauthorized),
@@ -46,7 +46,7 @@ _BY_CODE: dict[int, type[ApiError]] = {
 
 
 class Secret(str):
-    """A string whose repr hides it: the generated client and crash reporters print the repr of what they hold."""
+    """A string whose repr hides the string: the generated client and crash reporters print reprs."""
 
     __slots__ = ()
 
@@ -56,7 +56,7 @@ class Secret(str):
 
 @dataclass(frozen=True, repr=False)
 class RawAnswer:
-    """An answer as it came over the wire.
+    """An answer as received.
 
     Attributes:
         status: the HTTP status.
@@ -73,7 +73,7 @@ def error_in(answer: RawAnswer, api_key: str, now: datetime, *, brings_key: bool
     """Name the error that an answer is. None: the answer is the documented one.
 
     Args:
-        answer: what came.
+        answer: the answer as received.
         api_key: hidden wherever the answer repeats the API key.
         now: the time on this machine's clock.
         brings_key: whether the answer must hold a listen key (POST), or may be empty (PUT, DELETE).
@@ -88,7 +88,7 @@ def error_in(answer: RawAnswer, api_key: str, now: datetime, *, brings_key: bool
 
 
 def _fault_in_body(body: bytes | None, *, brings_key: bool) -> str | None:
-    """Say what is wrong with the body of a 200; None: nothing."""
+    """Name the fault in the body of a 200. None: there is no fault."""
     if body is None:
         return f"its body is compressed or over {MAX_BODY // 1024} KiB"
     if not brings_key and not body.strip():
@@ -134,11 +134,11 @@ def used_weight(headers: Mapping[str, str]) -> int | None:
     return int(value) if re.fullmatch("[0-9]{1,18}", value) else None
 
 
-# What keepers and retries ask of an error.
+# Questions of keepers and retries about an error.
 
 
 def is_refusal(error: ListenKeyError) -> bool:
-    """Whether the API key, this address or a proxy's login is refused: to repeat the call soon would make it worse."""
+    """Whether the API key, this address or a proxy's login is refused: repeating the call soon makes matters worse."""
     return isinstance(error, Unauthorized) or (type(error) is ApiError and error.status in (401, 403, 407))
 
 
@@ -148,7 +148,7 @@ def worth_repeating(error: ListenKeyError) -> bool:
 
 
 def is_certificate_fault(error: BaseException | None) -> bool:
-    """Whether the other side's certificate is what ended a call: only a person can mend that."""
+    """Whether the certificate of the other side ended a call. Only a person can mend a certificate."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__
     return error is not None
@@ -158,31 +158,31 @@ def is_certificate_fault(error: BaseException | None) -> bool:
 
 
 def cleaned(text: str, api_key: str) -> str:
-    """Take control characters, the API key and whatever looks like a listen key out of a text, and bound its length."""
+    """Take control characters, the API key and all that looks like a listen key out of a text, and cut a long text."""
     return masked("".join(filter(str.isprintable, " ".join(text.split()))), api_key)[:LONGEST_TEXT]
 
 
 def masked(text: str, api_key: str) -> str:
-    """Take the API key and whatever looks like a listen key out of a text."""
+    """Take the API key and all that looks like a listen key out of a text."""
     return _LISTEN_KEY.sub("***", text.replace(api_key, "***"))
 
 
 def described(error: BaseException, api_key: str) -> str:
-    """Say what a library's error says, without what it quotes: a malformed answer, a header, a proxy's login."""
+    """Give the text of a library's error without quotations: of a malformed answer, a header, a proxy's login."""
     system = system_error(error)
     text = re.split(r"[\"':({\[]", str(error))[0].strip() if system is None else str(system)
     return cleaned(text, api_key) or "no reason given"
 
 
 def system_error(error: BaseException | None) -> OSError | None:
-    """Find the operating system's or the TLS library's own error behind a library's: these quote nothing."""
+    """Find the operating system's or the TLS library's own error behind a library's. The former quote nothing."""
     while error is not None and not (isinstance(error, OSError) and error.errno is not None):
         error = error.__cause__ or error.__context__
     return error
 
 
 def _api_error(answer: RawAnswer, api_key: str, now: datetime) -> ApiError:
-    """Turn a 4xx or 5xx into its error: by status first, then by Binance's code."""
+    """Turn a 4xx or 5xx into an error: by status first, then by Binance's code."""
     fields = _json_object(answer.body or b"") or {}
     code = fields.get("code")
     if type(code) is not int or code not in _INT32:
@@ -192,7 +192,7 @@ def _api_error(answer: RawAnswer, api_key: str, now: datetime) -> ApiError:
     kind = _kind(answer.status, code)
     waits = [_retry_after(answer.headers.get("retry-after", ""), date_of(answer.headers), now)]
     if issubclass(kind, RateLimited) and (end := re.search(r"until (\d{13})\b", text)):
-        # A ban's text names its end in milliseconds since 1970. Header and text may differ: the longer wait is safe.
+        # The text names the end of a ban in milliseconds since 1970. If header and text differ, the longer wait is safe.
         ban_end = _EPOCH + timedelta(milliseconds=int(end[1]))
         waits.append(_seconds_until(ban_end, date_of(answer.headers), now))
     retry_after = max((wait for wait in waits if wait is not None), default=None)
@@ -207,8 +207,8 @@ def _kind(status: int, code: int | None) -> type[ApiError]:
 
 
 def _retry_after(value: str, date: datetime | None, now: datetime) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date, as seconds from now; None when it is neither."""
-    parts = [part.strip() for part in value.split(",")]  # a header that was sent twice comes as one
+    """Read a Retry-After header, seconds or an HTTP date, as seconds from now; None for any other text."""
+    parts = [part.strip() for part in value.split(",")]  # two headers come with a comma between them
     if all(re.fullmatch(r"[0-9]+(\.[0-9]+)?", part) for part in parts):
         return min(max(map(float, parts)), LONGEST_RETRY_AFTER)
     end = _http_date(value)
@@ -218,7 +218,7 @@ def _retry_after(value: str, date: datetime | None, now: datetime) -> float | No
 def _seconds_until(end: datetime, date: datetime | None, now: datetime) -> float:
     """Seconds until a time on the server's clock, which the answer's `Date` shows; 0.0 when that time is past.
 
-    When `Date` and this machine's clock differ by more than a minute, one of the two is wrong, and nobody can say
+    When `Date` and this machine's clock differ by more than a minute, a clock is wrong, and nobody can say
     which. A clock behind makes the wait too long, a clock far ahead leaves no wait: the shorter of the waits
     above 0 is right in both cases.
     """

@@ -1,15 +1,15 @@
-"""One attempt at one call, bounded in time: an answer out, or the one error that its outcome is.
+"""One attempt at one call, bounded in time: an answer or an error out.
 
 The route of one request:
 
 1. `Exchange.send` notes the API key and the deadline in an `_Attempt`. A context variable carries the attempt.
-2. The generated function asks its httpx client, and httpx asks our transport.
+2. The generated function asks httpx, and httpx asks our transport.
 3. The transport takes a kept connection, or lets httpcore make one, and adds the API key to the headers.
 4. Each step of the connection's stream ends at the deadline of the attempt.
 5. The transport reads the body, at most 64 KiB, and notes status, headers and body in the attempt.
 6. A response hook of httpx stops every status but 200. The generated parser reads the rest.
-7. `_answer.error_in` says what the answer means.
-8. `send` raises the error itself, so that a traceback shows no frame which holds a secret.
+7. `_answer.error_in` names the error that the answer is, if any.
+8. `send` raises the error: the frames of a traceback then hold no secret.
 
 Only this module imports httpcore and the generated client.
 """
@@ -47,7 +47,7 @@ USER_AGENT = (
 
 
 class Operation(Protocol):
-    """A generated module of one operation: a function for either twin."""
+    """A generated module: a function of an operation for either twin."""
 
     def sync_detailed(self, *, client: AuthenticatedClient) -> Response[Any]: ...
     async def asyncio_detailed(self, *, client: AuthenticatedClient) -> Response[Any]: ...
@@ -60,7 +60,7 @@ CLOSE: Operation = close_user_data_stream
 
 @dataclass(frozen=True)
 class Answer:
-    """A 200: its body as the generated parser reads it, its `Date` (None without one), and when it was asked for."""
+    """A 200: the body as the generated parser reads it, the `Date` (None without `Date`), when the request was sent."""
 
     parsed: object = field(repr=False)
     date: datetime | None
@@ -77,11 +77,11 @@ class _NotForTheParserError(Exception):
     """The status is not 200."""
 
 
-# The exchanges. Clients with the same route share one.
+# The exchanges. Clients with the same route share an exchange.
 
 
 class _Exchange:
-    """One exchange over HTTP. It holds no API key."""
+    """An exchange over HTTP, without any API key."""
 
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
         self.route = route
@@ -106,7 +106,7 @@ class Exchange(_Exchange):
         super().__init__(route, loop)
         self._transport = Transport(route)
         self._generated = self._client(transport=self._transport, event_hooks={"response": [_stop]})
-        self._generated.get_httpx_client()  # made now: threads that share a fresh generated client would each make one
+        self._generated.get_httpx_client()  # made now, or each thread would make an httpx client
 
     def send(self, operation: Operation, account: Account) -> Answer:
         """Make one attempt. Raises the error that its outcome is."""
@@ -139,7 +139,7 @@ class Exchange(_Exchange):
 
 
 class AsyncExchange(_Exchange):
-    """The async twin. Belongs to one event loop."""
+    """The async twin. Belongs to an event loop."""
 
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
         super().__init__(route, loop)
@@ -194,7 +194,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def share(kind: type[E], route: Route, loop: asyncio.AbstractEventLoop | None = None) -> E:
-    """Get the exchange of a route, for async in the running event loop. Each client gives its share back."""
+    """Get the exchange of a route, for async in the running event loop. Each client must call `release`."""
     with _sharing:
         exchange = _exchanges.get((kind, route, id(loop)))
         if exchange is None or exchange.loop is not loop:  # an ended loop's id may come again
@@ -221,15 +221,15 @@ async def _async_stop(response: httpx.Response) -> None:
     _stop(response)
 
 
-# What came of an attempt.
+# The outcome of an attempt.
 
 
 def _outcome(attempt: Attempt, route: Route, *, brings_key: bool) -> Answer | ListenKeyError:
-    """Say what came of the attempt: outside of every `try`, so that a bug of ours stays a bug."""
+    """Judge the attempt, outside of every `try`, so that a bug of ours stays a bug."""
     answer, failure = attempt.answer, attempt.failure
     if isinstance(failure, ListenKeyError):
         return failure.with_traceback(None)
-    # A 418 whose body broke off is still a ban: were it taken for "no answer", it would be repeated.
+    # A 418 whose body broke off is still a ban. As "no answer" the call would be repeated.
     if answer is None or (answer.status == 200 and not attempt.is_complete):
         return _no_answer(cast(Exception, failure), route, attempt.account)
     if error := _answer.error_in(answer, attempt.account.api_key, datetime.now(UTC), brings_key=brings_key):
@@ -237,7 +237,7 @@ def _outcome(attempt: Attempt, route: Route, *, brings_key: bool) -> Answer | Li
     return Answer(attempt.parsed, _answer.date_of(answer.headers), attempt.sent)
 
 
-# What the libraries below raise, and what they log.
+# The errors of the libraries below.
 
 
 def _no_answer(failure: Exception, route: Route, account: Account) -> ListenKeyError:
@@ -268,9 +268,9 @@ def _why(cause: Exception, text: str, timeout: float) -> str:
 
 
 def _proxy_said(text: str) -> tuple[str, int | None]:
-    """Read the text of a ProxyError: what may be quoted, and the HTTP status if the proxy refuses to serve us.
+    """Read the text of a ProxyError: a text to quote, and the HTTP status if the proxy refuses to serve us.
 
-    An HTTP proxy's text is its status and a reason, which may echo our login. A SOCKS proxy's text is httpcore's own.
+    An HTTP proxy's text is a status and a reason, which may echo our login. A SOCKS proxy's text is httpcore's own.
     """
     if status := re.match(r"\d{3}\b", text):
         number = int(status[0])

@@ -1,6 +1,6 @@
 """Where a client connects, and how: base URL, proxy and certificates, checked before anything is sent.
 
-No error here quotes a value that may hold a password, and none is raised where a frame shows such a value.
+No error here quotes a value that may hold a password. No error is raised where a frame shows that value.
 """
 
 import functools
@@ -39,7 +39,7 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Certificates:
-    """What decides which certificates are trusted: the environment's settings, or the caller's own TLS context.
+    """The certificates to trust: by the environment's settings, or by the caller's own TLS context.
 
     Attributes:
         file, folder, key_log: the values of SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE; "" when unset.
@@ -60,7 +60,7 @@ class Certificates:
 
 @functools.lru_cache(maxsize=16)
 def _loaded(certificates: Certificates) -> ssl.SSLContext:
-    """Make a TLS context, which takes some 30 ms and 800 KiB: the process makes one for each setting."""
+    """Make a TLS context, which takes some 30 ms and 800 KiB: the process makes a context for each setting."""
     try:
         return certificates.context or httpx.create_ssl_context()
     except (OSError, ValueError) as error:
@@ -100,7 +100,7 @@ def hidden(value: object) -> "Secret | type":
 
 
 def checked_api_key(api_key: "Secret | type") -> Secret:
-    """Refuse what cannot be an API key, or could not be masked for sure where a repr quotes the key."""
+    """Refuse a text that cannot be an API key, or could not be masked for sure where a repr quotes the text."""
     if api_key is type(None) or (isinstance(api_key, Secret) and not api_key.strip()):
         raise ConfigurationError("api_key is empty: pass the API key of your Binance account.")
     if isinstance(api_key, type):
@@ -114,7 +114,7 @@ def checked_api_key(api_key: "Secret | type") -> Secret:
 
 
 def checked_timeout(timeout: float) -> float:
-    """Refuse what is no time to wait."""
+    """Refuse a value that is no time to wait."""
     if not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
         raise ConfigurationError("timeout must be a number of seconds, above 0 and at most a day.")
     return timeout
@@ -123,7 +123,7 @@ def checked_timeout(timeout: float) -> float:
 def route_to(
     base_url: "Secret | type", ssl_context: ssl.SSLContext | None, plain_http_host: str | None = None
 ) -> Route:
-    """Check base URL, proxy and certificates. Raises ConfigurationError for what cannot work."""
+    """Check base URL, proxy and certificates. Raises ConfigurationError for a setting that cannot work."""
     if ssl_context is not None and not isinstance(ssl_context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(ssl_context).__name__}.")
     url = _parsed(base_url)
@@ -155,7 +155,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _parsed(url: object) -> httpx.URL | None:
-    """Read a URL; None when it is none, or when no resolver would take its host."""
+    """Read a URL. None: the text is no URL, or no resolver would take the host."""
     try:
         parsed = httpx.URL(url) if isinstance(url, str) else None
         if parsed is not None:
@@ -172,11 +172,11 @@ def _has_address(url: httpx.URL) -> bool:
 
 
 def _proxy_to(url: httpx.URL) -> Proxy | str | None:
-    """Find the environment's proxy for a URL; a text: what is wrong with that proxy; None: there is none."""
+    """Find the environment's proxy for a URL; a text: the fault of that proxy; None: there is no proxy."""
     proxies = urllib.request.getproxies()
     name = "https" if proxies.get("https") else "all"
     value = proxies.get(name)
-    # urllib passes over what it cannot read in NO_PROXY, such as the network of a container.
+    # urllib passes over unreadable entries of NO_PROXY, for example the network of a container.
     if not value or urllib.request.proxy_bypass(url.netloc.decode("ascii")):
         return None
     variable = f"{name.upper()}_PROXY"
@@ -191,7 +191,7 @@ def _proxy_to(url: httpx.URL) -> Proxy | str | None:
 
 
 def _certificates(ssl_context: ssl.SSLContext | None) -> Certificates:
-    """Read the environment's settings, and find what the loading of certificates would pass over in silence."""
+    """Read the environment's settings, and find faults that the loading of certificates would pass over in silence."""
     if ssl_context is not None:
         return Certificates(context=ssl_context)
     file, folder, key_log = (os.environ.get(name, "") for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"))
@@ -205,7 +205,7 @@ def _certificates(ssl_context: ssl.SSLContext | None) -> Certificates:
 
 
 def _has_certificates(folder: str) -> bool:
-    """Whether OpenSSL finds a certificate in a folder: it looks for files that are named by a hash."""
+    """Whether OpenSSL finds a certificate in a folder: OpenSSL looks for files that are named by a hash."""
     return Path(folder).is_dir() and any(
         re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in Path(folder).iterdir()
     )

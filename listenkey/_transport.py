@@ -27,7 +27,7 @@ from listenkey._settings import Route
 
 KEPT_SECONDS = 5.0  # a connection is kept for a burst of calls; the next renewal comes half an hour later
 KEPT_CONNECTIONS = 8
-# What makes connections, by the scheme of the proxy; the async twin's begins with Async.
+# The class that makes connections, by the scheme of the proxy. The async twin's class begins with Async.
 _POOLS = {
     "": "ConnectionPool",
     "http": "HTTPProxy",
@@ -40,12 +40,12 @@ T = TypeVar("T")
 
 @dataclass(repr=False)
 class Account:
-    """What is the account's own: it travels with each call, for an Exchange is shared by accounts.
+    """The account's own data. They travel with each call, because accounts share an Exchange.
 
     Attributes:
         api_key: the API key.
         timeout: seconds that one attempt may take.
-        used_weight: what the last answer to this account said; None until one did.
+        used_weight: the weight by the last answer to this account; None until an answer had a weight.
     """
 
     api_key: Secret
@@ -54,16 +54,16 @@ class Account:
 
 
 class Attempt:
-    """One attempt: what it needs on its way, and what became known of its answer."""
+    """An attempt: the needs of the way, and all that is known of the answer."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.sent = datetime.now(UTC)
         self.answer: RawAnswer | None = None
-        self.is_complete = False  # whether the answer came to its end
+        self.is_complete = False  # whether the whole answer came
         self.parsed: object = None
-        self.failure: Exception | None = None  # what left the generated function
-        # Connections that were made: httpcore leaves one open when a SOCKS proxy or a cancelled TLS ends the attempt.
+        self.failure: Exception | None = None  # the error that left the generated function
+        # Connections that were made: httpcore leaves them open when a SOCKS proxy or a cancelled TLS ends the attempt.
         self.streams: list[_Stream] = []
         self.async_streams: list[httpcore.AsyncNetworkStream] = []
         self._deadline = time.monotonic() + account.timeout
@@ -86,7 +86,7 @@ class Attempt:
         )
 
     def note_head(self, response: httpcore.Response) -> "_Body":
-        """Note the head of the answer: whatever happens to the body, the status counts."""
+        """Note the head of the answer: the status counts, even if the body breaks off."""
         headers = httpx.Headers(response.headers)
         self.answer = RawAnswer(response.status, headers, None)
         if (weight := _answer.used_weight(headers)) is not None:
@@ -94,19 +94,19 @@ class Attempt:
         return _Body(plain=headers.get("content-encoding", "identity").strip().lower() in ("", "identity"))
 
     def note_body(self, body: "_Body") -> httpx.Response:
-        """Note the body, and return what httpx gets to see. Without headers there is no cookie and no redirect."""
+        """Note the body, and make an answer for httpx. Without headers there is no cookie and no redirect."""
         head = cast(RawAnswer, self.answer)
         self.answer = RawAnswer(head.status, head.headers, body.whole)
         self.is_complete = True
         return httpx.Response(head.status, content=body.whole or b"")
 
 
-# httpx, httpcore and their log records know nothing of the attempt that they work for; this is how to find it.
+# httpx, httpcore and log records of both find here the attempt that they work for.
 attempt_under_way: ContextVar[Attempt] = ContextVar("attempt_under_way")
 
 
 class _Body:
-    """The bytes of a body as they come in; `whole` is None once the body is too long, or when it is compressed."""
+    """The bytes of a body, piece by piece. `whole` is None once the body is too long, or if the body is compressed."""
 
     def __init__(self, *, plain: bool) -> None:
         # The first piece of a compressed body can inflate to 67 MB before any limit sees it.
@@ -120,7 +120,7 @@ class _Body:
 
 
 def _mask_log(record: logging.LogRecord) -> bool:
-    """Take keys out of what httpx and httpcore log: an answer's headers may echo them, a malformed answer is quoted."""
+    """Take keys out of the logs of httpx and httpcore, which quote malformed answers and headers that echo keys."""
     attempt = attempt_under_way.get(None)
     if attempt is not None:
         text = record.getMessage()
@@ -129,12 +129,12 @@ def _mask_log(record: logging.LogRecord) -> bool:
     return True
 
 
-for _two in ("", "2"):  # httpx2 takes the place of httpx in a process that calls its alias_httpx()
+for _two in ("", "2"):  # httpx2 takes the place of httpx in a process that calls alias_httpx()
     for _name in (f"httpx{_two}", *(f"httpcore{_two}.{part}" for part in ("connection", "http11", "proxy", "socks"))):
         logging.getLogger(_name).addFilter(_mask_log)
 
 
-# The sync twin's connections. httpcore bounds each read; these bound all that an attempt does.
+# The sync twin's connections. httpcore bounds each read. The classes below bound the whole attempt.
 
 
 @contextlib.contextmanager
@@ -160,7 +160,7 @@ class _Stream(httpcore.NetworkStream):
             return self._socket.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if not buffer:  # to send nothing would still report, and so hide, a connection that was reset
+        if not buffer:  # sending nothing would report, and so hide, that the connection was reset
             return
         with _named(httpcore.WriteTimeout, httpcore.WriteError):
             self._socket.settimeout(attempt_under_way.get().left())
@@ -178,7 +178,7 @@ class _Stream(httpcore.NetworkStream):
         return self._has_something_to_read() if info == "is_readable" else None
 
     def _has_something_to_read(self) -> bool:
-        """Whether a kept connection is of no more use: the other side closed it, or sends what nobody asked for."""
+        """Whether a kept connection is of no more use: the other side closed the connection, or sends bytes unasked."""
         self._socket.settimeout(0)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -306,7 +306,7 @@ C = TypeVar("C", bound=_Connection)
 
 
 class _Kept(Generic[C]):
-    """Connections that no call uses. Each belongs to one call at a time; threads need no lock for that."""
+    """Connections that no call uses. A connection belongs to one call at a time, so threads need no lock."""
 
     def __init__(self) -> None:
         self._idle: deque[C] = deque()
@@ -326,7 +326,7 @@ class _Kept(Generic[C]):
         return None
 
     def put_back(self, connection: C) -> None:
-        """Keep a connection for the next call, if one more is of use."""
+        """Keep a connection for the next call, unless enough are kept."""
         keep = connection.is_available() and len(self._idle) < KEPT_CONNECTIONS
         (self._idle if keep else self.useless).append(connection)
         if not self.is_open:  # the exchange was closed while this call was under way
@@ -340,7 +340,7 @@ class _Kept(Generic[C]):
 
 
 class Transport(httpx.BaseTransport):
-    """The sync twin's way to one exchange."""
+    """The sync twin's way to an exchange."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
@@ -348,7 +348,7 @@ class Transport(httpx.BaseTransport):
         self._kept: _Kept[httpcore.ConnectionInterface] = _Kept()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request, with the API key of the attempt under way, and note the answer in the attempt."""
+        """Send the request, with the API key of the attempt under way, and note the answer in the attempt."""
         attempt = attempt_under_way.get()
         outgoing = attempt.request(request)
         kept = self._kept.take()

@@ -1,4 +1,4 @@
-"""The account's listen key: start it, keep it alive, end it. Sync and async twins, alike but for `await`."""
+"""The account's listen key: start, keep alive, end. Sync and async twins, alike but for `await`."""
 
 import asyncio
 import logging
@@ -30,9 +30,11 @@ class ListenKey:
     """A listen key, as the answer to `start()` gave it.
 
     Attributes:
-        value: the name of the account's private stream; a secret while it lives, so the repr leaves it out.
-        expires_at: when the key ends unless it is renewed, in UTC. From the answer's `expiration`; without one, 60
-            minutes (Start User Data Stream page) after the answer's `Date`, or after the request was sent.
+        value: the name of the account's private stream; a secret while the key lives, so the repr
+            leaves `value` out.
+        expires_at: when the key ends unless somebody renews the key, in UTC. From the answer's `expiration`. Without
+            `expiration`: 60 minutes (Start User Data Stream page) after the answer's `Date`, else after the request was
+            sent.
         estimated: True when the answer had no `expiration`.
     """
 
@@ -50,14 +52,14 @@ class ListenKey:
 
 @dataclass(frozen=True)
 class Started:
-    """A listen key and its life by the server: `expiration` minus `Date`, in seconds; None without both."""
+    """A listen key and the life of the key by the server: `expiration` minus `Date`, in seconds; None without both."""
 
     key: ListenKey
     life: float | None
 
 
 class _Client:
-    """What the twins share: everything but how to wait and how to send."""
+    """The twins' common part: everything but waiting and sending."""
 
     _route: Route
 
@@ -143,7 +145,7 @@ class ListenKeyClient(_Client):
         self._exchange = _http.share(_http.Exchange, self._route)
 
     def start(self) -> ListenKey:
-        """Make the account's listen key, or get the live one with a fresh 60 minutes (POST, weight 1).
+        """Make the account's listen key, or get the live key with a fresh 60 minutes (POST, weight 1).
 
         Raises:
             Unauthorized: the API key, its permissions or the address is not accepted.
@@ -183,7 +185,7 @@ class ListenKeyClient(_Client):
 
     def close(self) -> None:
         """Close the connections; the listen key lives on. A call under way in another thread runs to its end."""
-        if (exchange := vars(self).pop("_exchange", None)) is not None:  # in one step: threads may close at once
+        if (exchange := vars(self).pop("_exchange", None)) is not None:  # in a single step: threads may close at once
             exchange.release()
 
     def __enter__(self) -> Self:
@@ -219,7 +221,7 @@ class AsyncListenKeyClient(_Client):
     """The account's listen key, for asyncio. Arguments and errors as `ListenKeyClient`.
 
     Here `timeout` bounds the whole attempt, the look-up of a name included. A client may be used in several event
-    loops, one after the other; connections belong to the loop that made them.
+    loops in turn. Connections belong to the loop that made them.
     """
 
     _exchange: _http.AsyncExchange | None = None
@@ -259,7 +261,7 @@ class AsyncListenKeyClient(_Client):
         """As `ListenKeyClient.close`."""
         self._closed = True
         exchange, self._exchange = self._exchange, None
-        if exchange is not None and exchange.loop is _running_loop():  # else its connections ended with their loop
+        if exchange is not None and exchange.loop is _running_loop():  # else the connections ended with their loop
             await exchange.release()
 
     async def __aenter__(self) -> Self:
@@ -303,7 +305,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _backoff(error: ListenKeyError, attempt: int) -> float:
-    """Seconds to wait after the given attempt (1 is the first). Raises the error when that is longer than we wait."""
+    """Seconds to wait after the given attempt (1 is the first). Raises the error when the wait would be too long."""
     wait = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 10) / 4) * random.uniform(0.5, 1)  # noqa: S311  jitter, no secret
     retry_after = error.retry_after if isinstance(error, ServerError) else None
     if retry_after is not None:

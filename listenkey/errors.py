@@ -6,7 +6,7 @@ ListenKeyError
 ├─ UnexpectedResponse    an answer that openapi.yaml does not describe
 ├─ ApiError              Binance refused: .status .code .reason .retry_after
 │  ├─ Unauthorized       the API key, its permissions or the address is not accepted
-│  ├─ KeyNotFound        there is no such listen key any more
+│  ├─ KeyNotFound        the listen key does not exist any more
 │  ├─ RateLimited        wait .retry_after seconds
 │  │  └─ Banned          the address is banned for .retry_after seconds
 │  └─ ServerError        Binance's own fault: the call may or may not have taken effect
@@ -49,8 +49,8 @@ class ApiError(ListenKeyError):
 
     Attributes:
         status: the answer's HTTP status.
-        code: Binance's error code, such as -1125; None when the answer has none.
-        reason: Binance's text without control characters and API key, at most 200 characters; None without one.
+        code: Binance's error code, such as -1125; None when the answer has no code.
+        reason: Binance's text without control characters and API key, at most 200 characters; None without a text.
         retry_after: seconds to wait before the next call; None when the answer does not say.
     """
 
@@ -83,7 +83,7 @@ class ApiError(ListenKeyError):
 
 
 class Unauthorized(ApiError):
-    """The API key, its permissions or the address it is used from is not accepted."""
+    """The API key, the permissions of the key or the address of the caller is not accepted."""
 
     def _default(self) -> str:
         return "Binance does not accept the API key"
@@ -122,7 +122,7 @@ class Banned(RateLimited):
 
 
 class ServerError(ApiError):
-    """A fault on Binance's side. The call may or may not have taken effect; it is safe to repeat."""
+    """A fault on Binance's side. The call may or may not have taken effect. To repeat the call is safe."""
 
     def _default(self) -> str:
         return "Binance had a fault"
@@ -133,10 +133,10 @@ class ServerError(ApiError):
 
 
 class LeaseLost(ListenKeyError):
-    """A keeper could not renew the listen key in time (`__cause__` says why). It is final: start anew.
+    """A keeper could not renew the listen key in time (`__cause__` says why). The loss is final: start anew.
 
     Attributes:
-        retry_after: seconds to wait before anything is sent, after a 429 or 418; None when there is no such wait.
+        retry_after: seconds to wait before anything is sent, after a 429 or 418; None when there is no wait.
     """
 
     def __init__(self, what: str, retry_after: float | None = None) -> None:
