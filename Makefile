@@ -49,11 +49,11 @@ reuse: $(READY) $(REUSE) ## openapi.yaml in other languages, DOC=another documen
 other-languages: $(READY) ## write docs/other-languages.md from the programs that make reuse runs
 	python tools/other_languages.py
 
-docs-check: $(READY) ## compare PAGE="page.md …" with the documents; FORMAT=text|json|markdown; none: the sources
-	@$(docs) check $(PAGE) --format $(or $(FORMAT),text)
+docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources
+	@$(docs) check $(PAGE) --schema $(SCHEMA) --format $(or $(FORMAT),text)
 
-docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE=page.md REASON="why" ROWS="digests of single facts"
-	@$(docs) accept $(PAGE) --reason "$$REASON" --only "$(ROWS)"
+docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests of single facts"
+	@$(docs) accept $(PAGE) --schema $(SCHEMA) --reason "$$REASON" --only "$(ROWS)"
 
 facts: $(READY) ## print what is read of PAGE="page.md …"
 	@$(docs) facts $(PAGE)

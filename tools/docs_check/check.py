@@ -185,7 +185,8 @@ class Project:
                 rows += [row for each in shown for row in diff.contradictions(each, reading)]
             elif {name.startswith("event ") for name in theirs} >= {operation.name.startswith("event ")}:
                 rows.append(diff.fact("endpoint", operation.reading(), "nothing", operation.name))
-        rows.append(Row("note", "others", "", 1, f"{len(theirs) - len(report.names)} operations that we have not"))
+        for name in sorted(theirs.keys() - report.names.keys()):
+            rows.append(Row("note", "not ours", "", 1, name))
         return self.finish(report, rows)
 
     def accept(self, report: Report, reason: str, only: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Write reports: for a terminal, for an issue, for a program."""
 
 import json
+import re
 from dataclasses import asdict
 
 from docs_check.check import Report
@@ -10,7 +11,7 @@ from docs_check.page import WORDS
 
 def todo(row: Row) -> str:
     """Say how a document that says the same is written."""
-    return str(WORDS["todo"].get(row.fact.split()[0], "")) if row.kind == "fact" else ""
+    return str(WORDS["todo"].get(re.split(r"\W", row.fact)[0], "")) if row.kind == "fact" else ""
 
 
 def as_text(reports: list[Report]) -> str:
