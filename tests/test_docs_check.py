@@ -657,6 +657,7 @@ def test_lists_are_the_union_of_their_items(tmp_path: Path) -> None:
             "a firewall's answer",
         ),
         (b"---\nsource_url: x\n---\n\n# About us\n\nWe are here.\n", "no document cites its address"),
+        (b"---\nsource_url: x\n---\n\n# T\n\n## Response Example\n\n    {}\n", "names no endpoint"),
     ],
 )
 def test_what_is_no_page_cannot_be_compared(
@@ -689,6 +690,29 @@ def test_another_pages_body_is_one_row(folder: Folder, name: str) -> None:
 def test_half_of_another_page_is_another_pages_body(folder: Folder) -> None:
     other = of("keepalive").split("\n---\n\n")[-1]
     assert folder.rows(f"{FRONT}{ENGLISH}\n---\n\n{other}") == [": page"]
+
+
+def test_a_body_without_links_is_told_by_its_title(folder: Folder) -> None:
+    body = re.sub(r"\[\]\([^)]*\)", "", of("keepalive").split("\n---\n", 1)[1])
+    front = START.split("\n---\n", 1)[0]
+    assert folder.rows(f"{front}\n---\n{body}") == [": page"]
+    assert "en, zh-CN: endpoint" in folder.rows(
+        f"{front}\n---\n{body}".replace("# Keepalive", "# Start").replace("延长", "生成")
+    )
+
+
+def test_what_stands_twice_is_accepted_twice(folder: Folder) -> None:
+    twice = ENGLISH.replace(EXPIRATION, '"late": 1')
+    page = f"{FRONT}{ENGLISH}\n\n{twice}"
+    folder.run("accept", folder.page(page), "--reason", "two forms")
+    assert folder.rows(page) == []
+    assert "en: field expiration" in folder.rows(page.replace(f",  \n      {EXPIRATION}", ""))
+
+
+def test_the_sites_own_words_are_no_text(folder: Folder) -> None:
+    assert (
+        folder.rows(START.replace("# Start", "On this page\n\n# Start").replace("# 生成", "本页总览\n\n# 生成")) == []
+    )
 
 
 def test_a_page_may_move(folder: Folder) -> None:
@@ -766,13 +790,14 @@ def test_no_document_and_a_broken_lock_file(tmp_path: Path, capsys: pytest.Captu
         (re.sub("updated_at.*\n", "", START), ": an older date"),
         (put("api_type", "crawler: v2\napi_type"), ": crawler"),
         (put("REST", "Account"), ": api_type"),
+        (START.replace("source_url: ", 'source_url: "').replace("Stream\napi", 'Stream"\napi'), None),
         (FRONT + ENGLISH, "zh-CN: language"),
         (FRONT + CHINESE, "en: language"),
     ],
 )
-def test_what_needs_no_change_is_a_note(folder: Folder, page: str, note: str) -> None:
+def test_what_needs_no_change_is_a_note(folder: Folder, page: str, note: str | None) -> None:
     assert folder.rows(page) == []
-    assert folder.rows(page, ("note",)) == [note]
+    assert folder.rows(page, ("note",)) == ([note] if note else [])
 
 
 def test_accepting_one_half_leaves_the_other_as_it_is(folder: Folder) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -109,14 +110,13 @@ class Project:
             found = page.read(path)
             report.key = address(found.front["source_url"])
             self.hold(found, report.key)
+            rows = [*self.compare(found, report), *self.notes(found, report)]
         except PageError as error:
             return replace(report, rows=[Row("unclear", "page", "", 1, str(error))])
-        return self.finish(report, [*self.compare(found, report), *self.notes(found, report)])
+        return self.finish(report, rows)
 
     def hold(self, found: Page, here: str) -> None:
         """Hold a page's headings against its address: a crawler may have filed another page's body there."""
-        if not found.parts and here not in {address(source.get("url")) for _, source in self.sources}:
-            raise PageError("no heading of an endpoint's page (HTTP Request, …), and no document cites its address")
         known = {here, *(other for operation in self.of(here).values() for other in self.addresses(operation))}
         for part in found.parts or [found.sections]:
             links = [address(link) for each in part for link in each.links if urlsplit(link).path]
@@ -127,19 +127,32 @@ class Project:
     def compare(self, found: Page, report: Report) -> Iterator[Row]:
         """Compare each of a page's readings with the operation or event that it describes."""
         here, every = self.of(report.key), {each.name: each for each in self.operations}
-        readings = list(map(facts_of_part, found.parts)) or further.readings(found)
+        readings = list(map(facts_of_part, found.parts))
+        if not any(reading.name for reading in readings) and not any(" /" in name for name in here):
+            readings = further.readings(found)
+            if report.key not in {address(source.get("url")) for _, source in self.sources}:
+                raise PageError("it names no endpoint, such as `GET /path`, and no document cites its address")
         taken = {(reading.name, reading.language) for reading in readings}
+        seen: Counter[tuple[str, str]] = Counter()
         for reading in readings:
             free = next((each for each in here.values() if (each.name, reading.language) not in taken), None)
-            operation = here.get(reading.name) or (free if here and found.parts else every.get(reading.name))
+            operation = here.get(reading.name) or (free if here and reading.facts else every.get(reading.name))
             if operation:
+                self.same(reading, operation, every)
                 taken.add((operation.name, reading.language))
-                yield from self.against(reading, operation, found.front["source_url"] if not here else "")
+                ours = operation.reading(reading.language)
+                seen[ours.name, ours.language] += 1  # what stands twice on a page is accepted twice
+                ours.name += f" ({seen[ours.name, ours.language]})" if seen[ours.name, ours.language] > 1 else ""
+                yield from diff.facts(reading, ours)
+                if not here:
+                    yield diff.fact(
+                        "address", reading, found.front["source_url"], operation.source.get("url", "nothing")
+                    )
                 if report.names and operation.name not in list(report.names)[:1]:
                     name = operation.name
                     reading.lines = [replace(line, section=f"{name}: {line.section}") for line in reading.lines]
                 report.names[operation.name] = None
-            elif found.parts or reading.facts:
+            elif reading.facts:
                 yield diff.fact("endpoint of no operation", reading, reading.name or "none that can be read", "nothing")
                 continue
             report.readings.append(reading)
@@ -148,11 +161,12 @@ class Project:
             yield from diff.texts(language, lines, entry["lines"].get(language))
         yield from diff.withdrawn(report.readings, entry["facts"])
 
-    def against(self, reading: Reading, operation: Operation, url: str) -> Iterator[Row]:
-        """Compare a reading with an operation; tell of an address that the document does not know."""
-        if url and operation.source.get("url"):
-            yield diff.fact("address", reading, url, operation.source["url"])
-        yield from diff.facts(reading, operation.reading(reading.language))
+    def same(self, reading: Reading, operation: Operation, every: dict[str, Operation]) -> None:
+        """Hold a body without links against the titles that are recorded: it may be another page's, too."""
+        other = every.get(reading.name, operation)
+        title = other.source.get("title", {}).get(reading.language)
+        if other is not operation and title and reading.facts.get("title", ("", 0))[0] == title:
+            raise PageError(f"another page's body: {title!r} is the page of {other.name}. Get the page again")
 
     def notes(self, found: Page, report: Report) -> Iterator[Row]:
         """Tell what needs no change: another date, unknown front matter, a language that is missing, odd JSON."""
@@ -168,8 +182,9 @@ class Project:
                 yield Row("note", name, "", 1, found.front[name])
         for reading in report.readings:
             yield from (Row("note", "example", reading.language, line, text) for line, text in reading.notes)
-        for language in {each for source in recorded for each in source.get("title", {})} - report.lines.keys():
-            yield Row("note", "language", language, 1, "no part in this language", "has its title")
+        titles = {each for source in recorded for each in source.get("title", {})}
+        for language in {*titles, *self.entry(report)["lines"]} - report.lines.keys():
+            yield Row("note", "language", language, 1, "no part in this language", "one was read before")
 
     def schema(self, path: Path, pages: list[Report]) -> Report:
         """Compare a schema file of the vendor's with the documents, and with pages that were read."""

@@ -120,7 +120,7 @@ def _text(node: SyntaxTreeNode) -> str:
 def sentences(text: str, line: int) -> Iterator[Block]:
     """Split prose after full stops, and remember where each sentence starts."""
     for match in re.finditer(r"(?s)\S.*?(?:[.!?](?=\s)|[。！？；]|\s*\Z)", text):
-        if normal(match[0]):
+        if normal(match[0]) and name_of(match[0]) not in WORDS["furniture"]:
             yield Block(line + text[: match.start()].count("\n"), " ".join(match[0].split()))
 
 
@@ -230,7 +230,7 @@ def read(path: Path) -> Page:
     if "\0" in text or re.search(r"(?im)^\s*<(!doctype html|html|body)\b", text):
         raise PageError("HTML or a binary file, not Markdown: convert the page, or get it again")
     match = re.match(r"\s*---[ \t]*\n((?:.*\n)*?)---[ \t]*(?:\n|\Z)", text)
-    front = dict(re.findall(r"(?m)^(\w+): *(.*?) *$", match[1])) if match else {}
+    front = dict(re.findall(r"(?m)^(\w+): *['\"]?(.*?)['\"]? *$", match[1])) if match else {}
     if not match or "source_url" not in front:
         raise PageError("no front matter: the page must start with `---`, then source_url and updated_at")
     lines = _mended(("\n" * text.count("\n", 0, match.end()) + text[match.end() :]).split("\n"))
