@@ -906,6 +906,33 @@ def test_several_operations_on_one_page(folder: Folder) -> None:
     ]
 
 
+def test_a_further_endpoint(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    """CONTRIBUTING, "A further endpoint": each row says what is missing, until none is left."""
+    page = folder.page(of("time"))
+    assert folder.rows(of("time")) == ["en, zh-CN: endpoint of no operation"]
+    more = YAML(typ="safe").load(PAGES / "time.yaml")
+    document = copy.deepcopy(DOCUMENT)
+    document["components"]["schemas"] |= more["components"]["schemas"]
+    document["paths"] |= {"/eapi/v1/time": {"get": {"responses": {"200": {"description": "The time."}}}}}
+    folder.write(document)
+    rows = folder.rows(of("time"))
+    assert {row.partition(": ")[2] for row in rows} == {
+        "address",
+        "answer",
+        "field serverTime",
+        "text",
+        "title",
+        "weight",
+    }
+    assert folder.run("check", page) == 1
+    assert "write it to x-source.url" in capsys.readouterr().out
+    document["paths"] |= more["paths"]
+    folder.write(document)
+    assert folder.rows(of("time")) == ["en: text", "zh-CN: text"]
+    assert folder.run("accept", page) == 0
+    assert folder.rows(of("time")) == []
+
+
 GENERAL = """---
 source_url: https://developers.binance.com/en/docs/products/derivatives-trading-options/error-code
 updated_at: 2026-05-28

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from ruamel.yaml import YAML
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
@@ -130,3 +131,31 @@ def test_the_six_steps(project: Path) -> None:
         [sys.executable, "-m", "pytest", "-q", *tests], cwd=project, capture_output=True, text=True, check=False
     )
     assert pytest_run.returncode == 0, pytest_run.stdout
+
+
+def test_a_further_endpoint(project: Path) -> None:
+    """CONTRIBUTING's "A further endpoint", with what tests/pages/time.yaml has; every test holds afterwards."""
+    yaml = YAML()
+    document, more = (yaml.load(project / name) for name in ("openapi.yaml", "tests/pages/time.yaml"))
+    document["paths"] |= more["paths"]
+    document["components"]["schemas"] |= more["components"]["schemas"]
+    document["tags"] += more["tags"]
+    yaml.dump(document, project / "openapi.yaml")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    tests = "tests/test_docs_check.py tests/test_generate.py tests/test_generated.py tests/test_package.py"
+    for step in (
+        "make docs-accept PAGE=tests/pages/time.md",
+        "make lint-spec generate docs-check PAGE=tests/pages/time.md",
+        "make drift types",
+        f"python -m pytest -q -k 'not planted' {tests}",
+    ):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        run = subprocess.run(
+            ["bash", "-c", step],
+            cwd=project,
+            env={**environment, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, f"{step}\n{run.stdout[-4000:]}{run.stderr[-4000:]}"
