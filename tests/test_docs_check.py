@@ -434,7 +434,7 @@ def plain_lines(page: str) -> Iterator[tuple[int, str, bool]]:
         fenced ^= line.startswith("```")
         header = re.match(r"\|? ?(Name|名称) ?\|", line)
         heading = re.match(r"## (?!Levels)", line)
-        skipped = line.startswith("```") or header or heading or re.fullmatch(r"[\s|:-]*", line)
+        skipped = line.startswith("```") or header or heading or re.fullmatch(r"[\s|:-]*|On this page", line)
         if i > page[:body].count("\n") + 1 and not skipped:
             yield i, re.sub(r"\[\]\([^)]*\)", "", line), fenced or line.startswith("    ")
 

@@ -128,7 +128,11 @@ def test_the_six_steps(project: Path) -> None:
     # The project's own tests hold for the changed document, too.
     tests = ["tests/test_docs_check.py", *(f"tests/test_generate{end}.py" for end in ("", "_summary", "d"))]
     pytest_run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *tests], cwd=project, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pytest", "-q", "-k", "not planted", *tests],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert pytest_run.returncode == 0, pytest_run.stdout
 
