@@ -13,11 +13,10 @@ Closing a client changes nothing here. An Address lives while someone holds it, 
 minute of weight has passed. A forked child keeps the waits, and begins with no turns and with locks of its own.
 """
 
-import contextlib
 import math
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -60,12 +59,11 @@ class Address:
     def turn(self, lease: Lease, wake: Callable[[], None], now: float) -> float:
         """Take a turn to send. Returns 0.0; else the seconds after which to ask again, infinite: when `wake` is called.
 
-        `wake` may be called in any thread, under the lock of any keeper.
+        `wake` may be called in any thread, under any lock of ours: it must take none that is held elsewhere.
         """
-        with self._granting(now):
-            _busy.add(self)
-            self._turns.ask(lease, wake, now)
         with self._lock:
+            self._turns.ask(lease, wake, now)
+            self._grant(now)
             return self._turns.pause(lease)
 
     def waiting(self, now: float) -> int | None:
@@ -75,8 +73,9 @@ class Address:
 
     def done(self, lease: Lease, now: float) -> None:
         """End the lease's turn, or its wait for one."""
-        with self._granting(now):
+        with self._lock:
             self._turns.done(lease)
+            self._grant(now)
 
     def ended(self, lease: Lease, now: float) -> None:
         """Note that nobody keeps this lease any more."""
@@ -88,16 +87,11 @@ class Address:
         with self._lock:
             return now >= self.rate_limit_wait.until and not self._turns.used(now)
 
-    @contextlib.contextmanager
-    def _granting(self, now: float) -> Iterator[None]:
-        wakes: list[Callable[[], None]] = []
-        with self._lock:
-            yield
-            if now >= self.rate_limit_wait.until:
-                # After a 429 or 418 one request asks whether the wait was long enough.
-                wakes = self._turns.grant(now, 1 if self.rate_limit_wait.untested else AT_ONCE)
-        for wake in wakes:
-            wake()
+    def _grant(self, now: float) -> None:
+        if now >= self.rate_limit_wait.until:
+            # After a 429 or 418 one request asks whether the wait was long enough.
+            for wake in self._turns.grant(now, 1 if self.rate_limit_wait.untested else AT_ONCE):
+                wake()
 
 
 _addresses: WeakValueDictionary[Hashable, Address] = WeakValueDictionary()
