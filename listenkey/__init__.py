@@ -30,6 +30,8 @@ else:  # for Python (PEP 562). Hidden from type checkers, which would believe th
             for room in ("errors", "client", "keeper"):  # from the lightest
                 found = vars(import_module(f"{__name__}.{room}"))
                 if name in found:
+                    if name.startswith("Async"):
+                        import_module(f"{__name__}.client").load_for_asyncio()
                     return globals().setdefault(name, found[name])
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -14,14 +14,15 @@ The route of one request:
 Only this module imports httpcore and the generated client.
 """
 
-import asyncio
+from __future__ import annotations
+
 import os
 import re
 import sys
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import httpcore  # noqa: TID251  this is the module that may
@@ -36,26 +37,33 @@ from binance_options_client.models import ListenKeyResponse  # noqa: TID251  thi
 from binance_options_client.types import Response, Unset  # noqa: TID251  this is the module that may
 
 from listenkey import __version__, _answer
-from listenkey._settings import Route
-from listenkey._transport import Account, AsyncTransport, Attempt, Transport, attempt_under_way
+from listenkey._transport import AsyncTransport, Attempt, Transport, attempt_under_way
 from listenkey.errors import ApiError, ListenKeyError, TransportError
+
+if TYPE_CHECKING:
+    import asyncio  # programs without an event loop need not load it
+
+    from listenkey._settings import Account, Route
 
 USER_AGENT = (
     f"binance-options-listenkey/{__version__} "
     f"(Python/{'.'.join(map(str, sys.version_info[:3]))}; httpx/{httpx.__version__})"
 )
+Operation = Literal["start", "keepalive", "delete"]
 
 
-class Operation(Protocol):
+class _Generated(Protocol):
     """A generated module: a function of an operation for either twin."""
 
     def sync_detailed(self, *, client: AuthenticatedClient) -> Response[Any]: ...
     async def asyncio_detailed(self, *, client: AuthenticatedClient) -> Response[Any]: ...
 
 
-START: Operation = start_user_data_stream
-KEEPALIVE: Operation = keepalive_user_data_stream
-CLOSE: Operation = close_user_data_stream
+OPERATIONS: dict[Operation, _Generated] = {
+    "start": start_user_data_stream,
+    "keepalive": keepalive_user_data_stream,
+    "delete": close_user_data_stream,
+}
 
 
 @dataclass(frozen=True)
@@ -66,11 +74,10 @@ class Answer:
     date: datetime | None
     sent: datetime
 
-
-def listen_key(answer: Answer) -> tuple[str, datetime | None]:
-    """Take key and expiration out of the answer to `START`. `_answer.error_in` has checked their types."""
-    fields = cast(ListenKeyResponse, answer.parsed)
-    return fields.listen_key, None if isinstance(fields.expiration, Unset) else _answer.instant(fields.expiration)
+    def listen_key(self) -> tuple[str, datetime | None]:
+        """Give key and expiration, of the answer to "start". `_answer.error_in` has checked their types."""
+        fields = cast(ListenKeyResponse, self.parsed)
+        return fields.listen_key, None if isinstance(fields.expiration, Unset) else _answer.instant(fields.expiration)
 
 
 class _NotForTheParserError(Exception):
@@ -119,7 +126,7 @@ class Exchange(_Exchange):
         attempt = Attempt(account)
         token = attempt_under_way.set(attempt)
         try:
-            attempt.parsed = operation.sync_detailed(client=self._generated).parsed
+            attempt.parsed = OPERATIONS[operation].sync_detailed(client=self._generated).parsed
         except Exception as error:  # noqa: BLE001  whatever a library raises here is: no answer
             attempt.failure = error.with_traceback(None)
         except BaseException as interruption:
@@ -130,7 +137,7 @@ class Exchange(_Exchange):
             if attempt.answer is None:
                 for stream in attempt.streams:
                     stream.close()
-        return _outcome(attempt, self.route, brings_key=operation is START)
+        return _outcome(attempt, self.route, brings_key=operation == "start")
 
     def release(self) -> None:
         """Give a client's share back."""
@@ -154,11 +161,13 @@ class AsyncExchange(_Exchange):
         return outcome
 
     async def _attempt(self, operation: Operation, account: Account) -> Answer | ListenKeyError:
+        import asyncio
+
         attempt = Attempt(account)
         token = attempt_under_way.set(attempt)
         try:
             async with asyncio.timeout(account.timeout):
-                attempt.parsed = (await operation.asyncio_detailed(client=self._generated)).parsed
+                attempt.parsed = (await OPERATIONS[operation].asyncio_detailed(client=self._generated)).parsed
         except Exception as error:  # noqa: BLE001  whatever a library raises here is: no answer
             attempt.failure = error.with_traceback(None)
         except BaseException as interruption:
@@ -169,7 +178,7 @@ class AsyncExchange(_Exchange):
             if attempt.answer is None:
                 for stream in attempt.async_streams:
                     await stream.aclose()
-        return _outcome(attempt, self.route, brings_key=operation is START)
+        return _outcome(attempt, self.route, brings_key=operation == "start")
 
     async def release(self) -> None:
         """Give a client's share back."""

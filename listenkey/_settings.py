@@ -94,6 +94,21 @@ class Route:
         return f"{self.base_url} through the proxy {self.proxy}" if self.proxy else self.base_url
 
 
+@dataclass(repr=False)
+class Account:
+    """The account's own data. They travel with each call, because accounts share an Exchange.
+
+    Attributes:
+        api_key: the API key.
+        timeout: seconds that one attempt may take.
+        used_weight: the weight by the last answer to this account; None until an answer had a weight.
+    """
+
+    api_key: Secret
+    timeout: float
+    used_weight: int | None = None
+
+
 def hidden(value: object) -> "Secret | type":
     """Hide an argument, before anything raises an error whose frames show that argument."""
     return Secret(value) if isinstance(value, str) else type(value)

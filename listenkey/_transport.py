@@ -4,7 +4,6 @@ httpx and httpcore bound each read, and not the sum of all reads. Here an `Attem
 carries the attempt to the streams and transports below, and to the log records of httpx and httpcore.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -14,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -22,8 +20,8 @@ import httpcore  # noqa: TID251  this is the module that may
 import httpx  # noqa: TID251  this is the module that may
 
 from listenkey import _answer
-from listenkey._answer import MAX_BODY, RawAnswer, Secret
-from listenkey._settings import Route
+from listenkey._answer import MAX_BODY, RawAnswer
+from listenkey._settings import Account, Route
 
 KEPT_SECONDS = 5.0  # a connection is kept for a burst of calls; the next renewal comes half an hour later
 KEPT_CONNECTIONS = 8
@@ -36,21 +34,6 @@ _POOLS = {
     "socks5h": "SOCKSProxy",
 }
 T = TypeVar("T")
-
-
-@dataclass(repr=False)
-class Account:
-    """The account's own data. They travel with each call, because accounts share an Exchange.
-
-    Attributes:
-        api_key: the API key.
-        timeout: seconds that one attempt may take.
-        used_weight: the weight by the last answer to this account; None until an answer had a weight.
-    """
-
-    api_key: Secret
-    timeout: float
-    used_weight: int | None = None
 
 
 class Attempt:
@@ -415,6 +398,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                     raise
             # The other side closed the kept connection as the request was on its way: connect anew.
         if self._pool is None:
+            import asyncio  # programs without an event loop need not load it
+
             # To load certificates takes some 30 ms: not in the loop.
             context = await asyncio.to_thread(self._route.ssl_context) if self._route.is_https else None
             kind = httpcore.__dict__["Async" + _POOLS[self._route.proxy_scheme]]

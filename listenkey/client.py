@@ -1,21 +1,28 @@
 """The account's listen key: start, keep alive, end. Sync and async twins, alike but for `await`."""
 
-import asyncio
+from __future__ import annotations
+
+import contextlib
 import logging
 import random
-import ssl
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
-from listenkey import _http
 from listenkey._address import address_of
 from listenkey._answer import Secret, worth_repeating
-from listenkey._settings import Route, checked_api_key, checked_timeout, hidden, route_to
-from listenkey._transport import Account
+from listenkey._settings import Account, Route, checked_api_key, checked_timeout, hidden, route_to
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, ServerError
+
+if (
+    TYPE_CHECKING
+):  # an import of this module loads neither asyncio nor, before a client needs it, half of what calls need
+    import asyncio
+    import ssl
+    from types import TracebackType
+
+    from listenkey import _http
 
 BASE_URL = "https://eapi.binance.com"  # options general-info page
 LIFE = timedelta(minutes=60)  # Start User Data Stream page
@@ -142,6 +149,8 @@ class ListenKeyClient(_Client):
         key, url = hidden(api_key), hidden(base_url)
         del api_key, base_url  # the traceback of an error shows the variables of this frame
         super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host)
+        from listenkey import _http
+
         self._exchange = _http.share(_http.Exchange, self._route)
 
     def start(self) -> ListenKey:
@@ -156,7 +165,7 @@ class ListenKeyClient(_Client):
             UnexpectedResponse: an answer that Binance does not document.
             ConfigurationError: the client is closed.
         """
-        return _started(self._repeat(_http.START)).key
+        return _started(self._repeat("start")).key
 
     def keepalive(self) -> None:
         """Put the validity of the live listen key back to 60 minutes (PUT, weight 1).
@@ -165,7 +174,7 @@ class ListenKeyClient(_Client):
             KeyNotFound: the account has no live key; call `start()`.
             Others: as `start()`.
         """
-        self._repeat(_http.KEEPALIVE)
+        self._repeat("keepalive")
 
     def delete(self) -> bool:
         """End the listen key, for every program on the account (DELETE, weight 1).
@@ -178,7 +187,7 @@ class ListenKeyClient(_Client):
             As `start()`.
         """
         try:
-            self._repeat(_http.CLOSE)
+            self._repeat("delete")
         except KeyNotFound:
             return False
         return True
@@ -214,7 +223,7 @@ class ListenKeyClient(_Client):
         return exchange.send(operation, self._account)
 
     def _start_once(self) -> Started:
-        return _started(self._send(_http.START))
+        return _started(self._send("start"))
 
 
 class AsyncListenKeyClient(_Client):
@@ -243,16 +252,16 @@ class AsyncListenKeyClient(_Client):
 
     async def start(self) -> ListenKey:
         """As `ListenKeyClient.start`."""
-        return _started(await self._repeat(_http.START)).key
+        return _started(await self._repeat("start")).key
 
     async def keepalive(self) -> None:
         """As `ListenKeyClient.keepalive`."""
-        await self._repeat(_http.KEEPALIVE)
+        await self._repeat("keepalive")
 
     async def delete(self) -> bool:
         """As `ListenKeyClient.delete`."""
         try:
-            await self._repeat(_http.CLOSE)
+            await self._repeat("delete")
         except KeyNotFound:
             return False
         return True
@@ -280,6 +289,8 @@ class AsyncListenKeyClient(_Client):
                 if not worth_repeating(error):
                     raise
                 wait = _backoff(error, attempt)
+            import asyncio
+
             await asyncio.sleep(wait)
         return await self._send(operation)
 
@@ -290,14 +301,27 @@ class AsyncListenKeyClient(_Client):
         if loop is None:
             raise ConfigurationError("This client needs the event loop of asyncio: call it inside asyncio.run(...).")
         if self._exchange is None or self._exchange.loop is not loop:
+            from listenkey import _http
+
             self._exchange = _http.share(_http.AsyncExchange, self._route, loop)
         return await self._exchange.send(operation, self._account)
 
     async def _start_once(self) -> Started:
-        return _started(await self._send(_http.START))
+        return _started(await self._send("start"))
+
+
+def load_for_asyncio() -> None:
+    """Load now what the first async call needs: in a running event loop, it would hold up the loop for 30 ms."""
+    from importlib import import_module
+
+    import_module("listenkey._http")
+    with contextlib.suppress(ImportError):  # another version of anyio: then the first call loads it
+        import_module("anyio._backends._asyncio")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
+    import asyncio
+
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -317,7 +341,7 @@ def _backoff(error: ListenKeyError, attempt: int) -> float:
 
 
 def _started(answer: _http.Answer) -> Started:
-    value, expiration = _http.listen_key(answer)
+    value, expiration = answer.listen_key()
     expires_at = expiration or (answer.date or answer.sent) + LIFE
     life = (expiration - answer.date).total_seconds() if expiration and answer.date else None
     return Started(ListenKey(value, expires_at, estimated=expiration is None), life)

@@ -14,7 +14,8 @@ import pytest
 
 from listenkey import AsyncListenKeyClient, ListenKeyClient, ListenKeyError
 from listenkey._answer import Secret
-from listenkey._transport import Account, Attempt, attempt_under_way
+from listenkey._settings import Account
+from listenkey._transport import Attempt, attempt_under_way
 from listenkey.sandbox import Sandbox
 
 from .conftest import Script, Twin

@@ -320,8 +320,8 @@ def test_only_our_errors_leave_a_call(
             patch.setattr(httpcore.HTTP11Connection, "_receive_event", fail)
             patch.setattr(httpcore.AsyncHTTP11Connection, "_receive_event", async_fail)
         else:
-            patch.setattr(_http.START, "sync_detailed", fail)
-            patch.setattr(_http.START, "asyncio_detailed", async_fail)
+            patch.setattr(_http.OPERATIONS["start"], "sync_detailed", fail)
+            patch.setattr(_http.OPERATIONS["start"], "asyncio_detailed", async_fail)
         error = caught(client.start)
     assert type(error) is TransportError
     assert str(error).startswith(f"No answer from {listenkey_sandbox.url} ")

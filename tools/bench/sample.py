@@ -39,15 +39,15 @@ def warm_async(peer: str, url: str, count: str) -> list[float]:
     """CPU microseconds of an async call on one client, connection kept."""
     import asyncio
 
-    module = import_module(f"peers.{peer}")
+    module = import_module(f"peers.{peer}_async")
 
     async def calls() -> float:
-        client = module.make_async(url)
+        client = module.make(url)
         for _ in range(20):
-            _check(await module.call_async(client))
+            _check(await module.call(client))
         begun = time.process_time()
         for _ in range(int(count)):
-            await module.call_async(client)
+            await module.call(client)
         return time.process_time() - begun
 
     return [asyncio.run(calls()) / int(count) * 1e6]
@@ -57,7 +57,7 @@ def blocking(peer: str, url: str) -> list[float]:
     """CPU milliseconds for which the first async client and its first call hold up a running event loop."""
     import asyncio
 
-    module = import_module(f"peers.{peer}")
+    module = import_module(f"peers.{peer}_async")
 
     async def ticks(gaps: list[float]) -> None:
         before = time.thread_time()
@@ -71,7 +71,7 @@ def blocking(peer: str, url: str) -> list[float]:
         gaps: list[float] = []
         ticking = asyncio.create_task(ticks(gaps))
         await asyncio.sleep(0)
-        _check(await module.call_async(module.make_async(url)))
+        _check(await module.call(module.make(url)))
         ticking.cancel()
         return max(gaps)
 

@@ -12,11 +12,3 @@ def make(url: str) -> AuthenticatedClient:
 def call(client: AuthenticatedClient) -> str:
     """Get the listen key."""
     return start_user_data_stream.sync(client=client).listen_key
-
-
-make_async = make
-
-
-async def call_async(client: AuthenticatedClient) -> str:
-    """Get the listen key."""
-    return (await start_user_data_stream.asyncio(client=client)).listen_key

@@ -1,6 +1,6 @@
 """The package `listenkey` of this project."""
 
-from listenkey import AsyncListenKeyClient, ListenKeyClient
+from listenkey import ListenKeyClient
 
 
 def make(url: str) -> ListenKeyClient:
@@ -11,13 +11,3 @@ def make(url: str) -> ListenKeyClient:
 def call(client: ListenKeyClient) -> str:
     """Get the listen key."""
     return client.start().value
-
-
-def make_async(url: str) -> AsyncListenKeyClient:
-    """Make an async client."""
-    return AsyncListenKeyClient("bench", base_url=url)
-
-
-async def call_async(client: AsyncListenKeyClient) -> str:
-    """Get the listen key."""
-    return (await client.start()).value
