@@ -243,6 +243,8 @@ def _outcome(attempt: Attempt, route: Route, *, brings_key: bool) -> Answer | Li
         return _no_answer(cast(Exception, failure), route, attempt.account)
     if error := _answer.error_in(answer, attempt.account.api_key, datetime.now(UTC), brings_key=brings_key):
         return error
+    if failure is not None:  # the time was over between the answer's end and its parsing
+        return _no_answer(failure, route, attempt.account)
     return Answer(attempt.parsed, _answer.date_of(answer.headers), attempt.sent)
 
 
