@@ -192,7 +192,7 @@ def _api_error(answer: RawAnswer, api_key: str, now: datetime) -> ApiError:
     kind = _kind(answer.status, code)
     waits = [_retry_after(answer.headers.get("retry-after", ""), date_of(answer.headers), now)]
     if issubclass(kind, RateLimited) and (end := re.search(r"until (\d{13})\b", text)):
-        # The text names the end of a ban in milliseconds since 1970. If header and text differ, the longer wait is safe.
+        # The text names the end of a ban in milliseconds since 1970. If header and text differ, the longer is safe.
         ban_end = _EPOCH + timedelta(milliseconds=int(end[1]))
         waits.append(_seconds_until(ban_end, date_of(answer.headers), now))
     retry_after = max((wait for wait in waits if wait is not None), default=None)
