@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import dataclasses
 import errno
 import getpass
 import json
@@ -17,7 +18,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from listenkey import (
     ConfigurationError,
@@ -152,7 +153,13 @@ def _parser() -> argparse.ArgumentParser:
     keep = add("keep", _keep, what, "listenkey keep -- python bot.py", f"{API_KEY}\n\n{KEEP}")
     what = "run this program with the key, and restart it with the next"
     keep.add_argument("program", nargs="*", metavar="-- PROGRAM ARG", help=what)
-    for command in (start, keepalive, delete, keep):
+    what = "print the account's events and gaps, one JSON object a line, until Ctrl-C"
+    events = add("events", _events, what, "listenkey events | jq .order.status")
+    what = "where the stream is (default: LISTENKEY_STREAM_URL, else known from the base URL)"
+    events.add_argument("--stream-url", metavar="URL", help=what)
+    what = "how a connection names its key: path, query or subscribe (path)"
+    events.add_argument("--form", default="path", choices=("path", "query", "subscribe"), help=what)
+    for command in (start, keepalive, delete, keep, events):
         what = f"where the exchange is (default: LISTENKEY_BASE_URL, else {BASE_URL})"
         default = os.environ.get("LISTENKEY_BASE_URL") or BASE_URL
         command.add_argument("--base-url", default=default, metavar="URL", help=what)
@@ -295,19 +302,51 @@ def _keep(args: argparse.Namespace) -> None:
                     _print_key(args, key)
                 shown = key.value
             screen.draw()
-            _wait_for_a_second()
+            _wait(1.0)
 
 
-def _wait_for_a_second() -> None:
+def _events(args: argparse.Namespace) -> None:
+    try:
+        from listenkey.stream import UserDataStream
+    except ImportError as error:
+        raise _Stop(2, str(error)) from None
+    stream_url = args.stream_url or os.environ.get("LISTENKEY_STREAM_URL")
+    with _client(args) as (client, screen), UserDataStream(client, stream_url=stream_url, form=args.form) as stream:
+        screen.text = lambda: f"● {stream.status().state} · {printed} printed · Ctrl-C ends"
+        printed = 0
+        while True:
+            if (item := stream._next_within(1.0)) is None:
+                _wait(0.0)  # has the reader left?
+            else:
+                with screen.cleared():
+                    print(json.dumps(_fields(item), default=_as_json), flush=True)
+                printed += 1
+            screen.draw()
+
+
+def _fields(item: Any) -> dict[str, object]:  # noqa: ANN401  any event, or a part of one
+    """Return an item by the names of its attributes; the raw mapping only where nothing else was read."""
+    kind = type(item).__name__
+    fields = {each.name: getattr(item, each.name) for each in dataclasses.fields(item)}
+    return {"type": kind} | {name: value for name, value in fields.items() if name != "raw" or kind == "UnknownEvent"}
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return _fields(value) if dataclasses.is_dataclass(value) else str(value)  # an amount stays exact
+
+
+def _wait(seconds: float) -> None:
     """Wait; if the reader of standard output leaves, fail as writing would: the next key may be far away."""
     poll = getattr(select, "poll", None)
     mode = os.fstat(sys.stdout.fileno()).st_mode
     if poll is None or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-        time.sleep(1)
+        time.sleep(seconds)
     else:
         reader = poll()
         reader.register(sys.stdout, 0)  # 0: its end alone
-        if reader.poll(1000):
+        if reader.poll(1000 * seconds):
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 

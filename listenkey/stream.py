@@ -473,13 +473,18 @@ class UserDataStream(_Stream):
         return self
 
     def __next__(self) -> Item:
+        while (item := self._next_within(60.0)) is None:
+            pass
+        return item
+
+    def _next_within(self, seconds: float) -> Item | None:
+        """Return the next item, None when none came."""
         self._entered()
         with self._arrived:
-            while not self._left:
-                if (item := self._take()) is not None:
-                    return item
-                self._arrived.wait()
-        raise StopIteration
+            self._arrived.wait_for(lambda: self._left or self._error or len(self._buffer), seconds)
+            if self._left:
+                raise StopIteration
+            return self._take()
 
     def _put(self, item: Item | ListenKeyError) -> None:
         with self._arrived:
