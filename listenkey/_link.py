@@ -270,8 +270,7 @@ class Link:
 
     def _gap(self, now: float, reason: Reason, since: float | None) -> None:
         self._actions.append(Gap(reason, None if since is None else self.at(since), self.at(now)))
-        level = logging.INFO if reason == "started" else logging.WARNING
-        _log.log(level, "events may be missing: %s", reason, extra={"event": "gap", "reason": reason})
+        _log.info("events may be missing: %s", reason, extra={"event": "gap", "reason": reason})
 
     def _open(self, now: float, held: list[Event] | None = None) -> None:
         self._numbers += 1

@@ -1,8 +1,8 @@
 """Every program that README.md and docs/ print: run as printed, offline. They and examples/: read by two type checkers.
 
 The words behind ```python say how a program is run: none, by itself to its end; `test`, by pytest; `bot.py`, by the
-commands that README.md prints; `anew`, by test_anew.py. The excerpts of docs/other-languages.md are no whole programs:
-`make reuse` runs what they are taken from.
+commands that README.md prints; `anew`, by test_anew.py; `follow`, by test_stream.py. The excerpts of
+docs/other-languages.md are no whole programs: `make reuse` runs what they are taken from.
 """
 
 import json
@@ -31,7 +31,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BIN = Path(sys.executable).parent
 # The one change, never in README.md: the programs of docs/ ask Binance, the tests ask the sandbox.
 CLIENT = 'ListenKeyClient(os.environ["BINANCE_API_KEY"]'
-KINDS = {"python", "python test", "python bot.py", "python anew"}
+KINDS = {"python", "python test", "python bot.py", "python anew", "python follow"}
 
 
 @dataclass(frozen=True)

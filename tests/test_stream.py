@@ -40,6 +40,7 @@ from listenkey.stream import (
 )
 
 from .conftest import API_KEY
+from .test_programs import CLIENT, programs
 
 # Waits of a fiftieth; what a busy machine may take stays long: pongs, handshakes, draining.
 PACE = dataclasses.replace(
@@ -574,3 +575,21 @@ def test_without_the_extra_it_says_which_package_is_missing() -> None:
     code = "import sys; sys.modules['websockets'] = None; import listenkey.stream"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "needs the package websockets: pip install 'binance-options-listenkey[stream]'" in run.stderr
+
+
+def test_the_program_of_the_docs(listenkey_sandbox: Sandbox) -> None:
+    (program,) = programs("python follow")
+    text = program.text.replace(CLIENT, CLIENT + ', base_url=os.environ["LISTENKEY_BASE_URL"]')
+    assert text != program.text
+    environment = {**os.environ, "BINANCE_API_KEY": API_KEY, "LISTENKEY_BASE_URL": listenkey_sandbox.url}
+    command = [sys.executable, "-c", text]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bot:
+        assert bot.stdout is not None
+        assert bot.stdout.readline() == "a snapshot over REST belongs here\n"
+        keys = ["s", "c", "S", "x", "X", "q", "p", "ap", "l", "z", "L", "n", "b", "a", "rp"]
+        order = dict.fromkeys(keys, "1") | {"i": 1, "T": 1}
+        listenkey_sandbox.emit({"e": "ORDER_TRADE_UPDATE", "E": 1, "T": 1, "o": {**order, "c": "mine", "X": "FILLED"}})
+        assert bot.stdout.readline() == "mine FILLED 1\n"
+        listenkey_sandbox.emit({"e": "NEWS"})
+        assert bot.stdout.readline() == "a snapshot over REST belongs here\n"
+        bot.kill()

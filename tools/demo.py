@@ -1,4 +1,7 @@
-"""Get a listen key and renew it: `make run`. Asks Binance if BINANCE_API_KEY is set, else a sandbox on this machine."""
+"""Get a listen key, and an event of its stream: `make run`.
+
+Asks Binance if BINANCE_API_KEY is set, and does not wait for an event there; else a sandbox on this machine.
+"""
 
 import contextlib
 import os
@@ -8,6 +11,7 @@ import time
 from listenkey import ListenKey, ListenKeyClient, ListenKeyError
 from listenkey.client import BASE_URL
 from listenkey.sandbox import Sandbox
+from listenkey.stream import UserDataStream
 
 
 def show(what: str, key: ListenKey) -> None:
@@ -16,14 +20,16 @@ def show(what: str, key: ListenKey) -> None:
 
 
 def main() -> int:
-    """Start, wait a moment, start again."""
+    """Start, wait a moment, start again; then read the stream's first items."""
+    sandbox = None
     with contextlib.ExitStack() as stack:
         api_key = os.environ.get("BINANCE_API_KEY")
         if api_key:
             where = base_url = os.environ.get("LISTENKEY_BASE_URL") or BASE_URL
         else:
             api_key = "demo"
-            base_url = stack.enter_context(Sandbox()).url
+            sandbox = stack.enter_context(Sandbox())
+            base_url = sandbox.url
             where = f"the sandbox on {base_url}, not Binance: BINANCE_API_KEY is not set"
         print(f"asking {where}")
         try:
@@ -32,10 +38,15 @@ def main() -> int:
             show("listen key", first)
             time.sleep(2)
             second = client.start()
+            show("the same, renewed" if second.value == first.value else "replaced by", second)
+            stream = stack.enter_context(UserDataStream(client))
+            print(f"the stream: {next(stream)}")
+            if sandbox:
+                sandbox.emit({"e": "RISK_LEVEL_CHANGE", "E": int(time.time() * 1000), "mb": "1531.2", "mm": "1498.7"})
+                print(f"an event that the sandbox pushed: {next(stream)}")
         except ListenKeyError as error:
             print(error, file=sys.stderr)
             return 1
-        show("the same, renewed" if second.value == first.value else "replaced by", second)
         return 0
 
 
