@@ -149,25 +149,26 @@ class Decoder:
     def _values(self, cls: type, content: Mapping[str, Any], where: str) -> dict[str, Any]:
         values = {}
         for each in FIELDS[cls]:
+            value = content.get(each.key)
             try:
-                values[each.name] = self._value(each, content.get(each.key), f"{where}.{each.key}")
+                if each.of is None:
+                    values[each.name] = _READERS[each.kind](value)
+                else:
+                    values[each.name] = self._nested(each, value, f"{where}.{each.key}")
             except (_Unreadable, ValueError, TypeError, OverflowError) as error:
                 if each.required:
                     raise error if isinstance(error, _Unreadable) else _Unreadable(f"{where}.{each.key}") from None
                 values[each.name] = None
-                if content.get(each.key) is not None:
+                if value is not None:
                     self._tell(where, each.key, f"{where}.{each.key} cannot be read: its attribute is None")
         return values
 
-    def _value(self, each: Field, value: object, where: str) -> object:
-        if each.of is None:
-            return _READERS[each.kind](value)
+    def _nested(self, each: Field, value: object, where: str) -> object:
+        cls = cast(type, each.of)
         if each.kind == "object":
-            return each.of(**self._values(each.of, cast(Mapping[str, Any], _of_type(dict, value)), where))
-        return tuple(
-            each.of(**self._values(each.of, cast(Mapping[str, Any], _of_type(dict, one)), where))
-            for one in cast(list[object], _of_type(list, value))
-        )
+            return cls(**self._values(cls, cast(Mapping[str, Any], _of_type(dict, value)), where))
+        parts = cast(list[object], _of_type(list, value))
+        return tuple(cls(**self._values(cls, cast(Mapping[str, Any], _of_type(dict, one)), where)) for one in parts)
 
     def _unknown(self, kind: str | None, why: str, raw: Mapping[str, Any], keys: Collection[str]) -> UnknownEvent:
         kind, why, raw = (_masked(each, keys) for each in (kind, why, raw))
@@ -191,9 +192,11 @@ def _of_type(kind: type, value: object) -> object:
 
 
 def _decimal(value: object) -> Decimal:
-    if isinstance(value, str) and not _DECIMAL.fullmatch(value):  # Decimal itself takes NaN, 1_000 and more
-        raise ValueError
-    return Decimal(value if isinstance(value, str | Decimal) else _integer(value))
+    if isinstance(value, str):
+        if not _DECIMAL.fullmatch(value):  # Decimal itself takes NaN, 1_000 and more
+            raise ValueError
+        return Decimal(value)
+    return value if isinstance(value, Decimal) else Decimal(_integer(value))
 
 
 def _integer(value: object) -> int:
