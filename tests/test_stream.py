@@ -6,12 +6,15 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,7 +43,7 @@ from listenkey.stream import (
 )
 
 from .conftest import API_KEY
-from .test_programs import CLIENT, programs
+from .test_programs import CLIENT, ROOT, programs
 
 # Waits of a fiftieth; what a busy machine may take stays long: pongs, handshakes, draining.
 PACE = dataclasses.replace(
@@ -444,8 +447,7 @@ class TestConfiguration:
 
         from listenkey.stream import _FORMS, _STREAMS
 
-        with open("asyncapi.yaml", encoding="utf-8") as file:  # noqa: PTH123
-            document = YAML(typ="safe").load(file)
+        document = YAML(typ="safe").load(ROOT / "asyncapi.yaml")
         hosts = {f"{each['protocol']}://{each['host']}{each['pathname']}" for each in document["servers"].values()}
         assert set(_STREAMS.values()) == hosts
         forms = document["channels"]["userData"]["x-forms"]
@@ -593,3 +595,19 @@ def test_the_program_of_the_docs(listenkey_sandbox: Sandbox) -> None:
         listenkey_sandbox.emit({"e": "NEWS"})
         assert bot.stdout.readline() == "a snapshot over REST belongs here\n"
         bot.kill()
+
+
+@pytest.mark.timeout(300)
+def test_the_oldest_websockets_that_is_promised_will_do(tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (floor,) = re.findall(r"websockets>=([\d.]+)", project["optional-dependencies"]["stream"][0])
+    install = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--target"]
+    subprocess.run([*install, str(tmp_path), f"websockets=={floor}"], check=True)
+    check = f"import websockets; assert websockets.__version__ == '{floor}'"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", check], env=environment, check=True)
+    chosen = "first_item or planned or redirect or huge or leaving or refusal or (no_log and not floor)"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, str(Path(__file__))]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+    assert int(re.findall(r"(\d+) passed", run.stdout)[0]) >= 30
