@@ -3,6 +3,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 NODE := .cache/node/.ready
 OASDIFF := .cache/go/bin/oasdiff
+ACTIONLINT := .cache/go/bin/actionlint
 REUSE := .cache/reuse/tools/.ready
 BENCH := .cache/bench/.ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -33,6 +34,15 @@ types: $(READY) ## mypy --strict, as on Linux, Windows and macOS
 unit: $(READY) ## the tests, with branch coverage of listenkey
 	coverage erase && coverage run -m pytest -n 3 && coverage combine -q && coverage report
 
+api: $(READY) ## what broke in listenkey's own Python API since BASE (default: the last tag)
+	@base="$(or $(BASE),$$(git describe --tags --abbrev=0 2>/dev/null))"; \
+		if [ -n "$$base" ]; then griffe check listenkey --search . --against "$$base"; \
+		else echo "no tag yet: there is nothing to compare with"; fi
+
+workflows: $(READY) $(ACTIONLINT) ## the files for the public forge, by the rules of actionlint and zizmor
+	$(ACTIONLINT) .github/workflows/*.yml
+	zizmor --offline --quiet --pedantic .github/workflows
+
 matrix: $(READY) ## the tests on every Python found here, as a table: TESTS="tests/test_x.py ..."
 	python tools/matrix.py $(TESTS)
 
@@ -59,7 +69,7 @@ facts: $(READY) ## print what is read of PAGE="page.md …"
 	@$(docs) facts $(PAGE)
 
 test-all: $(READY) ## everything, with Node, Go and Chromium too
-	$(call steps,test lint-spec breaking reference toolchain reuse)
+	$(call steps,test lint-spec breaking api workflows reference toolchain reuse)
 
 lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml
@@ -111,6 +121,10 @@ $(REUSE): tests/reuse/requirements.txt $(READY)
 	python -m venv --clear $(dir $@) && $(dir $@)bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
+$(ACTIONLINT): Makefile
+	GOPATH=$(CURDIR)/.cache/go GOBIN=$(dir $(CURDIR)/$@) GOFLAGS=-modcacherw go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+	@touch $@
+
 .venv/.pinned: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=python3.12")'
 	@echo "setting up .venv, which takes about a minute"
@@ -122,4 +136,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: bench bench-accounts bench-lock help run matrix test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages
+.PHONY: bench bench-accounts bench-lock help run api workflows matrix test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from listenkey import KeeperStatus
 
+__all__ = ["main"]
+
 API_KEY = """\
 The API key comes from BINANCE_API_KEY; else from a hidden prompt on a
 terminal; else from the first line of standard input. It is never an argument,
@@ -129,6 +131,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=formats,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('binance-options-listenkey')}")
+    with contextlib.suppress(ImportError):  # the extra `completion`
+        import shtab
+
+        shtab.add_argument_to(parser, help="print a completion script for this shell")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 

@@ -61,6 +61,7 @@ def _interruptible() -> None:
     """Let tests and the programs they start be stopped, even where a shell or nohup had us ignore signals."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -269,6 +269,16 @@ def test_version() -> None:
     assert run(os.environ, "--version").stdout == f"listenkey {version('binance-options-listenkey')}\n"
 
 
+def test_completion_for_shells_with_the_extra_and_no_word_of_it_without() -> None:
+    script = run(os.environ, "--print-completion", "bash").stdout
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+    assert "keepalive" in script
+    assert "--plain-http" in script
+    without = "import sys; sys.modules['shtab'] = None; from listenkey import cli; cli.main(['--help'])"
+    told = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=True).stdout
+    assert "completion" not in told
+
+
 def test_json_of_every_command_that_prints(listenkey_sandbox: Sandbox) -> None:
     env = environment(listenkey_sandbox.url)
     before = datetime.now(UTC)

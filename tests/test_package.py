@@ -201,3 +201,25 @@ def test_a_typed_program_of_a_user(python: Path, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(TYPED)
     options = ["--strict", "--python-executable", python, "--config-file", "", "--cache-dir", tmp_path / "cache"]
     run(sys.executable, "-m", "mypy", *options, "program.py", cwd=tmp_path)
+
+
+def test_pyright_strict_on_a_program_of_a_user(python: Path, tmp_path: Path) -> None:
+    program = TYPED.replace("import asyncio\n", "")  # which mypy does not mind
+    for mypys, pyrights in {"call-arg": "reportCallIssue", "misc": "reportAttributeAccessIssue"}.items():
+        program = program.replace(f"# type: ignore[{mypys}]", f"# pyright: ignore[{pyrights}]")
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "pyrightconfig.json").write_text(
+        '{"typeCheckingMode": "strict", "enableTypeIgnoreComments": false, "reportUnnecessaryTypeIgnoreComment": true}'
+    )
+    run(sys.executable, "-m", "basedpyright", "program.py", cwd=tmp_path, env=inside(python))
+
+
+@pytest.mark.parametrize("package", ["listenkey", "binance_options_client", "binance_options_events"])
+def test_every_public_name_has_a_type(python: Path, tmp_path: Path, package: str) -> None:
+    command = [sys.executable, "-m", "basedpyright", "--verifytypes", package, "--ignoreexternal"]
+    said = subprocess.run(command, cwd=tmp_path, env=inside(python), capture_output=True, text=True, check=False).stdout
+    assert "Type completeness score: 100%" in said, said
+
+
+def inside(python: Path) -> dict[str, str]:
+    return {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
