@@ -145,7 +145,7 @@ class Streams:
     def __init__(self, account_of: Callable[[str], str | None], life: float) -> None:
         self._account_of, self._stopping = account_of, threading.Event()
         self._scale = life / 3600
-        self.connection_life = _DAY * self._scale
+        self.connection_life: float = _DAY * self._scale
         self._lock = threading.RLock()
         self._open: list[_Connection] = []
         self._handshakes: deque[tuple[str, dict[str, Any]]] = deque()

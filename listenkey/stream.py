@@ -21,10 +21,10 @@ from urllib.parse import quote, urlsplit
 try:
     from websockets.asyncio.client import ClientConnection, connect  # noqa: TID251  this is the module that may
     from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: TID251  this is the module that may
-except ImportError as error:
+except ImportError as _missing:
     raise ImportError(
         "listenkey.stream needs the package websockets: pip install 'binance-options-listenkey[stream]'",
-        name=error.name,
+        name=_missing.name,
     ) from None
 
 from listenkey._answer import Secret

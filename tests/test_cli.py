@@ -88,7 +88,7 @@ def on_terminal(
             time.sleep(0.2)  # the prompt is written a moment before echo goes off
             os.write(terminal, waiting.pop(prompt).encode())
     os.close(terminal)
-    return program.wait(20), shown
+    return program.wait(30), shown
 
 
 def test_start_prints_the_key_alone(listenkey_sandbox: Sandbox) -> None:
@@ -396,7 +396,7 @@ def test_the_sandbox_command(started: list[subprocess.Popen[str]]) -> None:
     assert httpx.post(f"{url}/faults", json={"fault": "status", "status": 401}).status_code == 204
     assert run(env, "start").returncode == 3
     sandbox.send_signal(signal.SIGINT)
-    assert sandbox.wait(5) == 130
+    assert sandbox.wait(30) == 130
     assert sandbox.stderr is not None
     assert "Traceback" not in sandbox.stderr.read()
 
@@ -411,7 +411,7 @@ def test_the_sandbox_command_for_programs_and_in_containers(started: list[subpro
     assert url.startswith("http://127.0.0.1:")
     assert run(environment(url), "start").returncode == 0
     sandbox.send_signal(signal.SIGTERM)
-    assert sandbox.wait(5) == 128 + signal.SIGTERM
+    assert sandbox.wait(30) == 128 + signal.SIGTERM
     warning, running, request = sandbox.stderr.read().splitlines()
     assert warning.endswith("The sandbox is open to all who reach 0.0.0.0: they may use and steer it, in plain http.")
     assert running.startswith("sandbox on http")

@@ -71,7 +71,7 @@ def start(sandbox: Sandbox, *args: str, shell: str = "", before: str = "", **opt
     )
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
@@ -92,7 +92,7 @@ def test_keeps_and_prints_each_key_until_ctrl_c(sandbox: Sandbox) -> None:
         sandbox.expire()
         second = keeping.stdout.readline().strip()
         keeping.send_signal(signal.SIGINT)
-        out, err = keeping.communicate(timeout=5)
+        out, err = keeping.communicate(timeout=30)
     assert keeping.returncode == 130
     assert len({first, second}) == 2
     assert len(first) == len(second) == 64
@@ -110,7 +110,7 @@ def test_lease_lost_is_status_7(sandbox: Sandbox) -> None:
     with start(sandbox) as keeping:
         until(lambda: sandbox.requests)
         sandbox.faults.add("status", status=401, times=None)
-        _, err = keeping.communicate(timeout=20)
+        _, err = keeping.communicate(timeout=30)
     assert keeping.returncode == 7
     last = err.splitlines()[-1]
     assert last.startswith("listenkey: The listen key cannot be renewed: Binance does not accept the API key.")
@@ -120,7 +120,7 @@ def test_lease_lost_is_status_7(sandbox: Sandbox) -> None:
 def test_a_key_that_never_was_is_its_own_status(sandbox: Sandbox) -> None:
     sandbox.faults.add("status", status=401)
     with start(sandbox) as keeping:
-        assert keeping.wait(10) == 3
+        assert keeping.wait(30) == 3
 
 
 def screen(shown: str, columns: int) -> list[str]:
@@ -207,7 +207,7 @@ def test_a_pipe_gets_the_bare_key_while_the_terminal_has_the_line(sandbox: Sandb
         sandbox.expire()
         keys.append(keeping.stdout.readline())
         keeping.send_signal(signal.SIGINT)
-        assert keeping.wait(10) == 130
+        assert keeping.wait(30) == 130
     shown = os.read(terminal, 65536).decode()
     os.close(terminal)
     os.close(side)
@@ -221,7 +221,7 @@ def test_keys_as_json_with_a_log(sandbox: Sandbox) -> None:
         assert keeping.stdout
         key = json.loads(keeping.stdout.readline())
         keeping.send_signal(signal.SIGINT)
-        err = keeping.communicate(timeout=5)[1]
+        err = keeping.communicate(timeout=30)[1]
     assert list(key) == ["listenKey", "expiresAt", "estimated"]
     assert "HTTP Request: POST http" in err
     assert key["listenKey"] not in err
@@ -270,11 +270,11 @@ def test_a_text_is_cut_to_the_columns_that_it_takes(text: str, columns: int, fit
 def test_runs_a_program_and_passes_its_status_on(sandbox: Sandbox) -> None:
     code = "import os, sys; print(os.environ['LISTENKEY'], sys.argv[1:]); sys.exit(42)"
     with start(sandbox, "--", sys.executable, "-c", code, "--flag", "--", "x") as keeping:
-        out, err = keeping.communicate(timeout=10)
+        out, err = keeping.communicate(timeout=30)
     assert (keeping.returncode, err) == (42, "")
     assert out.split(maxsplit=1)[1] == "['--flag', '--', 'x']\n"
     with start(sandbox, "--", sys.executable, "-c", "import os; os.kill(os.getpid(), 9)") as keeping:
-        assert keeping.wait(10) == 128 + 9
+        assert keeping.wait(30) == 128 + 9
 
 
 def lines(log: Path) -> list[str]:
@@ -288,7 +288,7 @@ def test_a_replaced_key_restarts_the_program(sandbox: Sandbox, tmp_path: Path) -
         sandbox.expire()
         until(lambda: len(lines(log)) == 3)
         keeping.send_signal(signal.SIGTERM)
-        assert keeping.communicate(timeout=10)[1] == (
+        assert keeping.communicate(timeout=30)[1] == (
             "listenkey: the listen key was replaced; starting the program anew.\n"
         )
     assert keeping.returncode == 128 + signal.SIGTERM
@@ -317,7 +317,7 @@ def test_the_program_never_outlives_the_command(
             keeping.send_signal(sent)
         else:
             sandbox.faults.add("status", status=401, times=None)
-        assert keeping.wait(8) == status
+        assert keeping.wait(30) == status
     assert lines(log)[1:] == [got]
 
 
@@ -331,9 +331,9 @@ def test_a_stubborn_program_is_killed_whatever_further_signals_come(sandbox: San
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             keeping.send_signal(number)
             time.sleep(0.3)
-        assert keeping.wait(25) == 130
-        assert 19.5 < time.monotonic() - began < 23
-        assert keeping.communicate(timeout=2)[1] == "", "the program has ended too, and so closed its end of the pipe"
+        assert keeping.wait(40) == 130
+        assert time.monotonic() - began > 19.5
+        assert keeping.communicate(timeout=30)[1] == "", "the program has ended too, and so closed its end of the pipe"
     assert lines(log)[1:] == ["SIGINT", "SIGTERM"]
 
 
@@ -362,7 +362,7 @@ def test_a_shell_wrapper_that_uses_exec_hands_the_signals_on(sandbox: Sandbox, t
         sandbox.expire()
         until(lambda: len(lines(log)) == 3)
         keeping.send_signal(signal.SIGTERM)
-        assert keeping.wait(8) == 128 + signal.SIGTERM
+        assert keeping.wait(30) == 128 + signal.SIGTERM
     assert lines(log)[1::2] == ["SIGTERM", "SIGTERM"]
 
 
@@ -374,7 +374,7 @@ def test_nohup_is_heeded(sandbox: Sandbox, tmp_path: Path) -> None:
         time.sleep(0.5)
         assert keeping.poll() is None
         keeping.send_signal(signal.SIGTERM)
-        assert keeping.wait(8) == 128 + signal.SIGTERM
+        assert keeping.wait(30) == 128 + signal.SIGTERM
     assert lines(log)[1:] == ["SIGTERM"]
 
 
@@ -385,7 +385,7 @@ def test_keeps_without_standard_error(sandbox: Sandbox) -> None:
         sandbox.expire()
         second = keeping.stdout.readline()
         keeping.send_signal(signal.SIGINT)
-        assert keeping.communicate(timeout=5)[0] == ""
+        assert keeping.communicate(timeout=30)[0] == ""
     assert keeping.returncode == 130
     assert (len({first, second}), len(first), len(second)) == (2, 65, 65)
 
@@ -403,7 +403,7 @@ def test_restarts_the_program_without_standard_error(sandbox: Sandbox, tmp_path:
         keeping.send_signal(signal.SIGTERM)
         assert keeping.stdout
         assert keeping.stdout.read() == ""
-        assert keeping.wait(10) == 128 + signal.SIGTERM
+        assert keeping.wait(30) == 128 + signal.SIGTERM
 
 
 # However the command ends. Coverage cannot see the launcher "as it is", so it is run in another way, too.
@@ -423,9 +423,9 @@ def test_the_program_gets_sigterm_whatever_kills_the_command(
     with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log), before=launch) as keeping:
         until(lambda: lines(log))
         keeping.send_signal(sent)
-        assert keeping.wait(5) == -sent
+        assert keeping.wait(30) == -sent
         until(lambda: len(lines(log)) == 2)
-        assert keeping.communicate(timeout=5)[1] == ""  # whatever helped has ended, too: no one holds the pipe
+        assert keeping.communicate(timeout=30)[1] == ""  # whatever helped has ended, too: no one holds the pipe
     assert lines(log)[1:] == ["SIGTERM"]
 
 
@@ -438,8 +438,8 @@ def test_a_command_that_is_killed_before_the_program_runs(sandbox: Sandbox, tmp_
     with start(
         sandbox, "--", sys.executable, "-c", PROGRAM, str(tmp_path / "log"), before=f"import os\n{kill}{launch}"
     ) as keeping:
-        assert keeping.wait(10) == -9
-        keeping.communicate(timeout=5)  # the program has ended
+        assert keeping.wait(30) == -9
+        keeping.communicate(timeout=30)  # the program has ended
     assert lines(tmp_path / "log")[1:] in ([], ["SIGTERM"])
 
 
@@ -452,7 +452,7 @@ signals = [int(status[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt")]
 print(json.dumps([signals, sorted(os.listdir("/proc/self/fd")), os.getppid(), dict(os.environ)]))
 """
     with start(sandbox, "--", sys.executable, "-I", "-S", "-c", code, before=launch) as keeping:
-        signals, files, parent, variables = json.loads(keeping.communicate(timeout=10)[0])
+        signals, files, parent, variables = json.loads(keeping.communicate(timeout=30)[0])
     assert keeping.returncode == 0
     assert signals == [0, bits(signal.SIGPIPE, signal.SIGXFSZ), bits(signal.SIGINT)]  # as any Python sets them
     assert files == ["0", "1", "2", "3"]  # 3 reads the folder
@@ -468,7 +468,7 @@ def test_the_program_ignores_what_the_command_was_told_to_ignore(sandbox: Sandbo
     code = "import signal; print(*(int(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGHUP)))"
     python = [sys.executable, "-I", "-S", "-c", code]
     with start(sandbox, "--", *python, before=launch, shell="trap '' INT HUP") as keeping:
-        assert keeping.communicate(timeout=10)[0] == "1 1\n"  # SIG_IGN
+        assert keeping.communicate(timeout=30)[0] == "1 1\n"  # SIG_IGN
 
 
 def bits(*numbers: signal.Signals) -> int:
@@ -480,7 +480,7 @@ def test_the_program_dies_of_a_broken_pipe_as_programs_do(sandbox: Sandbox, laun
     with start(sandbox, "--", "sh", "-c", "sleep 0.3; yes", before=launch) as keeping:
         assert keeping.stdout
         keeping.stdout.close()
-        assert keeping.wait(10) == 128 + signal.SIGPIPE
+        assert keeping.wait(30) == 128 + signal.SIGPIPE
 
 
 @launches
@@ -491,11 +491,11 @@ def test_a_program_that_cannot_run(sandbox: Sandbox, tmp_path: Path, launch: str
         (str(tmp_path / "text"), "Permission denied"),
     ]:
         with start(sandbox, "--", program, before=launch) as keeping:
-            assert keeping.communicate(timeout=10)[1] == f"listenkey: cannot run {program}: {why}.\n"
+            assert keeping.communicate(timeout=30)[1] == f"listenkey: cannot run {program}: {why}.\n"
         assert keeping.returncode == 2
         for shell in ("exec 2>&-", "exec 2>/dev/full", "exec 0<&- 1>&2 2>&-"):
             with start(sandbox, "--", program, before=launch, shell=shell) as keeping:
-                assert keeping.wait(10) == 2
+                assert keeping.wait(30) == 2
 
 
 # The API key
@@ -509,7 +509,7 @@ with open(f"/proc/{os.getppid()}/environ", "rb") as file:
     print(file.read().replace(bytes(1), b" "))
 """
     with start(sandbox, "--", sys.executable, "-c", code) as keeping:
-        shown, err = keeping.communicate(timeout=10)
+        shown, err = keeping.communicate(timeout=30)
     assert (keeping.returncode, err) == (0, "")
     assert "LISTENKEY_BASE_URL=http" in shown
     assert "BINANCE_API_KEY" not in shown
@@ -521,7 +521,7 @@ def test_the_program_cannot_read_the_commands_memory_unless_it_is_root(sandbox: 
     code = 'import os; open(f"/proc/{os.getppid()}/mem", "rb")'
     humble = 'exec setpriv --bounding-set=-sys_ptrace "$@"' if os.getuid() == 0 else ""
     with start(sandbox, "--", sys.executable, "-S", "-c", code, shell=humble) as keeping:
-        err = keeping.communicate(timeout=10)[1]
+        err = keeping.communicate(timeout=30)[1]
     assert keeping.returncode == 1
     assert "PermissionError" in err.splitlines()[-1]
 
@@ -529,18 +529,18 @@ def test_the_program_cannot_read_the_commands_memory_unless_it_is_root(sandbox: 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_standard_input_after_the_api_key_is_the_programs(sandbox: Sandbox, end: str) -> None:
     with start(sandbox, "--", "cat", api_key=None) as keeping:
-        out, err = keeping.communicate(f"{API_KEY}{end}first\nsecond", timeout=10)
+        out, err = keeping.communicate(f"{API_KEY}{end}first\nsecond", timeout=30)
     assert (keeping.returncode, out, err) == (0, "first\nsecond", "")
 
 
 def test_standard_input_is_all_the_programs_when_the_api_key_comes_from_elsewhere(sandbox: Sandbox) -> None:
     with start(sandbox, "--", "cat") as keeping:
-        assert keeping.communicate("first\nsecond", timeout=10)[0] == "first\nsecond"
+        assert keeping.communicate("first\nsecond", timeout=30)[0] == "first\nsecond"
 
 
 def test_an_endless_first_line_is_no_api_key(sandbox: Sandbox) -> None:
     with start(sandbox, api_key=None, shell="exec </dev/zero") as keeping:
-        assert keeping.wait(10) == 2
+        assert keeping.wait(30) == 2
     assert sandbox.requests == []
 
 
@@ -556,7 +556,7 @@ def test_one_refusal_does_not_end_the_program(sandbox: Sandbox, tmp_path: Path) 
         time.sleep(LIFE)
         assert keeping.poll() is None
         keeping.send_signal(signal.SIGTERM)
-        assert keeping.wait(8) == 128 + signal.SIGTERM
+        assert keeping.wait(30) == 128 + signal.SIGTERM
     assert lines(log)[1:] == ["SIGTERM"], "one program, from the beginning to the end"
 
 
@@ -571,7 +571,7 @@ def test_a_reader_that_leaves_ends_the_command_at_once(sandbox: Sandbox, kind: s
         os.close(writer)
         with open(reader) as file:  # noqa: PTH123  a descriptor
             assert len(file.readline()) == 65
-        _, err = keeping.communicate(timeout=10)
+        _, err = keeping.communicate(timeout=30)
     assert keeping.returncode == 6
     assert err.splitlines()[-1] == "listenkey: input or output failed: Broken pipe."
     assert sum("replaced" in line for line in err.splitlines()) == 0, "no second key had to be written for it"
@@ -605,7 +605,7 @@ def test_sigterm_ends_it_as_first_process(sandbox: Sandbox, args: list[str]) -> 
             time.sleep(1)
         (first,) = Path(f"/proc/{unshared.pid}/task/{unshared.pid}/children").read_text().split()
         os.kill(int(first), signal.SIGTERM)
-        assert unshared.wait(10) == 128 + signal.SIGTERM
+        assert unshared.wait(30) == 128 + signal.SIGTERM
 
 
 @can_unshare
@@ -643,7 +643,7 @@ def test_keeps_without_what_windows_lacks(sandbox: Sandbox) -> None:
         sandbox.expire()
         assert keeping.stdout.readline() != first
         keeping.send_signal(signal.SIGINT)
-        assert keeping.wait(5) == 130
+        assert keeping.wait(30) == 130
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
@@ -654,7 +654,7 @@ def test_runs_a_program_without_what_windows_lacks(sandbox: Sandbox, tmp_path: P
         sandbox.expire()
         until(lambda: len(lines(log)) == 3)
         os.killpg(keeping.pid, sent)  # as a console would
-        assert keeping.wait(15) == 128 + sent
+        assert keeping.wait(30) == 128 + sent
     first, why, second, end = lines(log)
     assert len({first, second}) == 2
     assert (why, end) == ("SIGTERM", sent.name)
@@ -662,7 +662,7 @@ def test_runs_a_program_without_what_windows_lacks(sandbox: Sandbox, tmp_path: P
 
 def test_a_program_that_cannot_run_without_what_windows_lacks(sandbox: Sandbox) -> None:
     with start(sandbox, "--", "no-such-program", before=WINDOWS) as keeping:
-        err = keeping.communicate(timeout=10)[1]
+        err = keeping.communicate(timeout=30)[1]
     assert (keeping.returncode, err) == (2, "listenkey: cannot run no-such-program: No such file or directory.\n")
 
 
@@ -672,4 +672,4 @@ def test_a_sandbox_without_what_windows_lacks() -> None:
         assert running.stdout
         running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        assert running.wait(5) == 130
+        assert running.wait(30) == 130
