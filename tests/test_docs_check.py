@@ -2,6 +2,7 @@ import copy
 import inspect
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -425,6 +426,41 @@ def test_every_page_reaches_a_clean_end(tmp_path: Path, name: str) -> None:
     assert folder.run("accept", page, "--reason", "again") == 0
     assert (tmp_path / "pages.lock.json").read_bytes() == before
     assert set(re.findall(rb'"reason": "(.*)"', before)) <= {b"seen by hand", b""}
+
+
+def mangled(page: str, seed: int) -> str:
+    """Cut, swap, drop and litter some lines of a page, as no crawler ever would."""
+    chance = random.Random(seed)
+    head, body = page.split("\n---\n", 1)
+    lines = body.split("\n")
+    litter = (
+        "",
+        "| a | b |",
+        "---|---",
+        "```",
+        "## Response Example",
+        "---",
+        "# T (TRADE)",
+        "{",
+        "    {",
+        "<b>",
+        "<!--",
+    )
+    for _ in range(chance.randint(1, 6)):
+        i, j = chance.randrange(len(lines)), chance.randrange(len(lines))
+        lines[i], lines[j] = lines[j], lines[i][: chance.randrange(200)]
+        lines.insert(i, chance.choice((*litter, "> x", "## 请求权重(IP)", "**1** (UID)", "Name| Type| Mandatory")))
+        del lines[chance.randrange(len(lines))]
+    return f"{head}\n---\n" + "\n".join(lines)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", NAMES)
+def test_even_a_mangled_page_reaches_a_clean_end(tmp_path: Path, name: str) -> None:
+    folder = Folder(tmp_path, bare(of(name)))
+    for seed in range(12):
+        page = folder.page(mangled(of(name), seed))
+        assert folder.run("accept", page, "--reason", "seen") in {0, 2}, page.read_text(encoding="utf-8")
 
 
 def plain_lines(page: str) -> Iterator[tuple[int, str, bool]]:
@@ -851,8 +887,8 @@ def test_rows_say_where_what_and_what_to_do(folder: Folder, capsys: pytest.Captu
     assert re.search(r"(?m)^ {17}change the schema, and the example of this language", text)
     assert folder.run("check", page, folder.path / "none.md", "--format", "markdown") == 2
     markdown = capsys.readouterr().out
-    assert r"| fact | 32 | en | field keys[] | integer\|string | nothing | change the schema" in markdown
-    assert "| unclear | 1 |  | page | No such file" in markdown
+    assert r"| fact | field keys[] | en | 32 | integer\|string | nothing | change the schema" in markdown
+    assert "| unclear | page |  | 1 | No such file" in markdown
     assert folder.run("check", page, "--format", "json") == 1
     row = next(row for row in json.loads(capsys.readouterr().out)["sources"][0]["rows"] if row["fact"] == "field keys")
     assert {key: row[key] for key in ("kind", "fact", "language", "line", "page", "document")} == {

@@ -87,13 +87,8 @@ class Project:
 
     def entry(self, report: Report) -> dict[str, Any]:
         """Return what was accepted of a source; of a page that has moved, by the other addresses of its operations."""
-        moved = [
-            each
-            for operation in self.operations
-            if operation.name in report.names
-            for each in self.addresses(operation)
-        ]
-        names = [report.key, *moved]
+        taken = [each for each in self.operations if each.name in report.names]
+        names = [report.key, *(other for operation in taken for other in self.addresses(operation))]
         return next((self.lock[name] for name in names if name in self.lock), {"updated": "", "lines": {}, "facts": {}})
 
     def finish(self, report: Report, rows: list[Row]) -> Report:
@@ -111,6 +106,7 @@ class Project:
             report.key = address(found.front["source_url"])
             self.hold(found, report.key)
             rows = [*self.compare(found, report), *self.notes(found, report)]
+            rows += diff.withdrawn(report.readings, self.entry(report)["facts"], rows)
         except PageError as error:
             return replace(report, rows=[Row("unclear", "page", "", 1, str(error))])
         return self.finish(report, rows)
@@ -159,7 +155,6 @@ class Project:
         entry = self.entry(report)
         for language, lines in report.lines.items():
             yield from diff.texts(language, lines, entry["lines"].get(language))
-        yield from diff.withdrawn(report.readings, entry["facts"])
 
     def same(self, reading: Reading, operation: Operation, every: dict[str, Operation]) -> None:
         """Hold a body without links against the titles that are recorded: it may be another page's, too."""

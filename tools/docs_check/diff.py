@@ -69,12 +69,13 @@ def contradictions(page: Reading, schema: Reading) -> Iterator[Row]:
             yield fact(f"{key}, page and schema", page, f"the page says {shown}, the schema {named}", "", line)
 
 
-def withdrawn(readings: list[Reading], known: dict[str, dict[str, str]]) -> Iterator[Row]:
+def withdrawn(readings: list[Reading], known: dict[str, dict[str, str]], rows: list[Row]) -> Iterator[Row]:
     """Tell of facts that were accepted of a page, and that it states no more."""
+    differ = {mark for row in rows for mark in row.digests}
     for mark, told in known.items():
         same = [reading for reading in readings if reading.language == told["language"]]
         stated = any(told["fact"] in reading.facts for reading in same)
-        if same and not stated and told["page"] != "nothing" and told["fact"] != "address":
+        if mark not in differ and same and not stated and told["page"] != "nothing" and told["fact"] != "address":
             what, was = f"gone: {told['fact']}", f"was {told['page']}"
             yield Row("text", what, told["language"], same[0].line, was, digests=(digest(mark),))
 

@@ -62,11 +62,9 @@ def _resolved(node: Any, root: Any, where: str, seen: tuple[str, ...]) -> Any:
 def type_of(schema: dict[str, Any]) -> str:
     """Return the type of a parameter, as a page's words for types name it."""
     kind, form = str(schema.get("type", "any")), schema.get("format")
-    if kind == "integer":
-        return f"integer {form or 'int32'}"
-    if form == "decimal" or (kind == "number" and not form):
-        return "decimal"
-    return "enum" if "enum" in schema and kind == "string" else str(form) if kind == "number" else kind
+    if kind == "number" or form == "decimal":
+        return str(form or "decimal")
+    return f"integer {form or 'int32'}" if kind == "integer" else "enum" if "enum" in schema else kind
 
 
 def types(schema: dict[str, Any], path: str = "") -> dict[str, set[str]]:
@@ -86,9 +84,7 @@ def types(schema: dict[str, Any], path: str = "") -> dict[str, set[str]]:
 
 def answer(found: Reading, media: dict[str, Any] | None) -> None:
     """Add the fields of an answer: those of the examples in this language; without one, the schema's."""
-    if media is None:
-        found.add("answer", "no body")
-        return
+    media = media if media is not None else {"schema": {"type": "no body"}}
     named = types(media.get("schema", {}))
     shown = [media["example"]] if "example" in media else []
     for each in media.get("examples", {}).values():
@@ -148,18 +144,17 @@ class Operation:
 def operations(document: dict[str, Any]) -> Iterator[Operation]:
     """Yield a document's operations and events, in its own order."""
     components = document.get("components", {})
+    schemes, messages = components.get("securitySchemes", {}), dict(components.get("messages", {}))
     for path, item in document.get("paths", {}).items():
         for method, spec in item.items():
             if method.upper() in METHODS:
                 both = [*item.get("parameters", []), *spec.get("parameters", [])]
-                name = f"{method.upper()} {path}"
-                yield Operation(name, {**spec, "parameters": both}, components.get("securitySchemes", {}))
-    channels = [channel.get("messages", {}) for channel in document.get("channels", {}).values()]
-    for key, message in {
-        name: each for found in (*channels, components.get("messages", {})) for name, each in found.items()
-    }.items():
+                yield Operation(f"{method.upper()} {path}", {**spec, "parameters": both}, schemes)
+    for channel in document.get("channels", {}).values():
+        messages |= channel.get("messages", {})
+    for key, message in messages.items():
         payload = message.get("payload", {})
         bare = payload if "e" in payload.get("properties", {}) else payload.get("properties", {}).get("data", payload)
-        kind = bare.get("properties", {}).get("e", {})
-        name = kind.get("const") or [*kind.get("enum", []), message.get("name", key)][0]
+        kind = {"enum": [], **bare.get("properties", {}).get("e", {})}
+        name = kind.get("const") or [*kind["enum"], message.get("name", key)][0]
         yield Operation(f"event {name}", {**message, "payload": bare}, {})

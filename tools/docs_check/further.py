@@ -20,16 +20,14 @@ def event(block: Block) -> tuple[str, Any, list[tuple[int, str]]]:
         values, comments, _ = examples.read(block.text if block.code else "")
     except ValueError:
         return "", None, []
-    found = values[0] if isinstance(values[0], dict) else {}
+    found = values[0] if len(values) == 1 and isinstance(values[0], dict) else {}
     found = found["data"] if isinstance(found.get("data"), dict) else found
-    named = len(values) == 1 and isinstance(found.get("e"), str)
-    return (f"event {found['e']}" if named else "", found, comments)
+    return (f"event {found['e']}" if isinstance(found.get("e"), str) else "", found, comments)
 
 
 def readings(page: Page) -> list[Reading]:
     """Read a page: each example of an event as a reading of its own, all else as text, by language."""
-    texts: dict[str, Reading] = {}
-    found = []
+    texts, found = dict[str, Reading](), list[Reading]()
     for section in page.sections:
         language, name = language_of(section), section.heading or "above the title"
         text = texts.setdefault(language, Reading("", language, section.line))

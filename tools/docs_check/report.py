@@ -40,20 +40,11 @@ def as_markdown(reports: list[Report]) -> str:
     for report in reports:
         lines += [f"### {report.source}", "", f"Compared with {', '.join(report.names) or 'nothing'}.", ""]
         cells = [
-            ["", "line", "language", "fact", "the source says", "the document says", "to do", "digest"],
+            ["", "fact", "language", "line", "the source says", "the document says", "to do", "digest"],
             ["---"] * 8,
         ]
         for row in report.rows:
-            about = [
-                row.kind,
-                str(row.line),
-                row.language,
-                row.fact,
-                row.page,
-                row.document,
-                todo(row),
-                " ".join(row.digests),
-            ]
+            about = [*map(str, list(asdict(row).values())[:6]), todo(row), " ".join(row.digests)]
             cells.append([cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in about])
         lines += [*(f"| {' | '.join(row)} |" for row in cells), ""] if report.rows else ["Nothing differs.", ""]
     return "\n".join(lines).rstrip()
