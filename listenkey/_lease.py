@@ -4,7 +4,6 @@ Times are seconds on one clock that counts sleep. The figures are for a life of 
 """
 
 import math
-from collections import deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from random import Random
@@ -114,7 +113,7 @@ class Lease:
         self._scale = assumed / HOUR
         # A second is never a sleep: tests at a scaled life would mistake a busy machine for a sleeping one.
         self._minute = max(60 * self._scale, 1.0)
-        self._sends: deque[float] = deque(maxlen=BURST)
+        self._sends: tuple[float, ...] = ()  # a deque would take 600 bytes more, and there may be 10,000 of us
         self._due = self._not_before = self._looked = -math.inf
         self._refusals = 0  # since the last success
         self.sent = -math.inf  # when the request was sent that last renewed the key
@@ -155,7 +154,7 @@ class Lease:
 
     def send(self, now: float) -> None:
         """Note that a request is sent now."""
-        self._sends.append(now)
+        self._sends = (*self._sends[1 - BURST :], now)
         self._looked = now
         self.under_way = True
 

@@ -4,14 +4,14 @@ No error here quotes a value that may hold a password. No error is raised where 
 """
 
 import functools
-import importlib.util
 import ipaddress
 import os
 import re
 import ssl
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx  # noqa: TID251  its URLs alone; nothing is sent from here
 
@@ -21,8 +21,7 @@ from listenkey.errors import ConfigurationError
 LONGEST_TIMEOUT = 86_400.0  # seconds
 
 
-@dataclass(frozen=True)
-class Proxy:
+class Proxy(NamedTuple):  # of the kinds of classes, Python makes this kind fastest: an import must not take long
     """A proxy of the environment.
 
     Attributes:
@@ -31,14 +30,16 @@ class Proxy:
     """
 
     variable: str
-    url: httpx.URL = field(repr=False)
+    url: httpx.URL
 
     def __str__(self) -> str:
         return f"{self.url.scheme}://{self.url.netloc.decode('ascii')}"
 
+    def __repr__(self) -> str:
+        return f"Proxy({self.variable!r})"
 
-@dataclass(frozen=True)
-class Certificates:
+
+class Certificates(NamedTuple):
     """The certificates to trust: by the environment's settings, or by the caller's own TLS context.
 
     Attributes:
@@ -68,8 +69,7 @@ def _loaded(certificates: Certificates) -> ssl.SSLContext:
     raise ConfigurationError(f"The certificates cannot be loaded ({why}): check {certificates}.")
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(NamedTuple):
     """The way to the exchange. Clients with equal routes share connections."""
 
     base_url: str
@@ -200,9 +200,15 @@ def _proxy_to(url: httpx.URL) -> Proxy | str | None:
         return f"{variable} names a {proxy.scheme} proxy, which httpx does not know: write socks5://HOST:PORT."
     if proxy is None or proxy.scheme not in ("http", "https", "socks5", "socks5h") or not _has_address(proxy):
         return f"{variable} is not the address of a proxy: it must be like http://HOST:PORT, special signs as %2F."
-    if proxy.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+    if proxy.scheme.startswith("socks") and not _is_installed("socksio"):
         return f"{variable} names a SOCKS proxy, which needs the package socksio: pip install 'httpx[socks]'."
     return Proxy(variable, proxy)
+
+
+def _is_installed(package: str) -> bool:
+    from importlib.util import find_spec  # few use a SOCKS proxy
+
+    return find_spec(package) is not None
 
 
 def _certificates(ssl_context: ssl.SSLContext | None) -> Certificates:

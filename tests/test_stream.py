@@ -551,7 +551,7 @@ def test_a_socks_proxy_needs_a_package_and_says_which(
     read: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "socks5://user:hunter2@127.0.0.1:1")
-    monkeypatch.setattr("listenkey._settings.importlib.util.find_spec", lambda _: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: True)
     reader = read(stream_url="wss://stream.test/private")
     with pytest.raises(ConfigurationError, match=r"pip install 'python-socks\[asyncio\]'") as caught:
         reader.next()
