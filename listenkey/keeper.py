@@ -190,6 +190,10 @@ class ListenKeyKeeper(_Keeper):
     A refusal (Unauthorized, or status 403 or 407) of the first request is raised. If the key has worked, the keeper
     warns, asks again after 2, 4, 8 … minutes, and loses the key only at minute 60.
 
+    Keepers that talk to one address take turns: together they use at most half of its weight, and the keeper that is
+    nearest to losing its key goes first. So entering may take minutes with thousands of keepers. The log says so, and
+    entering can be cancelled.
+
     Leaving the block takes no time and leaves the key alone, because other programs on the account may use the key. A
     request under way cannot be cut short: its thread sends nothing more, and is gone within the client's timeout.
 
@@ -202,8 +206,8 @@ class ListenKeyKeeper(_Keeper):
     Raises:
         ConfigurationError: the client's timeout is too long or its kind is wrong; the keeper is entered twice; the
             keeper is copied or pickled.
-        Others: entering raises what `client.start()` does, RateLimited or Banned also while another keeper of the
-            client waits out a 429 or 418, and TransportError also when no thread can be started.
+        Others: entering raises what `client.start()` does. RateLimited or Banned also while the address waits out a
+            429 or 418 that another client met. TransportError also when no thread can be started.
     """
 
     _client_type = ListenKeyClient

@@ -42,8 +42,8 @@ class Run:
 
     def __init__(self, seed: int, *, assumed: float = 3600.0, timeout: float = TIMEOUT) -> None:
         self.now = 1_000_000.0
-        self.quiet = RateLimitWait(threading.RLock(), -math.inf, None)
-        self.lease = Lease(assumed, timeout, self.quiet, Random(seed))
+        self.rate_limit_wait = RateLimitWait(threading.RLock(), -math.inf, None)
+        self.lease = Lease(assumed, timeout, self.rate_limit_wait, Random(seed))
         self.sends: list[float] = []
 
     def send(self, took: float) -> None:
@@ -85,14 +85,14 @@ def test_bounds_hold_whatever_happens(seed: int, steps: list[Step]) -> None:
     run.succeed(3600.0)
     answered = run.now
     for outcome, took, asked, sleep in steps:
-        quiet_until, deadline = run.quiet.until, run.lease.deadline
+        silent_until, deadline = run.rate_limit_wait.until, run.lease.deadline
         if asked:
             run.lease.ask(run.now)
         if not run.wait():
-            assert run.lease.failures or quiet_until >= deadline, "lost without a try"
+            assert run.lease.failures or silent_until >= deadline, "lost without a try"
             return
         assert run.now > answered, "no pause after an answer or a failure"
-        assert run.now >= quiet_until, "sent before the wait was over that 429 or 418 asked for"
+        assert run.now >= silent_until, "sent before the wait was over that 429 or 418 asked for"
         if isinstance(outcome, ListenKeyError):
             run.fail(outcome, took)
             assert run.lease.next_send >= run.now + 0.5
@@ -112,7 +112,7 @@ def test_bounds_hold_whatever_happens(seed: int, steps: list[Step]) -> None:
             assert run.lease.deadline == max(deadline, run.now + 60)
             waits_on = isinstance(outcome, ServerError) or (isinstance(outcome, ListenKeyError) and is_refusal(outcome))
             if not waits_on:  # a Retry-After and the wait after a refusal still stand
-                assert run.lease.next_send <= max(run.now, run.quiet.until)
+                assert run.lease.next_send <= max(run.now, run.rate_limit_wait.until)
 
 
 @given(seed=st.integers(), life=st.floats(120, 5000), took=st.floats(0, TIMEOUT))
@@ -190,8 +190,8 @@ def test_a_second_sleep_is_granted_its_minute_once_the_loop_was_seen_alive() -> 
 
 
 def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
-    quiet, over = RateLimitWait(threading.RLock(), -math.inf, None), threading.Event()
-    leases = [Lease(3600.0, 10.0, quiet, Random(1)) for _ in range(200)]
+    wait, over = RateLimitWait(threading.RLock(), -math.inf, None), threading.Event()
+    leases = [Lease(3600.0, 10.0, wait, Random(1)) for _ in range(200)]
     for lease in leases:
         lease.send(0.0)
         lease.renewed(1.0, None)
@@ -199,8 +199,8 @@ def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
     def come_and_go() -> None:
         while not over.is_set():
             for lease in leases:
-                quiet.ended(lease)
-                quiet.answered(lease)
+                wait.ended(lease)
+                wait.answered(lease)
 
     thread = threading.Thread(target=come_and_go)
     interval = sys.getswitchinterval()
@@ -208,7 +208,7 @@ def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
     thread.start()
     try:
         for _ in range(1500):
-            quiet.refused(Banned(418), 0.0, 2.0, scale=1.0, random=Random(1))
+            wait.refused(Banned(418), 0.0, 2.0, scale=1.0, random=Random(1))
     finally:
         over.set()
         sys.setswitchinterval(interval)
@@ -219,8 +219,8 @@ def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
 @pytest.mark.parametrize("keepers", [1, 2, 3, 5])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_ban_that_tells_no_end_loses_no_key_of_many_keepers(seed: int, keepers: int, minutes: int) -> None:
-    random, quiet = Random(seed), RateLimitWait(threading.RLock(), -math.inf, None)
-    leases = [Lease(3600.0, 10.0, quiet, random) for _ in range(keepers)]
+    random, wait = Random(seed), RateLimitWait(threading.RLock(), -math.inf, None)
+    leases = [Lease(3600.0, 10.0, wait, random) for _ in range(keepers)]
     for number, lease in enumerate(leases):
         lease.send(60.0 * number)
         lease.renewed(60.0 * number + 1, None)
@@ -330,7 +330,7 @@ def test_a_refusal_holds_for_this_lease_alone() -> None:
     run = Run(1)
     run.succeed()
     run.fail(Unauthorized(401))
-    assert run.quiet.until == -math.inf
+    assert run.rate_limit_wait.until == -math.inf
 
 
 def test_a_refusal_is_given_the_time_it_asks_for_but_not_the_last_try() -> None:
@@ -405,17 +405,17 @@ def test_a_success_ends_the_doubling_of_bans() -> None:
 
 def test_a_ban_is_shared_and_a_shorter_wait_does_not_end_it() -> None:
     one, other = Run(1), Run(2)
-    other.lease._rate_limit_wait = one.quiet
+    other.lease._rate_limit_wait = one.rate_limit_wait
     for run in (one, other):
         run.succeed()
         run.now += 1700
     one.fail(Banned(418, retry_after=600.0))
-    until = one.quiet.until
+    until = one.rate_limit_wait.until
     assert other.lease.next_send >= until
     other.fail(RateLimited(429, retry_after=1.0))
     assert one.lease.next_send >= until
     assert other.lease.next_send >= until
-    assert isinstance(one.quiet.error, Banned)
+    assert isinstance(one.rate_limit_wait.error, Banned)
 
 
 def test_at_risk_past_three_quarters_of_the_life_or_when_the_wait_is_too_long() -> None:
