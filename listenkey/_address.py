@@ -7,7 +7,9 @@ share one Address, sync and async alike. For a client::
     number = address.count(clock())              # before each attempt is sent
     address.learn(number, weight, clock())       # the X-MBX-USED-WEIGHT-1M of its answer
     address.rate_limit_wait.refused(error, sent, clock())  # a 429 or 418 that answered a user's own call
-    address.used_weight                          # the last such weight; None until an answer told
+    address.used_weight                          # the weight by the last answer; None until an answer had a weight
+
+A user's own call takes no turn. It is counted, and it is sent even during a wait: the user decides.
 
 Closing a client changes nothing here. An Address lives while someone holds it, and until its wait is over and its
 minute of weight has passed. A forked child keeps the waits, and begins with no turns and with locks of its own.
@@ -27,7 +29,7 @@ from listenkey.errors import RateLimited
 
 
 class Address:
-    """One address of the exchange, for the whole process. Any thread may call it.
+    """One address, as the exchange counts it, for the whole process. Any thread may call its methods.
 
     Args:
         minute: seconds that the limit of weight is about; less in a test at a scaled life.

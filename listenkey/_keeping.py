@@ -182,8 +182,6 @@ class Keeping:
         if error is None:
             self._record(logging.INFO, "deleted", "deleted the listen key, for every program on the account")
         elif not isinstance(error, LeaseLost):
-            if now >= self._rate_limit_wait.until:  # else the wait itself refused the DELETE
-                self._lease.failed(now, error)  # a ban counts for the other keepers
             self._record(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
 
     def _lose(self, now: float, why: str, cause: BaseException | None) -> None:

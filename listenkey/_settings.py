@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import httpx  # noqa: TID251  its URLs alone; nothing is sent from here
 
+from listenkey._address import Address
 from listenkey._answer import Secret
 from listenkey.errors import ConfigurationError
 
@@ -101,12 +102,12 @@ class Account:
     Attributes:
         api_key: the API key.
         timeout: seconds that one attempt may take.
-        used_weight: the weight by the last answer to this account; None until an answer had a weight.
+        address: which counts the account's calls.
     """
 
     api_key: Secret
     timeout: float
-    used_weight: int | None = None
+    address: Address
 
 
 def hidden(value: object) -> "Secret | type":

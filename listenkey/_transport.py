@@ -21,6 +21,7 @@ import httpx  # noqa: TID251  this is the module that may
 
 from listenkey import _answer
 from listenkey._answer import MAX_BODY, RawAnswer
+from listenkey._clock import clock
 from listenkey._settings import Account, Route
 
 KEPT_SECONDS = 5.0  # a connection is kept for a burst of calls; the next renewal comes half an hour later
@@ -42,6 +43,7 @@ class Attempt:
     def __init__(self, account: Account) -> None:
         self.account = account
         self.sent = datetime.now(UTC)
+        self._number = account.address.count(clock())
         self.answer: RawAnswer | None = None
         self.is_complete = False  # whether the whole answer came
         self.parsed: object = None
@@ -73,7 +75,7 @@ class Attempt:
         headers = httpx.Headers(response.headers)
         self.answer = RawAnswer(response.status, headers, None)
         if (weight := _answer.used_weight(headers)) is not None:
-            self.account.used_weight = weight
+            self.account.address.learn(self._number, weight, clock())
         return _Body(plain=headers.get("content-encoding", "identity").strip().lower() in ("", "identity"))
 
     def note_body(self, body: "_Body") -> httpx.Response:

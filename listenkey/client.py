@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from listenkey._address import address_of
 from listenkey._answer import Secret, worth_repeating
+from listenkey._clock import clock
 from listenkey._settings import Account, Route, checked_api_key, checked_timeout, hidden, route_to
-from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, ServerError
+from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, RateLimited, ServerError
 
 if (
     TYPE_CHECKING
 ):  # an import of this module loads neither asyncio nor, before a client needs it, half of what calls need
     import asyncio
     import ssl
+    from collections.abc import Iterator
     from types import TracebackType
 
     from listenkey import _http
@@ -79,12 +81,13 @@ class _Client:
         ssl_context: ssl.SSLContext | None,
         plain_http_host: str | None,
     ) -> None:
-        self._account = Account(checked_api_key(api_key), checked_timeout(timeout))
+        key, seconds = checked_api_key(api_key), checked_timeout(timeout)
         if not isinstance(attempts, int) or attempts < 1:
             raise ConfigurationError("attempts must be a whole number, 1 or more.")
         self._attempts = attempts
         self._route = route_to(base_url, ssl_context, plain_http_host)
         self._address = address_of(self._route.base_url, self._route.proxy and self._route.proxy.url)
+        self._account = Account(key, seconds, self._address)
 
     @property
     def _timeout(self) -> float:
@@ -96,11 +99,21 @@ class _Client:
 
         None until an answer has told.
         """
-        return self._account.used_weight
+        return self._address.used_weight
 
     def __repr__(self) -> str:
         route = vars(self).get("_route")  # crash reporters print a client that could not be made
         return f"{type(self).__name__}(base_url={route and route.base_url!r})"
+
+    @contextlib.contextmanager
+    def _noting_limits(self) -> Iterator[None]:
+        """Let a 429 or 418 that answers a user's call hold for the keepers of the address. A keeper notes its own."""
+        began = clock()
+        try:
+            yield
+        except RateLimited as error:
+            self._address.rate_limit_wait.refused(error, began, clock())
+            raise
 
     def __reduce__(self) -> NoReturn:
         raise ConfigurationError(f"A {type(self).__name__} cannot be pickled or copied: make one in each process.")
@@ -206,15 +219,16 @@ class ListenKeyClient(_Client):
         self.close()
 
     def _repeat(self, operation: _http.Operation) -> _http.Answer:
-        for attempt in range(1, self._attempts):
-            try:
-                return self._send(operation)
-            except ListenKeyError as error:
-                if not worth_repeating(error):
-                    raise
-                wait = _backoff(error, attempt)
-            time.sleep(wait)
-        return self._send(operation)
+        with self._noting_limits():
+            for attempt in range(1, self._attempts):
+                try:
+                    return self._send(operation)
+                except ListenKeyError as error:
+                    if not worth_repeating(error):
+                        raise
+                    wait = _backoff(error, attempt)
+                time.sleep(wait)
+            return self._send(operation)
 
     def _send(self, operation: _http.Operation) -> _http.Answer:
         exchange = self._exchange
@@ -282,17 +296,18 @@ class AsyncListenKeyClient(_Client):
         await self.aclose()
 
     async def _repeat(self, operation: _http.Operation) -> _http.Answer:
-        for attempt in range(1, self._attempts):
-            try:
-                return await self._send(operation)
-            except ListenKeyError as error:
-                if not worth_repeating(error):
-                    raise
-                wait = _backoff(error, attempt)
-            import asyncio
+        with self._noting_limits():
+            for attempt in range(1, self._attempts):
+                try:
+                    return await self._send(operation)
+                except ListenKeyError as error:
+                    if not worth_repeating(error):
+                        raise
+                    wait = _backoff(error, attempt)
+                import asyncio
 
-            await asyncio.sleep(wait)
-        return await self._send(operation)
+                await asyncio.sleep(wait)
+            return await self._send(operation)
 
     async def _send(self, operation: _http.Operation) -> _http.Answer:
         if self._closed:

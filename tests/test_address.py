@@ -20,6 +20,7 @@ from listenkey import (
     Banned,
     ListenKeyClient,
     ListenKeyKeeper,
+    RateLimited,
     _address,
 )
 from listenkey._address import Address, address_of
@@ -247,3 +248,46 @@ def test_a_keeper_whose_loop_is_gone_holds_up_nobody(sandbox: Sandbox) -> None:
             assert keeper.key.value
     with contextlib.suppress(BaseException):
         gone.pop().get_coro().close()
+
+
+# What clients tell their address.
+
+
+def test_calls_of_users_and_keepers_are_counted_and_their_answers_tell_the_weight(sandbox: Sandbox) -> None:
+    async def twin() -> int | None:
+        async with AsyncListenKeyClient("other", base_url=sandbox.url) as client:
+            await client.start()
+            async with AsyncListenKeyKeeper(client):
+                return client.used_weight
+
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        assert client.used_weight is None
+        client.start()
+        with ListenKeyKeeper(client):
+            assert client.used_weight == 2
+        assert asyncio.run(twin()) == 4
+        assert client.used_weight == 4, "the address's, whoever made the last call"
+        assert client._address._turns.used(clock()) == 4
+        sandbox.faults.add("status", status=503, times=2, headers={"X-MBX-USED-WEIGHT-1M": "2000"})
+        client.start()
+        assert client._address._turns.used(clock()) == 7, "each attempt is counted, and the newest answer counts"
+
+
+def test_a_ban_that_a_users_call_met_holds_for_keepers(sandbox: Sandbox) -> None:
+    async def twin() -> None:
+        async with AsyncListenKeyClient("other", base_url=sandbox.url) as client:
+            with pytest.raises(RateLimited):
+                await client.keepalive()
+            with pytest.raises(Banned):
+                await AsyncListenKeyKeeper(client).__aenter__()
+
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        sandbox.faults.add("status", status=418, headers={"Retry-After": "600"})
+        with pytest.raises(Banned):
+            client.start()
+        with pytest.raises(Banned), ListenKeyKeeper(client):
+            pass
+        assert len(sandbox.requests) == 1
+        sandbox.faults.add("status", status=429)
+        asyncio.run(twin())
+    assert len(sandbox.requests) == 2, "a user's own call is sent, even during the wait"

@@ -13,6 +13,7 @@ import httpcore  # noqa: TID251  where the interrupt arrives
 import pytest
 
 from listenkey import AsyncListenKeyClient, ListenKeyClient, ListenKeyError
+from listenkey._address import Address
 from listenkey._answer import Secret
 from listenkey._settings import Account
 from listenkey._transport import Attempt, attempt_under_way
@@ -209,7 +210,7 @@ def test_no_secret_in_the_error_of_a_misuse(kind: Any, listenkey_sandbox: Sandbo
 def test_what_the_libraries_log_is_masked(caplog: pytest.LogCaptureFixture, name: str) -> None:
     # httpx2 takes the place of httpx in a process that calls its alias_httpx(); its loggers have a 2 in their names.
     caplog.set_level(logging.DEBUG)
-    token = attempt_under_way.set(Attempt(Account(Secret(API_KEY), 1.0)))
+    token = attempt_under_way.set(Attempt(Account(Secret(API_KEY), 1.0, Address())))
     try:
         logging.getLogger(name).debug("%s and %s", API_KEY, LISTEN_KEY)
     finally:
