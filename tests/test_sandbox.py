@@ -624,7 +624,9 @@ FOREIGN: list[dict[str, str]] = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-@pytest.mark.parametrize(("method", "path"), [("POST", "/faults"), ("DELETE", "/faults"), ("POST", "/expire")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/faults"), ("DELETE", "/faults"), ("POST", "/expire"), ("POST", "/events")]
+)
 def test_a_web_page_cannot_steer_it(sandbox: Sandbox, method: str, path: str, headers: dict[str, str]) -> None:
     key = listen_key(sandbox)
     sandbox.faults.add("status", status=503)
@@ -644,6 +646,18 @@ def test_a_web_page_cannot_use_it(sandbox: Sandbox, method: str, headers: dict[s
     assert sandbox.requests == []
     answered = call(sandbox)
     assert (answered.status_code, answered.headers["X-MBX-USED-WEIGHT-1M"]) == (503, "1"), "the first that counts"
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_a_web_page_cannot_read_the_stream(sandbox: Sandbox, headers: dict[str, str]) -> None:
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "a" * 22 + "==",
+    }
+    path = f"/private/ws/{listen_key(sandbox)}"
+    assert call(sandbox, "GET", path, headers=upgrade | headers).status_code == 403
 
 
 def test_a_page_among_several_headers_is_found(sandbox: Sandbox) -> None:
