@@ -473,7 +473,7 @@ class UserDataStream(_Stream):
         return self
 
     def __next__(self) -> Item:
-        while (item := self._next_within(60.0)) is None:
+        while (item := self._next_within(1.0)) is None:
             pass
         return item
 

@@ -583,6 +583,14 @@ def test_row_9_what_was_read_late_proves_nothing_of_the_time_between() -> None:
     assert peer.gap() == ("reconnected", proof, peer.now)
 
 
+def test_row_9_a_socket_that_is_being_opened_is_not_asked() -> None:
+    peer = Peer()
+    peer.now += HOUR
+    peer.opened(1)
+    assert peer.did("ping") == []
+    assert peer.story == ["started"]
+
+
 def test_row_9_a_dead_link_is_found_after_a_sleep_too() -> None:
     peer = running(answer_pings=False)
     peer.wait(5)

@@ -355,6 +355,7 @@ def test_leaving_while_it_waits_wakes_the_reader(sandbox: Sandbox) -> None:
             thread.start()
             while not seen:
                 time.sleep(0.01)
+            time.sleep(1.5)  # the reader looks whether something has come once a second
         thread.join(10)
         assert not thread.is_alive()
 

@@ -53,6 +53,10 @@ def test_it_shows_the_operations_and_both_examples_and_asks_nobody(tmp_path: Pat
     for example in ("withExpiration", "withoutExpiration"):
         assert f'value="{example}"' in text
     assert "1762855900452" in text
+    for event in ("ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE", "listenKeyExpired"):
+        assert f">{event}<" in text.replace("<wbr>", "").replace("\u200b", "")
+    for word in ("client_order_id", "mm7-000418", "demo-fstream.binance.com"):
+        assert word in text
     assert asked == set()
 
 
