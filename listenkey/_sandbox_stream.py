@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from websockets.server import ServerProtocol  # noqa: TID251  this is the module that may
 
 MISSING = "The sandbox's stream needs the package websockets: pip install 'binance-options-listenkey[stream]'"
-PREFIX = "/private/"
+PREFIXES = ("/private/", "/public/", "/market/")  # Binance's SDK opens all three; the last two bring nothing here
 FAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "stream-drop": {},
@@ -240,7 +240,7 @@ class Streams:
         (request,) = protocol.events_received()
         protocol.send_response(protocol.accept(request))  # type: ignore[arg-type]
         keys = _keys(path)
-        by_path = urlsplit(path).path == PREFIX + "stream"
+        by_path = urlsplit(path).path == "/private/stream"
         connection = _Connection(sock, protocol, keys, wrapped=by_path if self.wrapped is None else self.wrapped)
         with self._lock:  # from the moment on at which the client knows that it is open, events come
             if name != "stream-accept-close":

@@ -382,7 +382,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send(_Answer(403, _json({"error": foreign})))
         if path in ("/faults", "/expire", "/events"):
             return self.send(self.control(path, body))
-        if path.startswith(_sandbox_stream.PREFIX) and self.headers.get("Upgrade", "").lower() == "websocket":
+        if path.startswith(_sandbox_stream.PREFIXES) and self.headers.get("Upgrade", "").lower() == "websocket":
             return self.stream(path)
         api_key, address = self.headers.get("X-MBX-APIKEY"), str(self.client_address[0])
         self.used = sandbox._exchange.count(address)

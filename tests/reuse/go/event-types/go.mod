@@ -1,0 +1,3 @@
+module eventtypes
+
+go 1.24
