@@ -585,7 +585,7 @@ def test_row_9_what_was_read_late_proves_nothing_of_the_time_between() -> None:
 
 def test_row_9_a_socket_that_is_being_opened_is_not_asked() -> None:
     peer = Peer()
-    peer.now += HOUR
+    peer.now += 2 * HOUR
     peer.opened(1)
     assert peer.did("ping") == []
     assert peer.story == ["started"]
