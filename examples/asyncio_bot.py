@@ -1,5 +1,6 @@
-"""An asyncio bot: one task listens with the key of now, and starts anew when the key becomes another one.
+"""An asyncio bot that reads the account's events, and takes a snapshot wherever events may be missing.
 
+pip install '.[stream]'
 BINANCE_API_KEY=… python asyncio_bot.py
 """
 
@@ -8,29 +9,16 @@ import contextlib
 import os
 import signal
 
-from listenkey import AsyncListenKeyClient, AsyncListenKeyKeeper, ListenKey, ListenKeyError
+from listenkey import AsyncListenKeyClient, ListenKeyError
+from listenkey.stream import AsyncUserDataStream, Gap, OrderTradeUpdate
 
 API_KEY = os.environ.get("BINANCE_API_KEY", "")
 BASE_URL = os.environ.get("LISTENKEY_BASE_URL", "https://eapi.binance.com")
 
 
-async def listen(key: ListenKey) -> None:
-    """Your part: connect to wss://fstream.binance.com/private/ws/ and key.value, read events, handle errors."""
-    print(f"listening with {key.value[:6]}…, valid until {key.expires_at:%H:%M} UTC", flush=True)
-    await asyncio.Event().wait()
-
-
-async def listen_with_each_key(keeper: AsyncListenKeyKeeper) -> None:
-    """Listen until the keeper is closed; raises LeaseLost when the key is lost."""
-    listening: asyncio.Task[None] | None = None
-    try:
-        async for key in keeper.changes():
-            if listening is not None:
-                listening.cancel()
-            listening = asyncio.create_task(listen(key))
-    finally:
-        if listening is not None:
-            listening.cancel()
+async def take_snapshot(gap: Gap) -> None:
+    """Your part: ask Binance's REST API for orders, positions and balances."""
+    print(f"snapshot, because {gap.reason}", flush=True)
 
 
 async def main() -> None:
@@ -40,9 +28,16 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, bot.cancel)
     async with (
         AsyncListenKeyClient(API_KEY, base_url=BASE_URL) as client,
-        AsyncListenKeyKeeper(client) as keeper,
+        AsyncUserDataStream(client) as stream,
     ):
-        await listen_with_each_key(keeper)
+        async for item in stream:
+            match item:
+                case Gap():
+                    await take_snapshot(item)  # the events after a Gap follow the snapshot
+                case OrderTradeUpdate(order=order):
+                    print(f"order {order.client_order_id} is {order.status}", flush=True)
+                case _:
+                    pass  # balances, positions, greeks, risk: docs/stream.md
 
 
 if __name__ == "__main__":
@@ -50,5 +45,5 @@ if __name__ == "__main__":
         try:
             asyncio.run(main())
         except ListenKeyError as error:
-            raise SystemExit(f"no listen key: {error}") from None
+            raise SystemExit(f"no events: {error}") from None
     print("stopped")

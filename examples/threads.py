@@ -26,15 +26,16 @@ def main() -> None:
     with ListenKeyClient(API_KEY, base_url=BASE_URL) as client:
         with ListenKeyKeeper(client) as keeper:
             threads = [threading.Thread(target=work, args=(name, keeper)) for name in ("orders", "positions")]
-            for thread in threads:
-                thread.start()
             try:
+                for thread in threads:
+                    thread.start()
                 keeper.wait()  # raises LeaseLost when the key is lost
             except KeyboardInterrupt:
                 print("stopping", flush=True)
         # Leaving the keeper's block has ended each changes().
         for thread in threads:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""What belongs to an address: the wait after a 429 or 418, used weight, and whose turn it is to send.
+"""The things of an address: the wait after a 429 or 418, used weight, and turns to send.
 
-Binance limits addresses, not accounts. So all clients and keepers of a process that talk to one exchange by one way
-share one Address, sync and async alike. For a client::
+Binance limits addresses, not accounts. So all clients and keepers of a process that talk to an exchange by the same way
+share an Address, sync and async alike. For a client::
 
     address = address_of(base_url, proxy)        # the same Address for the same origin and proxy
     number = address.count(clock())              # before each attempt is sent
     address.learn(number, weight, clock())       # the X-MBX-USED-WEIGHT-1M of its answer
     address.rate_limit_wait.refused(error, sent, clock())  # a 429 or 418 that answered a user's own call
-    address.used_weight                          # the weight by the last answer; None until an answer had a weight
+    address.used_weight                          # the weight by the last answer. None until an answer had a weight
 
 A user's own call takes no turn. It is counted, and it is sent even during a wait: the user decides.
 
@@ -47,13 +47,13 @@ class Address:
         self.rate_limit_wait = RateLimitWait(self._lock, until, error)
 
     def count(self, now: float) -> int:
-        """Count an attempt at any call. Returns its number, for `learn`."""
+        """Count an attempt at any call. Returns the number of the attempt, for `learn`."""
         with self._lock:
             _busy.add(self)
             return self._turns.count(now)
 
     def learn(self, number: int, used_weight: int, now: float) -> None:
-        """Note what the answer to that attempt said about the address."""
+        """Note the used weight in the answer to that attempt."""
         with self._lock:
             self.used_weight = used_weight
             self._turns.learn(number, used_weight, now)
@@ -74,7 +74,7 @@ class Address:
             return self._turns.report(now)
 
     def done(self, lease: Lease, now: float) -> None:
-        """End the lease's turn, or its wait for one."""
+        """End the lease's turn, or the wait for a turn."""
         with self._lock:
             self._turns.done(lease)
             self._grant(now)
@@ -102,7 +102,7 @@ _lock = threading.Lock()
 
 
 def address_of(base_url: str, proxy: Hashable = None) -> Address:
-    """Get the Address of a base URL and the proxy on the way, the same one for every client of this process."""
+    """Get the Address of a base URL and the proxy on the way, the same for every client of this process."""
     now, url = clock(), urlsplit(base_url)
     with _lock:
         for address in [address for address in list(_busy) if address.is_idle(now)]:

@@ -61,7 +61,7 @@ class RawAnswer:
     Attributes:
         status: the HTTP status.
         headers: by name in small letters; a header that came twice has both values, with a comma between them.
-        body: the bytes of the body; None when the body is compressed, is over `MAX_BODY` or broke off.
+        body: the bytes of the body. None when the body is compressed, is over `MAX_BODY` or broke off.
     """
 
     status: int
@@ -115,7 +115,7 @@ def _fault_in_key(fields: dict[str, Any]) -> str | None:
 
 
 def instant(milliseconds: int) -> datetime | None:
-    """Read milliseconds since 1970 as a time; None when no clock of an exchange can show that time."""
+    """Read milliseconds since 1970 as a time. None when no clock of an exchange can show that time."""
     try:
         time = _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
@@ -124,12 +124,12 @@ def instant(milliseconds: int) -> datetime | None:
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """When the answer was made, by the server's clock; None when the answer does not say."""
+    """When the answer was made, by the server's clock. None when the answer does not say."""
     return _http_date(headers.get("date", ""))
 
 
 def used_weight(headers: Mapping[str, str]) -> int | None:
-    """Request weight that this address has used in the running minute; None when the answer does not say."""
+    """Request weight that this address has used in the running minute. None when the answer does not say."""
     value = headers.get("x-mbx-used-weight-1m", "")
     return int(value) if re.fullmatch("[0-9]{1,18}", value) else None
 
@@ -192,7 +192,7 @@ def _api_error(answer: RawAnswer, api_key: str, now: datetime) -> ApiError:
     kind = _kind(answer.status, code)
     waits = [_retry_after(answer.headers.get("retry-after", ""), date_of(answer.headers), now)]
     if issubclass(kind, RateLimited) and (end := re.search(r"until (\d{13})\b", text)):
-        # The text names the end of a ban in milliseconds since 1970. If header and text differ, the longer is safe.
+        # The text names a ban's end in milliseconds since 1970. If header and text differ, the longer is safe.
         ban_end = _EPOCH + timedelta(milliseconds=int(end[1]))
         waits.append(_seconds_until(ban_end, date_of(answer.headers), now))
     retry_after = max((wait for wait in waits if wait is not None), default=None)
@@ -207,7 +207,7 @@ def _kind(status: int, code: int | None) -> type[ApiError]:
 
 
 def _retry_after(value: str, date: datetime | None, now: datetime) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date, as seconds from now; None for any other text."""
+    """Read a Retry-After header, seconds or an HTTP date, as seconds from now. None for any other text."""
     parts = [part.strip() for part in value.split(",")]  # two headers come with a comma between them
     if all(re.fullmatch(r"[0-9]+(\.[0-9]+)?", part) for part in parts):
         return min(max(map(float, parts)), LONGEST_RETRY_AFTER)
@@ -230,7 +230,7 @@ def _seconds_until(end: datetime, date: datetime | None, now: datetime) -> float
 
 
 def _http_date(value: str) -> datetime | None:
-    """Read an HTTP date; None when the text is none, or no clock of an exchange can show that date."""
+    """Read an HTTP date. None when the text is none, or no clock of an exchange can show that date."""
     try:
         date = parsedate_to_datetime(value)
         date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

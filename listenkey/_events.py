@@ -1,4 +1,4 @@
-"""What a frame is: an event, something that could not be read whole, or a word of the connection itself. Pure.
+"""The meaning of a frame: an event, something unreadable, or a message about the connection. Pure.
 
 The listen key never leaves this room: neither the `stream` of a wrapped frame nor a `listenKey` in something unknown.
 """
@@ -52,18 +52,18 @@ _log = logging.getLogger("listenkey.stream")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d{1,3})?", re.ASCII)
 _INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
-_DEEPEST = 50  # levels of something unknown; what lies deeper is left out
+_DEEPEST = 50  # levels of something unknown; deeper levels are left out
 _TOLD = 100  # kinds and fields that are logged; a server that makes up names cannot fill the memory
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownEvent:
-    """An event that could not be read whole: its kind is new, or a required field is missing or of the wrong type.
+    """An event that could not be read whole: the kind is new, or a required field is missing or of the wrong type.
 
     Attributes:
-        kind: the event's name, its key `e`; None when it has none.
-        why: what could not be read.
-        raw: the event as it arrived, with listen keys masked; empty when it was no JSON object.
+        kind: the event's name, the key `e`. None without a name.
+        why: the part that could not be read.
+        raw: the event as it arrived, with listen keys masked; empty when the frame was no JSON object.
     """
 
     kind: str | None
@@ -73,14 +73,14 @@ class UnknownEvent:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Here events may be missing. Take a snapshot over REST now: what follows this item follows the snapshot.
+    """Here events may be missing. Take a snapshot over REST now: the events after this item follow the snapshot.
 
     Attributes:
         reason: ``started``: the stream begins. ``reconnected``: the connection was lost. ``key_replaced``: the
-            account's listen key became another one. ``key_expired``: the server said that the listen key ended.
+            account has another listen key. ``key_expired``: the server said that the listen key ended.
             ``mute``: the connection lived and brought nothing. ``overflow``: the program was too slow, and `dropped`
             events were not kept.
-        since: the last proof that key and connection lived, in UTC; None with ``started``.
+        since: the last proof that key and connection lived, in UTC. None with ``started``.
         until: from here on events are complete again, in UTC.
         dropped: how many events were not kept; 0 where nobody can know.
     """
@@ -92,7 +92,7 @@ class Gap:
 
 
 Event = AccountUpdate | BalancePositionUpdate | GreekUpdate | OrderTradeUpdate | RiskLevelChange | UnknownEvent
-Item = Event | Gap  # what a stream yields
+Item = Event | Gap  # of a stream
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ class Reply:
     accepted: bool
 
 
-Read = Event | ListenKeyExpired | Shutdown | Reply  # what a frame can be
+Read = Event | ListenKeyExpired | Shutdown | Reply  # the meanings of a frame
 
 
 class _Unreadable(Exception):
-    """What could not be read, by the keys of the wire."""
+    """The unreadable part, by the keys of the wire."""
 
 
 class Decoder:
@@ -121,7 +121,7 @@ class Decoder:
         self._told: set[tuple[str, str]] = set()
 
     def read(self, frame: str | bytes, keys: Collection[str]) -> Read:
-        """Say what the frame is. `keys` are the listen keys that may be in it."""
+        """Read a frame. `keys` are the listen keys that the frame may contain."""
         try:
             content = json.loads(frame, parse_float=Decimal, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):

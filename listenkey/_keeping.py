@@ -1,4 +1,4 @@
-"""What a keeper decides: when to send, whether the key still holds, what the log says. Pure: callers pass the time.
+"""The decisions of a keeper: when to send, whether the key still holds, the log's text. Pure: callers pass the time.
 
 `keeper.py` calls a Keeping through one door: one caller at a time, a `now` that never goes back, `look(now)` before
 every other call. After each call the door writes `log` and, if `changed` is set, wakes everyone who waits.
@@ -25,14 +25,14 @@ class KeeperStatus:
     Attributes:
         state: "running"; "lost" once the key could not be renewed; "closed" after the block.
         key_age: seconds since the request was sent that last renewed the key.
-        next_renewal: seconds until the next request, 0.0 while one is under way; None when not running.
-        time_left: seconds until the key is called lost unless it is renewed; None when not running.
+        next_renewal: seconds until the next request, 0.0 while a request is under way. None when not running.
+        time_left: seconds until the key is called lost unless a renewal succeeds. None when not running.
         at_risk: True when renewal is overdue (3/4 of the life are over), was refused (see the keeper), or has to wait
             past the end of `time_left`.
-        last_error: why the last request failed; None when it succeeded.
-        renewals: requests that succeeded, the first one included.
+        last_error: why the last request failed. None when the request succeeded.
+        renewals: requests that succeeded, the first included.
         failures: requests that failed.
-        replacements: how often the key became another one.
+        replacements: how often another key came.
     """
 
     state: Literal["running", "lost", "closed"]
@@ -47,7 +47,7 @@ class KeeperStatus:
 
 
 class Keeping:
-    """One keeper's decisions.
+    """The decisions of a keeper.
 
     Args:
         lease: the keeper's schedule.
@@ -64,7 +64,7 @@ class Keeping:
         self.changed = False
         self.log: list[tuple[int, str, dict[str, object]]] = []  # level, text, fields
         self._key: ListenKey | None = None
-        self._keys = 0  # how many different ones there were
+        self._keys = 0  # how many different keys there were
         self._renewals = self._failures = 0
         self._last_error: ListenKeyError | None = None
         self._warned_of_risk = self._warned_of_life = False
@@ -72,7 +72,7 @@ class Keeping:
         self._cause: BaseException | None = None  # of the loss
 
     def look(self, now: float) -> None:
-        """Note what the time has brought, whoever asks: a keeper that hangs must not look alive."""
+        """Note the effects of the time, at every call: a keeper that hangs must not look alive."""
         lease = self._lease
         if self.state != "running":
             return
@@ -100,7 +100,7 @@ class Keeping:
         self.state = "starting"
 
     def next_step(self, now: float) -> float | None:
-        """Say what the loop does next: wait so many seconds and ask again, send now (0.0), or end (None)."""
+        """Tell the loop the next step: wait so many seconds and ask again, send now (0.0), or end (None)."""
         lease = self._lease
         lease.grace_used = False  # here is the loop, alive: the next long gap is a sleep
         if self.state not in ("starting", "running"):
@@ -173,12 +173,12 @@ class Keeping:
             self._lose(now, f"The keeper broke down ({type(cause).__name__}{why}).", cause)
 
     def check_delete(self, now: float) -> None:
-        """Raise what forbids to end the key: LeaseLost, or the 429 or 418 whose wait is not over."""
+        """Raise the error that forbids to end the key: LeaseLost, or the 429 or 418 whose wait is not over."""
         self.ended(now)
         self._rate_limit_wait.raise_if_rate_limited(now)
 
     def deleted(self, now: float, error: ListenKeyError | None) -> None:
-        """Note the outcome of the DELETE: leaving the block raises nothing of its own."""
+        """Note the outcome of the DELETE: leaving the block raises nothing."""
         if error is None:
             self._record(logging.INFO, "deleted", "deleted the listen key, for every program on the account")
         elif not isinstance(error, LeaseLost):
@@ -250,7 +250,7 @@ class Keeping:
         if self._renewals + self._failures < number:
             return None
         if (error := self._last_error) is not None:
-            raise copy.copy(error) from error  # each caller gets an error of its own, with a traceback of its own
+            raise copy.copy(error) from error  # each caller gets a copy, with a separate traceback
         return key
 
     def _raise_unless_entered(self) -> None:

@@ -1,8 +1,8 @@
-"""Become a program that gets SIGTERM when the command that started it is gone, whatever ended the command.
+"""Become a program that gets SIGTERM when the command that started the program is gone, even by SIGKILL.
 
 `_supervisor` runs this file as a script, with SIGINT blocked: ``python -I -S _launch.py PIPE PROGRAM ARGUMENT``. Code
 between fork and exec could do the same without another Python, but is not safe beside threads. Linux has a parent-death
-signal, but sends it once for each thread of the parent: the second would interrupt what the program does on the first.
+signal, but sends the signal for each thread of the parent: the second interrupts the program's answer to the first.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def launch(pipe: int, program: list[str]) -> NoReturn:
     try:
         os.execvp(program[0], program)  # noqa: S606  the user's own
     except OSError as error:
-        with contextlib.suppress(OSError):  # standard error is full, or its reader gone
+        with contextlib.suppress(OSError):  # standard error is full, or the reader is gone
             os.write(2, os.fsencode(f"listenkey: cannot run {program[0]}: {error.strerror}.\n"))
         sys.exit(2)
 
@@ -41,7 +41,7 @@ def _leave_a_watcher(pipe: int) -> None:
         os.setsid()  # the terminal's signals are for the program
         os.chdir("/")
         os.dup2(pipe, 0)
-        os.closerange(1, pipe + 1)  # whoever reads the program's output sees it end with the program
+        os.closerange(1, pipe + 1)  # or a reader of the program's output would wait for this process, too
         if not os.read(0, 1):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(program, signal.SIGTERM)

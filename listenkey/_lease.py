@@ -1,6 +1,6 @@
 """When a listen key is renewed, how long to wait after a failure, when the key is lost. Pure: callers pass the time.
 
-Times are seconds on one clock that counts sleep. The figures are for a life of an hour. A shorter life shrinks them.
+Times are seconds on a clock that counts sleep. The figures are for a life of an hour. A shorter life shrinks them.
 """
 
 import math
@@ -17,11 +17,11 @@ DUE = (0.45, 0.5)  # of the life: 2.1 requests an hour, and half of the life lef
 AT_RISK = 0.75  # of the life: from here on the keeper warns
 LONGEST_WAIT = 30.0  # after a failure
 FLOOR = 20.0  # after a success
-BURST = 10  # requests in any minute; in 75 s as we send them, because one may arrive a timeout (at most 15 s) late
+BURST = 10  # requests in any minute; in 75 s as we send them, for a request may arrive a timeout (at most 15 s) late
 BURST_WINDOW = 75.0
 RATE_LIMIT_WAIT = 60.0  # after a 429 that does not say how long
 BAN_WAIT = 120.0  # after a 418 that does not say: the shortest ban (options general-info page), then twice as long
-LONGEST_BAN = 3 * 24 * HOUR  # options general-info page; not scaled, for it bounds what the server says
+LONGEST_BAN = 3 * 24 * HOUR  # options general-info page; not scaled, because the server's figures are not
 _random = Random()  # noqa: S311  jitter, no secret
 
 
@@ -75,7 +75,7 @@ class RateLimitWait:
                 self.until, self.error = now + wait, error
 
     def answered(self, lease: "Lease") -> None:
-        """Note a success: this lease has a key to lose. After the wait, it ends the wait's story."""
+        """Note a success: this lease has a key to lose. A success after the wait ends the wait's story."""
         with self._lock:
             if lease.sent >= self.until:
                 self._bans, self.untested = 0, False
@@ -87,14 +87,14 @@ class RateLimitWait:
             self._leases.discard(lease)
 
     def raise_if_rate_limited(self, now: float) -> None:
-        """Raise the 429 or 418 again, with the seconds that are left, unless its wait is over."""
+        """Raise the 429 or 418 again, with the seconds that are left, unless the wait is over."""
         left, error = self.until - now, self.error
         if left > 0 and error is not None:
             raise type(error)(error.status, error.code, error.reason, left)
 
 
 class Lease:
-    """One keeper's schedule. One caller at a time, with a `now` that never goes back.
+    """The schedule of a keeper. One caller at a time, with a `now` that never goes back.
 
     Args:
         assumed: seconds that a key is taken to live. The server may say less, never more.
@@ -121,7 +121,7 @@ class Lease:
         self.deadline = math.inf
         self.failures = 0  # since the last success
         self.under_way = False
-        self.grace_used = False  # whether a minute was granted after a sleep; the loop sets it back as it goes on
+        self.grace_used = False  # whether a minute was granted after a sleep; the loop's next step takes this back
 
     @property
     def last_try(self) -> float:
@@ -135,7 +135,7 @@ class Lease:
 
     @property
     def slice(self) -> float:
-        """Seconds that a loop may wait before it looks again: waits stand still while a machine sleeps."""
+        """Seconds that a loop may wait before the next look: waits stand still while a machine sleeps."""
         return self._minute / 2
 
     @property

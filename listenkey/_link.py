@@ -1,11 +1,11 @@
-"""Which sockets a stream has, and what passes from them to the program. Pure: it is told what happened and the time.
+"""The sockets of a stream, and the items that pass from sockets to the program. Pure: the driver tells news and time.
 
-Whoever drives it tells it `opened`, `frame`, `pong`, `closed`, `key` and `tick`, each with the time in seconds on one
-clock that counts sleep, and obeys the returned actions in their order. It calls `tick` not later than `wake` says.
+The driver tells a Link `opened`, `frame`, `pong`, `closed`, `key` and `tick`, each with the time in seconds on a clock
+that counts sleep, and obeys the returned actions in their order. The driver calls `tick` not later than `wake` says.
 
-Events pass from the main socket. The next one is opened beside it when it has to be replaced, and takes its place in
-one of two ways. When something may be lost, a Gap stands before the new one's events. When the change is planned, the
-new one's events are held back until the old one, which is asked to close, has brought all that it had.
+Events pass from the main socket. When the main socket has to be replaced, a next socket is opened beside the main
+socket, and takes over in two ways. If events may be lost, a Gap stands before the new socket's events. If the change is
+planned, the new socket's events are held back. The old socket is asked to close, and first brings all its events.
 """
 
 import json
@@ -41,15 +41,15 @@ class Pace:
     answer: float = 10.0  # to the answer to SUBSCRIBE
     drain: float = 5.0  # for the old socket's close frame
     life: float = 23 * 3600.0  # of a connection; Binance ends it after 24 hours (User Data Streams page)
-    proven: float = 60.0  # after which a connection counts as one that holds
+    proven: float = 60.0  # after which a connection counts as stable
     first: float = 1.0  # wait between attempts, doubled
     longest: float = 48.0  # up to here, and a quarter more for jitter
     slow: float = 10.0  # the first wait after a refusal that will hardly change soon
     late: float = 3.0  # so late is no timer, unless the program or the machine stood still
     renew: float = 30.0  # between two wishes for a fresh key
     beat: float = 10.0  # between events while a position is held (User Data Streams page)
-    silence: float = 60.0  # where such events were, before a second socket is opened to compare
-    verdict: float = 1.0  # that the old socket has, to bring what the second brought
+    silence: float = 60.0  # after events of a held position, before a second socket is opened to compare
+    verdict: float = 1.0  # for the old socket to bring the events that the second brought
     nag: float = 3600.0  # between two warnings
 
     def scaled(self, factor: float) -> "Pace":
@@ -59,9 +59,9 @@ class Pace:
 
 @dataclass(frozen=True)
 class Do:
-    """What the driver is to do with a socket.
+    """An order to the driver, about a socket.
 
-    `close` sends a close frame; what arrives after that is still told, until `closed`. `open` and `subscribe` carry a
+    `close` sends a close frame. Frames that arrive later are still told, until `closed`. `open` and `subscribe` carry a
     listen key. `renew` is about no socket: ask the keeper for a fresh key.
     """
 
@@ -81,13 +81,13 @@ class _Socket:
     ready: bool = False  # events may come: the handshake is done, and SUBSCRIBE is answered
     proof: float = -math.inf  # of life: the last frame or pong
     pinged: float | None = None
-    in_doubt: bool = False  # the program stood still: what it brings may be old, until a new ping is answered
-    event: float | None = None  # when it brought the last one
+    in_doubt: bool = False  # the program stood still: frames may be old, until a new ping is answered
+    event: float | None = None  # when the last event came
     held: list[Event] | None = None  # events that wait; None: they pass
 
 
 class Buffer:
-    """What waits for the program. When it is full the newest is dropped, and one Gap stands in its place."""
+    """The items that wait for the program. When the buffer is full, a Gap stands in place of the newest items."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -97,7 +97,7 @@ class Buffer:
         return len(self._items)
 
     def put(self, item: Item, since: datetime, until: datetime) -> None:
-        """Append the item, or let the Gap at the end count it, which is from `since` to `until` or longer."""
+        """Append the item, or let the Gap at the end count the item. The item is from `since` to `until` or longer."""
         last = self._items[-1] if self._items else None
         if len(self._items) < self._size or (isinstance(item, Gap) and not isinstance(last, Gap)):
             self._items.append(item)
@@ -107,12 +107,12 @@ class Buffer:
             self._items.append(Gap("overflow", since, until, 1))
 
     def take(self) -> Item | None:
-        """Return the oldest item; None when there is none."""
+        """Return the oldest item. None when there is none."""
         return self._items.popleft() if self._items else None
 
 
 class Link:
-    """One account's link.
+    """The link of an account.
 
     Args:
         now: seconds on the clock of every later call.
@@ -120,10 +120,10 @@ class Link:
         key: the listen key.
         pace: every duration.
         random: where jitter comes from.
-        subscribe: whether a socket gets its key in a message, which must be answered before events can come.
+        subscribe: whether a socket gets the key in a message, which must be answered before events can come.
     """
 
-    not_before = -math.inf  # what the address has to wait for; the driver sets it
+    not_before = -math.inf  # end of the address's wait; the driver sets `not_before`
     wake = math.inf  # when `tick` is due
 
     def __init__(
@@ -136,16 +136,16 @@ class Link:
         self._said: object = None  # which key, and when by the server
         self._main: _Socket | None = None
         self._next: _Socket | None = None
-        self._old: _Socket | None = None  # was the main one, is asked to close
+        self._old: _Socket | None = None  # was the main socket, is asked to close
         self._lost: tuple[Reason, float | None] | None = ("started", None)  # the Gap to come: why, and since when
         self._planned = self._probing = False  # why a next socket is wanted or there, besides a loss
-        self._copies: dict[str, Counter[int]] | None = None  # by content: how often each socket brought it
+        self._copies: dict[str, Counter[int]] | None = None  # how often each socket brought a content
         self._numbers = self._tries = self._refusals = self._beats = 0
         self._due, self._nagged, self._actions = now, now, list[Action]()
         self._beat = self._renewed = self._probe_brought = self._warned = -math.inf
         self._closing = self._ends = self._forget = math.inf
 
-    # What it is asked.
+    # Questions.
 
     def at(self, moment: float) -> datetime:
         """Return a moment of the clock in UTC."""
@@ -153,13 +153,13 @@ class Link:
 
     @property
     def connected_since(self) -> datetime | None:
-        """Since when the main socket is open; None without one."""
+        """Since when the main socket is open. None without a main socket."""
         main = self._main  # another thread may ask
         return None if main is None or main.opened is None else self.at(main.opened)
 
     @property
     def last_event(self) -> datetime | None:
-        """When the main socket brought its last event; None when it brought none."""
+        """When the main socket brought the last event. None before the first event."""
         main = self._main
         return None if main is None or main.event is None else self.at(main.event)
 
@@ -167,7 +167,7 @@ class Link:
         """When the link was last known to live."""
         return self.at(self._link_proof(now))
 
-    # What it is told.
+    # News.
 
     def tick(self, now: float) -> Sequence[Action]:
         """Note the time."""
@@ -210,7 +210,7 @@ class Link:
         return self._settle(now)
 
     def frame(self, now: float, number: int, frame: str | bytes) -> Sequence[Action]:
-        """Note what a socket brought."""
+        """Note a frame of a socket."""
         self._look(now)
         if (socket := self._find(number)) is not None:
             if not socket.in_doubt:
@@ -227,19 +227,19 @@ class Link:
             elif isinstance(read, ListenKeyExpired):
                 self._expire(now, socket, read)
             else:
-                self._ready(now, socket)  # whatever became of the answer to SUBSCRIBE
+                self._ready(now, socket)  # even without an answer to SUBSCRIBE
                 self._bring(now, socket, read)
         return self._settle(now)
 
     def closed(self, now: float, number: int, *, clean: bool = False, status: int | None = None) -> Sequence[Action]:
         """Note that a socket has ended, or was never opened.
 
-        `clean`: both close frames were sent, ours first. `status`: the HTTP status that refused it, None when none did.
+        `clean`: both close frames were sent, ours first. `status`: the HTTP status of a refusal. None without.
         """
         self._look(now)
         if (socket := self._find(number)) is not None:
             self._gone(socket, now, clean=clean)
-            if status is not None and status < 500 and status not in (408, 418, 429):  # it will hardly change soon
+            if status is not None and status < 500 and status not in (408, 418, 429):  # will hardly change soon
                 self._refusals += 1
                 self._due = now + min(self._pace.longest, self._pace.slow * 2.0 ** (self._refusals - 1))
                 if self._refusals >= _REFUSALS and self._main is None:
@@ -255,13 +255,13 @@ class Link:
         return next((each for each in self._sockets() if each.number == number), None)
 
     def _link_proof(self, now: float) -> float:
-        """When the link was last known to live. Until the old socket is drained, nothing says that it brought all."""
+        """When the link was last known to live. Before the old socket is drained, events may be missing."""
         draining = self._old if self._main is not None and self._main.held is not None else None
         return min([each.proof for each in (self._main, draining) if each is not None], default=now)
 
     def _lose(self, reason: Reason, since: float) -> None:
         """Note that something may be lost: a Gap is to come."""
-        if self._lost is not None:  # one Gap for both losses: the earlier one says since when
+        if self._lost is not None:  # a single Gap for both losses, since the earlier loss
             earlier, before = self._lost
             reason = max(reason, earlier, key=lambda each: _RANKS[each])
             self._lost = reason, None if before is None else min(since, before)
@@ -325,7 +325,7 @@ class Link:
         if socket is self._old:
             self._old, self._closing, self._forget = None, math.inf, now + self._pace.proven
             if self._main is not None and self._main.held is not None:
-                # Where the old one did not close as asked, nothing says that it lived until the new one was there.
+                # If the old socket did not close as asked, nothing proves that it lived until the new socket opened.
                 if not clean and self._lost is None:
                     self._gap(now, "reconnected", socket.proof)
                 elif not clean:
@@ -343,7 +343,7 @@ class Link:
             self._release(socket)
             self._lose("reconnected", min(since, socket.event or since) if self._probing else since)
             self._main, self._probing = None, False
-            if self._next is not None and self._next.ready:  # it was there to compare
+            if self._next is not None and self._next.ready:  # the socket was there to compare
                 self._become_main(now, self._next)
 
     # Events pass.
@@ -361,11 +361,11 @@ class Link:
             socket.held.append(event)
         else:
             if socket is self._main and self._probing and self._next is not None:
-                self._drop(now, self._next)  # the main one is not mute
+                self._drop(now, self._next)  # the main socket is not mute
             self._pass(socket, event)
 
     def _pass(self, socket: _Socket, event: Event) -> None:
-        """Let an event through, unless another socket has brought it as often."""
+        """Let an event through, unless another socket has brought the event as often."""
         if self._copies is not None:
             content = json.dumps(event.raw, sort_keys=True, default=str) if event.raw else str(event)
             brought = self._copies.setdefault(content, Counter())
@@ -385,14 +385,14 @@ class Link:
     def _expire(self, now: float, socket: _Socket, expired: ListenKeyExpired) -> None:
         said = expired.listen_key, expired.event_time
         if socket is self._old or said == self._said or expired.listen_key not in (None, self._key):
-            return  # it came twice, or names an older key
+            return  # the event came twice, or names an older key
         self._said, self._expired, self._renewed = said, now, -math.inf
         _log.warning("the server says that the listen key has ended", extra={"event": "key_expired"})
 
     # Time passes.
 
     def _look(self, now: float) -> None:
-        """See whether program or machine stood still. What is read then may be old, and proves nothing of today."""
+        """See whether program or machine stood still. Frames read then may be old, and prove nothing of today."""
         if now > self.wake + self._pace.late:
             self._beats = 0
             for each in self._sockets():
@@ -401,7 +401,7 @@ class Link:
                     self._ping(each, now)
 
     def _settle(self, now: float) -> Sequence[Action]:
-        """Do what is due."""
+        """Do all that is due."""
         while (first := min(self._agenda(), key=lambda each: each[0]))[0] <= now:
             first[1](now)
         self.wake = first[0]
@@ -409,7 +409,7 @@ class Link:
         return actions
 
     def _agenda(self) -> Iterator[tuple[float, Callable[[float], None]]]:
-        """Say what is to be done, and when. Doing it takes it off the agenda."""
+        """List the jobs, and when each is due. A job that is done leaves the agenda."""
         pace, main, probe = self._pace, self._main, self._next if self._probing else None
         wanted = self._lost or (self._planned and not self._old)
         if self._next is None and self._expired is None and wanted:
@@ -458,18 +458,18 @@ class Link:
         self._tries = 0
 
     def _probe(self, now: float) -> None:
-        """Open a second socket, to see whether the main one is mute."""
+        """Open a second socket, to see whether the main socket is mute."""
         self._probing = True
         self._open(now, held=[])
 
     def _acquit(self, probe: _Socket, now: float) -> None:
-        """Close the second socket: it brings no more than the main one."""
+        """Close the second socket: the main socket brings as much."""
         self._drop(now, probe)
         self._beats = 0
         self._warn(now, "no event for a while, on a second connection neither")
 
     def _condemn(self, main: _Socket, probe: _Socket, now: float) -> None:
-        """Let the second socket take the place of the main one, which is mute."""
+        """Let the second socket take the place of the mute main socket."""
         self._lose("mute", main.event or main.proof)
         self._become_main(now, probe)
 

@@ -1,6 +1,6 @@
 """The sandbox's stream: WebSockets at the address of the REST calls, and faults on demand. See `Streams`.
 
-It shares no code with the client's stream. The library websockets knows the protocol; the sockets are our own.
+No code is shared with the client's stream. The library websockets knows the protocol; the sockets are our own.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _DAY, _BEAT = (
 
 
 class _Connection:
-    """One WebSocket. Its own thread reads it, any thread writes to it."""
+    """A WebSocket. A thread of the socket reads, any thread may write."""
 
     def __init__(self, sock: socket.socket, protocol: ServerProtocol, keys: list[str], *, wrapped: bool) -> None:
         self.sock, self.protocol, self.keys, self.wrapped = sock, protocol, keys, wrapped
         self.since = time.monotonic()
-        self.lived: set[str] = set()  # keys that exist; the end of one is told
+        self.lived: set[str] = set()  # keys that exist; the end of a key is told
         self.dead = self.mute = False
         self.lock = threading.Lock()
 
@@ -83,7 +83,7 @@ class _Connection:
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def read(self, exists: Callable[[str], object]) -> None:
-        """Read until the end, and answer what asks for an answer."""
+        """Read until the end, and answer pings and requests."""
         while data := self.sock.recv(65_536):
             if self.dead:
                 continue
@@ -112,7 +112,7 @@ class _Connection:
 class Streams:
     """Every open WebSocket of a sandbox.
 
-    A connection names its listen key in the path (``/private/ws/<key>``), in the query
+    A connection names the listen key in the path (``/private/ws/<key>``), in the query
     (``/private/ws?listenKey=<key>``, ``/private/stream?streams=<key>``) or in a SUBSCRIBE message on
     ``/private/stream``. As at the exchange, any key is taken, and a key that does not exist brings nothing. A position
     that ``BALANCE_POSITION_UPDATE`` opened brings ACCOUNT_UPDATE every 10 seconds. Times shrink with the sandbox's life
@@ -149,7 +149,7 @@ class Streams:
         self._lock = threading.RLock()
         self._open: list[_Connection] = []
         self._handshakes: deque[tuple[str, dict[str, Any]]] = deque()
-        self._positions: dict[str, dict[str, bool]] = {}  # by account and symbol: whether it is held
+        self._positions: dict[str, dict[str, bool]] = {}  # by account and symbol: whether a position is held
         self._ticker: threading.Thread | None = None
         self._beaten = 0.0
 
@@ -204,7 +204,7 @@ class Streams:
                         connection.text('{"e":"' + "X" * given["bytes"] + '"}')
 
     def look(self) -> None:
-        """Send what is due: ends of keys, updates of positions, ends of connections."""
+        """Send messages that are due: ends of keys, updates of positions, ends of connections."""
         now = time.monotonic()
         with self._lock:
             for connection in self._open:
@@ -225,7 +225,7 @@ class Streams:
     def serve(
         self, sock: socket.socket, path: str, head: bytes, send: Callable[[int, Mapping[str, str]], None]
     ) -> None:
-        """Serve one connection to its end. `send` answers with a status instead."""
+        """Serve a connection to the end. `send` answers with a status instead."""
         try:
             from websockets.server import ServerProtocol  # noqa: TID251  this is the module that may
         except ImportError:
@@ -242,7 +242,7 @@ class Streams:
         keys = _keys(path)
         by_path = urlsplit(path).path == "/private/stream"
         connection = _Connection(sock, protocol, keys, wrapped=by_path if self.wrapped is None else self.wrapped)
-        with self._lock:  # from the moment on at which the client knows that it is open, events come
+        with self._lock:  # events come from the moment on at which the client knows of the open connection
             if name != "stream-accept-close":
                 self._add(connection)
             connection.flush()

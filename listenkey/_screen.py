@@ -1,4 +1,4 @@
-"""What the command line shows on standard error: log lines, and on a terminal one live line below them."""
+"""The command line's standard error: log lines, and on a terminal a live line below."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
-CLEAR = "\r\x1b[K"  # back to the start of the line, and erase it
+CLEAR = "\r\x1b[K"  # back to the start of the line, and erase the line
 COLOURS = {"●": "\x1b[32m", "▲": "\x1b[33m", "■": "\x1b[31m"}  # green, yellow, red, by the mark that a text begins with
 PLAIN = str.maketrans("●▲■○·…", "*!!o|~")  # for terminals without these signs
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Write to standard error, if it is there: what it would say never decides what the command does."""
+    """Write to standard error, if there is one. Trouble with standard error never changes what the command does."""
     with contextlib.suppress(OSError):
         if sys.stderr is not None:  # None: it was closed, and print would take standard output
             print(text, end=end, file=sys.stderr, flush=True)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person may be looking; None: the stream was closed."""
+    """Whether a person may be looking. None: the stream was closed."""
     return stream is not None and stream.isatty()
 
 
@@ -35,7 +35,7 @@ class Screen(logging.Handler):
     """Standard error, for as long as a `with` block: log lines of every thread, never inside the live line.
 
     Args:
-        text: what the live line says; asked every second, from a thread of this object. Terminals alone show it.
+        text: gives the live line, every second, in a thread of this object. Terminals alone show the line.
     """
 
     def __init__(self, text: Callable[[], str]) -> None:
@@ -89,7 +89,7 @@ class Screen(logging.Handler):
 
 
 def _dressed(text: str) -> str:
-    """Make a text fit standard error: its width, its signs, its colours."""
+    """Make a text fit standard error: width, signs, colours."""
     width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
     fitted = fit(text, width - 2)  # room for the ^C that a terminal writes
     if "utf" not in (sys.stderr.encoding or "").lower():

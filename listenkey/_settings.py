@@ -188,7 +188,7 @@ def _has_address(url: httpx.URL) -> bool:
 
 
 def _proxy_to(url: httpx.URL) -> Proxy | str | None:
-    """Find the environment's proxy for a URL; a text: the fault of that proxy; None: there is no proxy."""
+    """Find the environment's proxy for a URL; a text: the fault of that proxy. None: there is no proxy."""
     proxies = urllib.request.getproxies()
     name = "https" if proxies.get("https") else "all"
     value = proxies.get(name)

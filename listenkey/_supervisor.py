@@ -22,8 +22,8 @@ LAUNCH = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_launch.py")
 
 
 def supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
-    """Run the program with the key until it ends by itself or a signal ends both. Returns the exit status."""
-    caught: list[int] = []  # noted, not raised: wherever it arrives, the program is ended first, and in peace
+    """Run the program with the key until the program ends by itself or a signal ends both. Returns the exit status."""
+    caught: list[int] = []  # noted, not raised: at any time the program is ended first, and in peace
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, lambda number, _: caught.append(number))
@@ -58,7 +58,7 @@ def _start(program: list[str], key: str, pipe: int) -> subprocess.Popen[bytes]:
         except OSError as error:
             say(f"listenkey: cannot run {program[0]}: {error.strerror}.")
             sys.exit(2)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C waits until it can reach the program
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C waits for the program
     try:
         command = [*LAUNCH, str(pipe), *program]
         return subprocess.Popen(command, env=environment, pass_fds=[pipe])  # noqa: S603  the user's own
@@ -68,7 +68,7 @@ def _start(program: list[str], key: str, pipe: int) -> subprocess.Popen[bytes]:
 
 
 def _reap_orphans(program: int) -> None:
-    """As a container's first process, collect what processes leave behind that the program has started and lost."""
+    """As a container's first process, collect the ended processes that the program has started and lost."""
     if sys.platform != "win32" and os.getpid() == 1 and hasattr(os, "waitid"):
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != program:
@@ -76,7 +76,7 @@ def _reap_orphans(program: int) -> None:
 
 
 def _stop(running: subprocess.Popen[bytes], *, interrupted: bool) -> None:
-    """End the program, if it has not ended: 10 seconds for each way."""
+    """End the program, if the program still runs: 10 seconds for each way."""
     ways: list[Callable[[], object]] = [running.terminate, running.kill]
     if interrupted:
         ways.insert(0, running.poll if _in_foreground() else lambda: running.send_signal(signal.SIGINT))

@@ -300,7 +300,7 @@ class _Kept(Generic[C]):
         self.useless: deque[C] = deque()  # for the transport to close
 
     def take(self) -> C | None:
-        """Take a connection that still works; None: there is none."""
+        """Take a connection that still works. None: there is none."""
         if self._pid != os.getpid():  # a fork: the connections are the parent's
             self._pid = os.getpid()
             self.discard()

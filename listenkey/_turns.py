@@ -1,7 +1,7 @@
-"""Whose turn it is to send, when many keepers share one address. Pure: callers pass the time.
+"""Turns to send, when many keepers share an address. Pure: callers pass the time.
 
-Whoever is nearest to losing its key goes first. Keepers together use at most half of what the address may send, and
-less when the exchange says that other programs use the address. A key in danger may use the other half.
+The keeper that is nearest to losing its key goes first. Keepers together use at most half of the weight of the
+address, and less when the exchange says that other programs use the address. A key in danger may use the other half.
 """
 
 import heapq
@@ -13,14 +13,14 @@ from listenkey._lease import Lease
 
 MINUTE = 60.0  # seconds
 WEIGHT = 2400  # an address may use in a minute (options general-info page); each of our calls has weight 1
-RESERVE = 240  # of it are left alone even by keys in danger: what other programs use shows late
+RESERVE = 240  # of WEIGHT are left alone even by keys in danger: the use of other programs shows late
 AT_ONCE = 64  # requests under way
-LONGEST_TURN = 30.0  # seconds; a holder that takes longer hangs, and must not hold up the others
+LONGEST_TURN = 30.0  # seconds; a keeper that takes longer hangs, and must not hold up the others
 PACE = 6  # parts of a minute that each have their share: a burst would be the next 429
 
 
 class Turns:
-    """The turns of one address.
+    """The turns of an address.
 
     Args:
         minute: seconds that the limit of weight is about; less in a test at a scaled life.
@@ -39,13 +39,13 @@ class Turns:
         self._first: Lease | None = None
 
     def count(self, now: float) -> int:
-        """Count a call of any client of this address. Returns its number."""
+        """Count a call of any client of this address. Returns the number of the call."""
         self._calls.append(now)
         self._counted += 1
         return self._counted
 
     def learn(self, number: int, used_weight: int, now: float) -> None:
-        """Note what the answer to that call said of the address: other programs may use it, too."""
+        """Note the used weight in the answer to that call: other programs may use the address, too."""
         if number >= self._known[0]:
             self._known = number, used_weight, now
 
@@ -59,7 +59,7 @@ class Turns:
         return max(by_answer, len(self._calls), len(self._turns))
 
     def ask(self, lease: Lease, wake: Callable[[], None], now: float) -> None:
-        """Wait for a turn, unless the lease has one. `grant` returns `wake` when the lease has to look again."""
+        """Wait for a turn, unless the lease has a turn. `grant` returns `wake` when the lease has to look again."""
         while self._under_way and now - next(iter(self._under_way.values())) >= LONGEST_TURN:
             del self._under_way[next(iter(self._under_way))]
         if lease not in self._waiting and lease not in self._under_way:
@@ -70,7 +70,7 @@ class Turns:
             self._waiting[lease] = self._asked, wake
 
     def pause(self, lease: Lease) -> float:
-        """Seconds until this lease has to ask again: 0.0 when it has its turn, else infinite, for it will be woken.
+        """Seconds until this lease has to ask again: 0.0 with a turn, else infinite: `wake` will be called.
 
         The first in the row asks every quarter of a second: nobody else looks at the clock.
         """
@@ -79,12 +79,12 @@ class Turns:
         return self._minute / 240 if lease is self._first else math.inf
 
     def done(self, lease: Lease) -> None:
-        """End a turn, or the wait for it."""
+        """End a turn, or the wait for a turn."""
         self._under_way.pop(lease, None)
         self._waiting.pop(lease, None)
 
     def grant(self, now: float, at_once: int = AT_ONCE) -> list[Callable[[], None]]:
-        """Give the turns that can be given now. Returns how to wake those who have a turn, and the next one."""
+        """Give the turns that can be given now. Returns how to wake the keepers with a turn, and the next."""
         wakes: list[Callable[[], None]] = []
         while (lease := self._next()) and len(self._under_way) < at_once and self._has_room(lease, now):
             self._under_way[lease] = now
@@ -97,7 +97,7 @@ class Turns:
         return wakes
 
     def report(self, now: float) -> int | None:
-        """How many wait, if it has to be told: after three seconds, then once a minute."""
+        """How many wait, if the log has to say so: after three seconds, then once a minute."""
         if not self._waiting or now < self._report_at:
             return None
         self._report_at = now + self._minute
@@ -108,7 +108,7 @@ class Turns:
             _, number, lease = self._order[0]
             if self._waiting.get(lease, (0,))[0] == number:
                 return lease
-            heapq.heappop(self._order)  # it has left, or has had its turn
+            heapq.heappop(self._order)  # the lease has left, or has had a turn
         return None
 
     def _has_room(self, lease: Lease, now: float) -> bool:
@@ -117,6 +117,6 @@ class Turns:
             most = WEIGHT - RESERVE
         else:
             most = WEIGHT // 2
-            used = (used + ours) // 2  # half of what other programs leave
+            used = (used + ours) // 2  # half of the weight that other programs leave
         share = most // PACE
         return used < most and (ours < share or self._turns[-share] <= now - self._minute / PACE)

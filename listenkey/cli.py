@@ -1,4 +1,4 @@
-"""The command line. It sits on the public API; the only place that prints or reads the environment."""
+"""The command line, on the public API. The only place that prints or reads the environment for keys and addresses."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command, then exit with its status (see STATUSES). `argv` None means the program's own arguments."""
     parser = _parser()
     args = parser.parse_args(argv)
-    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # was closed, and our files must not take its place
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # was closed, and our files must not take the place
         os.set_inheritable(spare, True)
     os.close(spare)
     if sys.stdout is None:
@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def _client(args: argparse.Namespace, level: int = logging.WARNING) -> Iterator[tuple[ListenKeyClient, Screen]]:
-    """Make the client, with a screen that tells how long it has been waiting."""
+    """Make the client, with a screen that tells how long the client has been waiting."""
     api_key, began = _api_key(), time.monotonic()
     settings = {name: getattr(args, name) for name in ("base_url", "timeout", "attempts")}
     waiting = Screen(lambda: f"○ waiting for {args.base_url} · {time.monotonic() - began:.0f} s")
@@ -214,7 +214,7 @@ def _api_key() -> str:
     with contextlib.suppress(EOFError, UnicodeDecodeError):
         if is_terminal(sys.stdin):
             key = _asked(lambda: getpass.getpass("API key: "))
-        elif sys.stdin is not None:  # None: it was closed
+        elif sys.stdin is not None:  # None: standard input was closed
             key = _first_line(sys.stdin.fileno())
     if not key:
         raise _Stop(2, "no API key: set BINANCE_API_KEY, or give it on standard input, as text.")
@@ -222,7 +222,7 @@ def _api_key() -> str:
 
 
 def _asked(ask: Callable[[], str]) -> str:
-    """Ask on a terminal, and end the prompt's line whatever is typed there."""
+    """Ask on a terminal, and end the prompt's line after any answer."""
     try:
         return ask()
     except (KeyboardInterrupt, EOFError):
@@ -231,7 +231,7 @@ def _asked(ask: Callable[[], str]) -> str:
 
 
 def _taken_from_environment(name: str) -> str | None:
-    """Read a secret variable and wipe it out of this process, of which the program's user sees more than its own.
+    """Read a secret variable and wipe the secret out of this process, which the program may look into.
 
     On Linux `/proc/PID/environ` shows the memory that the variables were put into at the start, whatever became of
     them; `/proc/PID/mem`, a debugger or a core dump show the whole process. The second is closed to all but root.
@@ -240,7 +240,7 @@ def _taken_from_environment(name: str) -> str | None:
     if value and os.name == "posix":
         libc = ctypes.CDLL(None)
         libc.getenv.restype = ctypes.c_void_p
-        while address := libc.getenv(name.encode()):  # it may be there more than once
+        while address := libc.getenv(name.encode()):  # a variable may be there more than once
             entry = address - len(name) - 1
             ctypes.memset(entry, 0, len(ctypes.string_at(entry)))
         with contextlib.suppress(AttributeError):  # not Linux

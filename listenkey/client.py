@@ -61,7 +61,7 @@ class ListenKey:
 
 @dataclass(frozen=True)
 class Started:
-    """A listen key and the life of the key by the server: `expiration` minus `Date`, in seconds; None without both."""
+    """A listen key and the life of the key by the server: `expiration` minus `Date`, in seconds. None without both."""
 
     key: ListenKey
     life: float | None
@@ -136,7 +136,7 @@ class ListenKeyClient(_Client):
         attempts: how often a call is tried when no answer comes or the server has a fault. The waits between start at
             0.25 to 0.5 seconds, double up to 8, and are never shorter than the server's `Retry-After`; when that is
             longer than 8 seconds, the error is raised instead.
-        ssl_context: which certificates are trusted, for a company's own authority; None: SSL_CERT_FILE or SSL_CERT_DIR
+        ssl_context: which certificates are trusted, for a company's own authority. None: SSL_CERT_FILE or SSL_CERT_DIR
             of the environment, else the authorities of the package certifi. The client limits ALPN to HTTP/1.1 in it.
         plain_http_host: a host that `base_url` may name with plain http, such as a sandbox in the next container: the
             API key crosses the network in clear. None: no host but this machine.

@@ -49,9 +49,9 @@ class ApiError(ListenKeyError):
 
     Attributes:
         status: the answer's HTTP status.
-        code: Binance's error code, such as -1125; None when the answer has no code.
-        reason: Binance's text without control characters and API key, at most 200 characters; None without a text.
-        retry_after: seconds to wait before the next call; None when the answer does not say.
+        code: Binance's error code, such as -1125. None when the answer has no code.
+        reason: Binance's text without control characters and API key, at most 200 characters. None without a text.
+        retry_after: seconds to wait before the next call. None when the answer does not say.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class LeaseLost(ListenKeyError):
     """A keeper could not renew the listen key in time (`__cause__` says why). The loss is final: start anew.
 
     Attributes:
-        retry_after: seconds to wait before anything is sent, after a 429 or 418; None when there is no wait.
+        retry_after: seconds to wait before anything is sent, after a 429 or 418. None when there is no wait.
     """
 
     def __init__(self, what: str, retry_after: float | None = None) -> None:

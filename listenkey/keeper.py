@@ -95,7 +95,7 @@ class _AsyncBell:
 
 
 class _Keeper:
-    """What the twins share: everything but how to wait and how to send."""
+    """The twins' common part: everything but waiting and sending."""
 
     _bell: _Bell | _AsyncBell
     _client_type: type[_Client]
@@ -139,7 +139,7 @@ class _Keeper:
     def key(self) -> ListenKey:
         """The key to use now.
 
-        When the machine has slept past the key's life, this is the old key until the renewal is answered: its
+        When the machine has slept past the key's life, `key` is the old key until the renewal is answered: the
         `expires_at` is past then, and the status is at_risk. `renew_now()` waits for the answer.
 
         Raises:
@@ -180,11 +180,11 @@ class ListenKeyKeeper(_Keeper):
     """Keeps the account's listen key alive, in a daemon thread, until its `with` block is left.
 
     The keeper renews at minute 27 to 30 of the key's 60. Binance's User Data Streams page advises to renew "every 60
-    minutes". That is the key's whole life: such a renewal races the expiry, and one lost packet costs the stream. Here
+    minutes". The key lives no longer: a renewal at minute 60 races the expiry, and a lost packet costs the stream. Here
     half of the life is left for an outage. An outage that is shorter than half an hour, less 30 seconds and twice the
     client's timeout, costs no key.
 
-    The keeper renews with POST, not PUT. Both extend the live key. But only POST shows when the key is another one,
+    The keeper renews with POST, not PUT. Both extend the live key. But only POST shows when the key is another key,
     makes a new key when the old key has gone, and says when the key ends.
 
     A refusal (Unauthorized, or status 403 or 407) of the first request is raised. If the key has worked, the keeper
@@ -195,16 +195,17 @@ class ListenKeyKeeper(_Keeper):
     entering can be cancelled.
 
     Leaving the block takes no time and leaves the key alone, because other programs on the account may use the key. A
-    request under way cannot be cut short: its thread sends nothing more, and is gone within the client's timeout.
+    request under way cannot be cut short. The keeper's thread sends nothing more, and ends within the client's
+    timeout.
 
     Args:
-        client: the account's client, with a timeout of at most 15 seconds. Close it after the keeper.
+        client: the account's client, with a timeout of at most 15 seconds. Close the client after the keeper.
         delete_on_exit: end the key when the block is left. This ends the key for every program on the account, and
             makes leaving take as long as a request under way and `client.delete()` do. An error of the DELETE is
             logged, not raised.
 
     Raises:
-        ConfigurationError: the client's timeout is too long or its kind is wrong; the keeper is entered twice; the
+        ConfigurationError: the timeout is too long or the client of the wrong kind; the keeper is entered twice; the
             keeper is copied or pickled.
         Others: entering raises what `client.start()` does. RateLimited or Banned also while the address waits out a
             429 or 418 that another client met. TransportError also when no thread can be started.
@@ -320,7 +321,7 @@ class AsyncListenKeyKeeper(_Keeper):
     """Keeps the account's listen key alive, in a task, until its `async with` block is left. As `ListenKeyKeeper`.
 
     Belongs to the asyncio event loop that entered it. Any other loop, or none, is a ConfigurationError. Leaving the
-    block cancels what is under way and leaves no task.
+    block cancels a request under way and leaves no task.
     """
 
     _client_type = AsyncListenKeyClient
@@ -404,7 +405,7 @@ class AsyncListenKeyKeeper(_Keeper):
 
 
 class _Changes(AsyncIterator[ListenKey]):
-    """No generator: a generator that is left early would be closed by a task of its own."""
+    """No generator: a generator that is left early would be closed by a separate task."""
 
     def __init__(self, keeper: AsyncListenKeyKeeper) -> None:
         self._keeper, self._seen = keeper, 0

@@ -1,6 +1,6 @@
-"""For users of pytest, who get it with the package: the fixture `listenkey_sandbox`.
+"""The fixture `listenkey_sandbox`, for users of pytest.
 
-pytest loads this file in every run of every project. So it loads nothing until a test asks for the fixture.
+pytest loads this file in every run of every project. So this file loads nothing until a test asks for the fixture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def listenkey_sandbox() -> Iterator[Sandbox]:
-    """Run a `listenkey.sandbox.Sandbox` for this one test; point the client's base URL at its `url`."""
+    """Run a `listenkey.sandbox.Sandbox` for this test alone. The client's base URL is the sandbox's `url`."""
     from listenkey.sandbox import Sandbox
 
     with Sandbox() as sandbox:

@@ -1,12 +1,12 @@
 """A stand-in for the exchange, on loopback: listen keys with real life and limits, and faults on demand.
 
-It needs nothing but Python, and shares no code with the client: a shared mistake would agree with itself. ::
+The sandbox shares no code with the client: a shared mistake would agree with itself. ::
 
     with Sandbox(life=2.0) as sandbox:
         client = ListenKeyClient("test-key", base_url=sandbox.url)
         sandbox.faults.add("status", status=503, headers={"Retry-After": "3"})
 
-Programs in other languages run it with ``listenkey sandbox`` and steer it over HTTP, at the same address:
+Programs in other languages start ``listenkey sandbox`` and steer the sandbox over HTTP, at the same address:
 
 ===================  =====================================================================================
 ``POST /faults``     a JSON object: ``{"fault": "status", "times": 2, "status": 503}``; 204, or 400 and why
@@ -15,11 +15,11 @@ Programs in other languages run it with ``listenkey sandbox`` and steer it over 
 ``POST /events``     sends an event to an account's streams: ``{"event": {"e": …}, "account": "key"}``; 204 or 400
 ===================  =====================================================================================
 
-Programs may use and steer it. Web pages may not, even if a page sends the browser of this machine to its address.
+Programs may use and steer the sandbox. Web pages may not, even if a page sends the browser of this machine there.
 A request gets 403 and changes nothing if its ``Host`` is not this machine (DNS rebinding), or if its ``Origin`` or
 ``Sec-Fetch-Site`` is another site's.
 
-What it knows of Binance is from these pages of its options documentation: "Start User Data Stream", "User Data Streams"
+The facts of Binance are from pages of the options documentation: "Start User Data Stream", "User Data Streams"
 (life, renewal), "General Info" (statuses, weights, the ban of 2 minutes to 3 days), "Error Code" (-1008, -1020, -1125,
 -2014, -2015). ``Retry-After`` is on the spot pages only. Not documented, and so chosen here: HTML for an unknown path,
 -1020 with 405, and how many answers of 429 lead to a ban.
@@ -143,7 +143,7 @@ def _bomb() -> bytes:
 
 
 class Faults:
-    """What the sandbox will do wrong: a queue, of which each request to the endpoint takes the first, before all else.
+    """The faults to come: a queue, of which each request to the endpoint takes the first, before all else.
 
     A faulty answer replaces the real one: no listen key changes, no limit is checked (the weight is counted). The one
     exception is ``lost``. `status` is the HTTP status of the answer, 200 to 999; `interval` is in seconds.
@@ -177,10 +177,10 @@ class Faults:
         self._queue: deque[tuple[_Fault, int | None]] = deque()
 
     def add(self, name: str, /, *, times: int | None = 1, **options: object) -> None:
-        """Queue the fault `name` for the next `times` requests; None: for all, until `clear()`.
+        """Queue the fault `name` for the next `times` requests. None: for all, until `clear()`.
 
         Raises:
-            ValueError: there is no such fault or option, or its value cannot be used; the text says what can.
+            ValueError: there is no fault or option of that name, or the value cannot be used. The text says which can.
         """
         if not isinstance(name, str) or name not in FAULTS:
             raise ValueError(f"There is no fault {name!r}; there are: {', '.join(FAULTS)}.")
@@ -233,7 +233,7 @@ def _sendable(header: tuple[object, object]) -> bool:
 
 @dataclass
 class _Usage:
-    """What one client address has done: times are seconds of the monotonic clock."""
+    """The past of a client address. Times are seconds of the monotonic clock."""
 
     since: float
     weight: int = 0
@@ -252,7 +252,7 @@ class _Exchange:
         self._usages: dict[str, _Usage] = {}
 
     def count(self, address: str) -> int:
-        """Count one call of weight 1, and say what the address has used in the running minute."""
+        """Count a call of weight 1, and give the weight that the address has used in the running minute."""
         with self._lock:
             now = time.monotonic()
             usage = self._usages.setdefault(address, _Usage(now))
@@ -319,7 +319,7 @@ class _Exchange:
 
 
 def _foreign(headers: Message, bound: str) -> str | None:
-    """Say why a request comes from a web page, as far as its headers tell; None: a program sent it.
+    """Say why a request comes from a web page, as far as its headers tell. None: a program sent it.
 
     Pages cannot set any of the three. Most programs send `Host` alone, with the name or address they connected to.
     `bound` is where the sandbox listens.
@@ -355,10 +355,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
-    used: int | None = None  # weight, as the answer will say it; None: say nothing
+    used: int | None = None  # weight for the answer's header; None: no header
 
     def parse_request(self) -> bool:
-        """Lead every method to `do_any`: the exchange judges it, not the base class."""
+        """Lead every method to `do_any`: the exchange judges the method, not the base class."""
         parsed = super().parse_request()
         self.method, self.command = self.command, "any"
         return parsed
@@ -514,7 +514,7 @@ class _Server(socketserver.TCPServer):
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []  # touched by the acceptor alone, and after its end by stop()
+        self._threads: list[threading.Thread] = []  # the acceptor's alone, after its end stop()'s
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         self._acceptor = threading.Thread(
@@ -550,7 +550,7 @@ class _Server(socketserver.TCPServer):
         self.server_close()
         with self._lock:
             for connection in self._open:
-                with suppress(OSError):  # the client has closed it already
+                with suppress(OSError):  # the client has closed the connection already
                     connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
@@ -571,7 +571,7 @@ class Sandbox:
         limit: Request weight one client address may use in a minute. None: any.
         host: Where to listen. Anything but ``localhost`` and loopback addresses, such as ``0.0.0.0`` in a container,
             opens the sandbox to others, and logs a warning.
-        port: Port to listen on. 0: any free one.
+        port: Port to listen on. 0: any free port.
 
     Raises:
         ValueError: an argument cannot be used.
@@ -638,7 +638,7 @@ class Sandbox:
         return self
 
     def close(self) -> None:
-        """Stop at once, whatever is under way, and wait until every thread and connection is gone. May be repeated."""
+        """Stop at once, even in the middle of an answer, and wait for every thread and connection. May be repeated."""
         self._closed = True
         server, self._server = self._server, None
         self.stream.stop()
@@ -693,12 +693,12 @@ class Sandbox:
 
     @property
     def requests(self) -> list[Request]:
-        """What the sandbox saw, oldest first: the last 10,000 requests, without those that steer it."""
+        """The last 10,000 requests, oldest first, without requests that steer the sandbox."""
         with self._lock:
             return list(self._requests)
 
     def expire(self) -> None:
-        """End every live listen key at once, as if its life were over."""
+        """End every live listen key at once, as if the 60 minutes were over."""
         self._exchange.expire()
         self.stream.look()
 

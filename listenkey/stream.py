@@ -77,7 +77,7 @@ _STREAMS = {
     "https://demo-fapi.binance.com": "wss://demo-fstream.binance.com/private",
 }
 _FORMS: dict[Form, str] = {"path": "/ws/{}", "query": "/ws?listenKey={}", "subscribe": "/stream"}  # asyncapi.yaml
-_YIELD = 64  # items that an async program takes, before its event loop gets a turn
+_YIELD = 64  # items that an async program takes, before the event loop gets a turn
 _log = logging.getLogger("listenkey.stream")
 # The library logs addresses and frames, which hold the listen key. No setting of a program wakes this logger.
 _silent = logging.Logger("listenkey.stream.websockets", logging.CRITICAL + 1)  # noqa: LOG001
@@ -88,14 +88,14 @@ Keeper = ListenKeyKeeper | AsyncListenKeyKeeper
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """How a stream is doing, at one moment. An open connection is no proof that events come: see `last_event`.
+    """How a stream is doing, at a moment. An open connection is no proof that events come: see `last_event`.
 
     Attributes:
         state: "connecting"; "connected"; "ended" after the block, or once the iterator has raised an error.
-        connected_since: since when the connection in use is open, in UTC; None without one.
-        last_event: when the connection in use brought its last event, in UTC; None when it brought none.
+        connected_since: since when the connection in use is open, in UTC. None without a connection.
+        last_event: when the connection in use brought the last event, in UTC. None before the first event.
         waiting: items that the program has not taken yet.
-        last_error: why the last attempt to connect failed; None when it succeeded.
+        last_error: why the last attempt to connect failed. None when the attempt succeeded.
     """
 
     state: Literal["connecting", "connected", "ended"]
@@ -125,7 +125,7 @@ class _Connection(ClientConnection):
 
 
 class _Driver:
-    """Does what a Link says, in one event loop."""
+    """Carries out the orders of a Link, in an event loop."""
 
     def __init__(
         self, keeper: Keeper, route: Route, form: Form, pace: Pace, put: Callable[[Item | ListenKeyError], None]
@@ -151,7 +151,7 @@ class _Driver:
         connections = list(self._connections.values())
         for connection in connections:
             connection.close_timeout = 0
-            if connection.close_deadline is not None:  # it is being drained
+            if connection.close_deadline is not None:  # the socket is being drained
                 connection.close_deadline = 0
         await asyncio.gather(*(each.close() for each in connections), return_exceptions=True)
         tasks = [*self._serving.values(), *self._tasks]
@@ -178,7 +178,7 @@ class _Driver:
             self._tell(lambda link: link.key(now, key, now - age))
 
     def _tell(self, what: Callable[[Link], Sequence[Action]]) -> None:
-        """Tell the Link, and do what it says."""
+        """Tell the Link, and carry out the orders."""
         if self._ended:
             return
         try:
@@ -208,9 +208,9 @@ class _Driver:
             serve = self._serve(number, Secret(action.key))
             self._serving[number] = asyncio.create_task(serve, name="listenkey-stream")
         elif action.what == "renew":
-            with contextlib.suppress(ListenKeyError):  # the next tick tells what became of the keeper
+            with contextlib.suppress(ListenKeyError):  # the next tick shows the keeper's end
                 self._keeper._call(self._keeper._keeping.ask)
-        elif connection is None:  # it is still being opened
+        elif connection is None:  # the socket is still being opened
             for task in filter(None, [self._serving.get(number)]):
                 task.cancel()
         elif action.what == "ping":
@@ -235,7 +235,7 @@ class _Driver:
         self._tell(lambda link: link.pong(clock(), number, asked))
 
     async def _serve(self, number: int, key: Secret) -> None:
-        """Read one socket until its end."""
+        """Read a socket until the end."""
         clean, status, why, opened = False, None, "cancelled", False
         try:
             connection = self._connections[number] = await self._connect(key)
@@ -288,7 +288,7 @@ class _Driver:
 
 
 class _Stream:
-    """What the twins share: what they are made from, and what waits for the program."""
+    """The twins' common part: settings, and the items that wait for the program."""
 
     def __init__(self, keeper: Keeper, stream_url: str | None, form: Form, pace: Pace) -> None:
         if form not in _FORMS:
@@ -348,7 +348,7 @@ class _Stream:
 
 
 class AsyncUserDataStream(_Stream):
-    """The account's events, for asyncio: an async iterator, for as long as its `async with` block.
+    """The account's events, for asyncio: an async iterator, for as long as an `async with` block.
 
     For example::
 
@@ -359,14 +359,14 @@ class AsyncUserDataStream(_Stream):
                     case OrderTradeUpdate(order=order): print(order.client_order_id, order.status)
 
     The first item is `Gap("started")`; a further Gap stands wherever events may be missing. The stream keeps the listen
-    key alive, connects anew whatever happens, and leaves the key alone when the block is left. Up to 10,000 items wait
+    key alive, connects anew after every loss, and leaves the key alone when the block is left. Up to 10,000 items wait
     for a program that is slow.
 
     Args:
-        source: the account's client, or a keeper whose block is entered. Such a keeper is not closed here.
+        source: the account's client, or a keeper whose block is entered. The stream does not close that keeper.
         stream_url: where the stream is, for example ``wss://fstream.binance.com/private``. None: where the source's
             base URL says: production, demo and the sandbox are known.
-        form: how a connection names its key: ``path`` (the options pages), ``query`` (the USDⓈ-M pages) or
+        form: how a connection names the key: ``path`` (the options pages), ``query`` (the USDⓈ-M pages) or
             ``subscribe`` (Binance's own SDK).
 
     Raises:
@@ -429,9 +429,9 @@ class AsyncUserDataStream(_Stream):
 
 
 class UserDataStream(_Stream):
-    """The account's events: an iterator, for as long as its `with` block. As `AsyncUserDataStream`, without await.
+    """The account's events: an iterator, for as long as a `with` block. As `AsyncUserDataStream`, without await.
 
-    One thread of the process moves the bytes of all its streams. The keeper of each has a thread of its own. The
+    A single thread of the process moves the bytes of all streams. The keeper of each stream has a thread, too. The
     iterator may be used from any thread.
     """
 
@@ -493,7 +493,7 @@ class UserDataStream(_Stream):
 
 
 class _LoopThread:
-    """An event loop in a thread of its own, for all who are in its block; the last one out ends it."""
+    """An event loop in a thread, for all who are in the block. The last to leave ends the loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

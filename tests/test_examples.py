@@ -15,6 +15,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pytest
+from ruamel.yaml import YAML
 
 from listenkey import cli
 from listenkey.sandbox import Sandbox
@@ -70,9 +71,13 @@ def test_each_example_is_in_the_table() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asyncio_bot(start: Callable[..., Process], listenkey_sandbox: Sandbox, number: int) -> None:
     bot = start(sys.executable, "-W", "error", "asyncio_bot.py")
-    assert re.fullmatch(r"listening with \w{6}…, valid until \d\d:\d\d UTC\n", line(bot))
+    assert line(bot) == "snapshot, because started\n"
+    document = YAML(typ="safe").load(EXAMPLES.parent / "asyncapi.yaml")
+    event = document["components"]["messages"]["orderTradeUpdate"]["examples"][0]["payload"]
+    assert listenkey_sandbox.emit(event) == 1
+    assert line(bot) == f"order {event['o']['c']} is {event['o']['X']}\n"
     assert end(bot, number) == (0, "stopped\n", "")
-    assert [request.status for request in listenkey_sandbox.requests] == [200]
+    assert [request.method for request in listenkey_sandbox.requests if "listenKey" in request.path] == ["POST"]
 
 
 def test_threads(start: Callable[..., Process], listenkey_sandbox: Sandbox) -> None:
@@ -83,13 +88,15 @@ def test_threads(start: Callable[..., Process], listenkey_sandbox: Sandbox) -> N
     assert len(listenkey_sandbox.requests) == 1
 
 
-@pytest.mark.parametrize("program", ["asyncio_bot.py", "threads.py"])
-def test_a_refused_api_key_is_one_line(start: Callable[..., Process], listenkey_sandbox: Sandbox, program: str) -> None:
+@pytest.mark.parametrize(("program", "why"), [("asyncio_bot.py", "no events"), ("threads.py", "no listen key")])
+def test_a_refused_api_key_is_one_line(
+    start: Callable[..., Process], listenkey_sandbox: Sandbox, program: str, why: str
+) -> None:
     listenkey_sandbox.faults.add("status", status=401)
     process = start(sys.executable, "-W", "error", program)
     out, errors = process.communicate(timeout=30)
     assert (process.returncode, out) == (1, "")
-    assert re.fullmatch(r"no listen key: Binance does not accept the API key\. .*\(HTTP 401\)\n", errors)
+    assert re.fullmatch(rf"{why}: Binance does not accept the API key\. .*\(HTTP 401\)\n", errors)
 
 
 def test_fastapi(start: Callable[..., Process], listenkey_sandbox: Sandbox) -> None:

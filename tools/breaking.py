@@ -1,8 +1,8 @@
-"""Say what changed in openapi.yaml since BASE (a git ref; default: the last tag), and which versions that asks for.
+"""Say what changed in openapi.yaml since BASE (a git ref; default: the last tag), and the versions to be raised.
 
 Two audiences: users of the API (oasdiff compares the documents; security types, weights and lifetimes
-are compared here) and users of the generated client (its models, fields,
-functions and parameters are compared). Exit 1 if a version number or CHANGELOG.md does not agree with what changed.
+are compared here) and users of the generated client (models, fields,
+functions and parameters are compared). Exit 1 if a version number or CHANGELOG.md does not agree with the changes.
 """
 
 import argparse
@@ -27,17 +27,17 @@ LEVELS = ("none", "patch", "minor", "major")  # nothing, texts, additions, somet
 
 
 def git(*command: str) -> bytes:
-    """Run git in the project, and return what it prints."""
+    """Run git in the project, and return the output."""
     return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, check=True).stdout
 
 
 def api_changes(old: Path, new: Path) -> list[tuple[str, str]]:
-    """Return what changes for those who call the API, each with the level of the version that it asks for."""
+    """Return the changes for callers of the API, each with the level of version that the change asks for."""
     run = subprocess.run(
         [OASDIFF, "changelog", old, new, "--format", "json"], capture_output=True, text=True, check=True
     )
     rows = json.loads(run.stdout or "[]") or []
-    # oasdiff's levels: 3 breaks, 2 may break, 1 is worth knowing. What it says of info.version is checked below.
+    # oasdiff's levels: 3 breaks, 2 may break, 1 is worth knowing. info.version is checked below.
     rows = [row for row in rows if row["id"] != "api-version-not-bumped"]
     return [
         ("minor" if row["level"] == 1 else "major", f"{row.get('operation', '')} {row['text']}".strip()) for row in rows
@@ -45,7 +45,7 @@ def api_changes(old: Path, new: Path) -> list[tuple[str, str]]:
 
 
 def terms_changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what changes in the terms of a call, which stand in extensions that oasdiff does not read."""
+    """Return the changes in the terms of a call, which stand in extensions that oasdiff does not read."""
     rows = []
     for path, item in old["paths"].items():
         for method, was in item.items():
@@ -53,7 +53,7 @@ def terms_changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, s
             if not isinstance(was, dict) or now is None:  # no operation, or removed: oasdiff tells
                 continue
             cost, costs = was.get("x-request-weight", {}), now.get("x-request-weight", {})
-            # What has no order (a table, another scope, a number that is new or gone) may be worse: it breaks.
+            # Changes without an order (a table, another scope, a number that is new or gone) may be worse: they break.
             cheaper = costs == {**cost, "weight": costs.get("weight")} and costs.get("weight", 1) < cost.get(
                 "weight", 0
             )
@@ -70,7 +70,7 @@ def terms_changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, s
 
 
 def client_changes(old: dict[str, str], new: dict[str, str]) -> list[tuple[str, str]]:
-    """Return what changes for those who import the generated client. A new parameter that must be given breaks, too."""
+    """Return the changes for importers of the generated client. A new parameter that must be given breaks, too."""
     rows = []
     for row in changes(old, new):
         what, name, kind = row.split(": ", 2)
@@ -81,7 +81,7 @@ def client_changes(old: dict[str, str], new: dict[str, str]) -> list[tuple[str, 
 
 
 def next_version(version: Version, level: str) -> Version:
-    """Return the smallest version that is honest. Below 1.0.0 the minor number says that something breaks."""
+    """Return the smallest honest version. Below 1.0.0 the minor number says that something breaks."""
     major, minor, patch = version.release
     step = LEVELS.index(level) - (1 if major == 0 and level in {"minor", "major"} else 0)
     after = (f"{major}.{minor}.{patch}", f"{major}.{minor}.{patch + 1}", f"{major}.{minor + 1}.0", f"{major + 1}.0.0")
@@ -101,7 +101,7 @@ def changelog() -> dict[str, bool]:
 
 
 def compare(base: str) -> list[str]:
-    """Print what changed since BASE, and return what does not agree with it."""
+    """Print the changes since BASE, and return all that does not agree with them."""
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder)
         with tarfile.open(
@@ -123,14 +123,14 @@ def compare(base: str) -> list[str]:
 
 
 def show(audience: str, rows: list[tuple[str, str]]) -> None:
-    """Print what changes for an audience."""
+    """Print the changes for an audience."""
     print(f"for users of {audience}:{'' if rows else ' nothing changes'}")
     for level, row in rows:
         print(f"  {'breaks' if level == 'major' else 'adds'}: {row}")
 
 
 def document_disagrees(level: str, was: Version, now: Version, honest: Version) -> list[str]:
-    """Return what is wrong with info.version, which was `was` and is `now`."""
+    """Return the faults of info.version, which was `was` and is `now`."""
     if now < honest:
         return [f"openapi.yaml: info.version is {now}: make it {honest} or later"]
     if level == "none" and now != was:
@@ -139,7 +139,7 @@ def document_disagrees(level: str, was: Version, now: Version, honest: Version) 
 
 
 def package_disagrees(base: str, level: str, released: Version, honest: Version) -> list[str]:
-    """Return what is wrong with the package's version and CHANGELOG.md since BASE, which released `released`."""
+    """Return the faults of the package's version and CHANGELOG.md since BASE, which released `released`."""
     current = package_version(ROOT)
     if current < released:
         return [f"pyproject.toml: version {current} is below {released}, which is {base}'s"]

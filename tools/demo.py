@@ -15,7 +15,7 @@ from listenkey.stream import UserDataStream
 
 
 def show(what: str, key: ListenKey) -> None:
-    """Print a key, shortened: it is a secret while it lives."""
+    """Print a key, shortened: a live key is a secret."""
     print(f"{what}: {key.value[:6]}… until {key.expires_at:%Y-%m-%d %H:%M:%S} UTC{' (estimated)' * key.estimated}")
 
 

@@ -1,4 +1,4 @@
-"""What generated/binance_options_events holds, from asyncapi.yaml: frozen classes whose attributes are words.
+"""generated/binance_options_events, from asyncapi.yaml: frozen classes whose attributes are words.
 
 datamodel-code-generator 0.89 was tried: its dataclasses lose the keys of the wire, its msgspec classes need a further
 dependency at run time, and both leave out units, documented values, times and the raw mapping.
@@ -45,11 +45,11 @@ class Field:
 
 
 class UnusableDocument(Exception):
-    """The document says something that no class can be made of; the text says where and what."""
+    """No class can be made of a part of the document. The text says which part, and why."""
 
 
 class _Schema:
-    """One schema of the document, checked."""
+    """A schema of the document, checked."""
 
     def __init__(self, name: str, schema: Document) -> None:
         self.name, self.description = name, _text(name, schema)
@@ -121,7 +121,7 @@ def _attribute(name: str, key: str, prop: Document) -> list[str]:
 
 
 def _kind(where: str, prop: Document) -> tuple[str, str]:
-    """Return what a property holds, and of which class."""
+    """Return the kind of a property's value, and the class."""
     kind = prop.get("type")
     if isinstance(kind, list):
         kind = next((each for each in kind if each != "null"), None)
@@ -146,7 +146,7 @@ def _class(where: str, schema: Document) -> str:
 
 
 def _ordered(schemas: dict[str, _Schema]) -> list[_Schema]:
-    """Put each schema after those that it is made of."""
+    """Put each schema after the schemas of its parts."""
     ordered: dict[str, _Schema] = {}
 
     def add(name: str, above: tuple[str, ...]) -> None:
@@ -163,10 +163,10 @@ def _ordered(schemas: dict[str, _Schema]) -> list[_Schema]:
 
 
 def check(document: Document) -> None:
-    """Refuse what neither AsyncAPI's own schema nor Spectral looks at: addresses and their parameters, and examples.
+    """Refuse faults that AsyncAPI's own schema and Spectral pass over: addresses and their parameters, and examples.
 
     Raises:
-        UnusableDocument: the text says where and what.
+        UnusableDocument: the text says where, and why.
     """
     for name, channel in document["channels"].items():
         if set(re.findall(r"{(\w+)}", channel["address"])) != set(channel.get("parameters", ())):
@@ -181,7 +181,7 @@ def check(document: Document) -> None:
 
 
 def source(document: Document) -> str:
-    """Return the package's one module.
+    """Return the package's module.
 
     Raises:
         UnusableDocument: no class can be made of something in the document.

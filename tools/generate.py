@@ -1,6 +1,6 @@
-"""Write generated/ from openapi.yaml and asyncapi.yaml, or (--check) fail unless it is exactly what would be written.
+"""Write generated/ from openapi.yaml and asyncapi.yaml, or (--check) fail unless every byte is as it would be written.
 
-Prints what that changes: files, then what a user of the package sees: models, fields, functions, parameters.
+Prints the changes: files, then models, fields, functions and parameters, as a user of the package sees them.
 """
 
 import argparse
@@ -21,7 +21,7 @@ PACKAGE = Path("generated") / "binance_options_client"
 
 
 class GenerationError(Exception):
-    """The generator or one of its hooks failed or warned; the text is what it printed."""
+    """The generator or one of its hooks failed or warned; the text is the output."""
 
 
 def files(folder: Path) -> set[Path]:
@@ -38,7 +38,7 @@ def differences(old: Path, new: Path) -> list[str]:
 
 
 def surface(folder: Path) -> dict[str, str]:
-    """Return what a user of a generated package sees: each model, field, function and parameter, and its type."""
+    """Return a generated package as users see it: each model, field, function and parameter, with its type."""
     found: dict[str, str] = {}
     for file in sorted([*(folder / "models").glob("*.py"), *folder.glob("__init__.py")]):
         for item in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -64,7 +64,7 @@ def model(of: ast.ClassDef) -> dict[str, str]:
 
 
 def function(module: str, of: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, str]:
-    """Return what a function returns, and the type and the default of each of its parameters."""
+    """Return the return type of a function, and the type and the default of each parameter."""
     name = f"{module}.{of.name}"
     found = {f"function {name}": ast.unparse(of.returns) if of.returns else "None"}
     positional: list[ast.expr | None] = [None] * (len(of.args.args) - len(of.args.defaults))
@@ -96,7 +96,7 @@ def generate(document: Path, target: Path) -> None:
     )
     if run.returncode or run.stderr:
         raise GenerationError(run.stdout + run.stderr)
-    # The generator hides what a hook prints unless the hook fails. Each is run once more, to see its warnings.
+    # The generator hides the output of a hook unless the hook fails. Run each once more, for the warnings.
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / "again"
         shutil.copytree(target, again)

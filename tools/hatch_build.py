@@ -1,4 +1,4 @@
-"""What `pyproject.toml` asks the build backend to do for a wheel: tell what the generated packages were made from."""
+"""A hook of the build backend, named in `pyproject.toml`: the wheel tells the sources of the generated packages."""
 
 import hashlib
 import json

@@ -18,7 +18,7 @@ FENCES = {".go": "go", ".java": "java", ".kt": "kotlin", ".py": "py", ".rs": "ru
 
 
 def rows() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Give each folder that is shown, with what its reuse.yaml says."""
+    """Give each folder that is shown, with the content of reuse.yaml."""
     for path in sorted(REUSE.glob("*/*/reuse.yaml")):
         manifest = YAML(typ="safe").load(path)
         if "title" in manifest:
@@ -26,7 +26,7 @@ def rows() -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def shown(program: Path) -> str:
-    """Return what stands between the marks of a program; nothing if it has none."""
+    """Return the lines between the marks of a program; nothing without marks."""
     parts = []
     for part in program.read_text(encoding="utf-8").split(BEGIN)[1:]:
         lines, mark, _ = part.partition(END)
