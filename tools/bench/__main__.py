@@ -70,6 +70,7 @@ def measures(plain: str, tls: str, clients: int) -> list[Measure]:
             for way, url in (("plain", plain), ("TLS", tls))
         ),
         Measure(("first async client: event loop held up, TLS, ms of CPU",), 7, ("blocking", tls), TWINS),
+        Measure(("event of an order (bare: JSON alone), µs of CPU",), 5, ("decode", "5000"), PEERS[:3]),
         *(
             Measure((made.format(f"{way}, made"), made.format(f"{way}, used once")), 1, ("memory", url, str(clients)))
             for way, url in (("plain", plain), ("TLS", tls))

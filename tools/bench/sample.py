@@ -78,6 +78,19 @@ def blocking(peer: str, url: str) -> list[float]:
     return [asyncio.run(first()) * 1e3]
 
 
+def decode(peer: str, count: str) -> list[float]:
+    """CPU microseconds to read an event of the stream."""
+    module = import_module(f"peers.{peer}_events")
+    with open(f"{sys.path[0]}/order.json") as file:  # noqa: PTH123  pathlib would be loaded before the peer
+        frame = file.read()
+    if module.decode(frame) != "FILLED":
+        raise SystemExit("the event was not read")
+    begun = time.process_time()
+    for _ in range(int(count)):
+        module.decode(frame)
+    return [(time.process_time() - begun) / int(count) * 1e6]
+
+
 def memory(peer: str, url: str, count: str) -> list[float]:
     """KiB of resident memory for each client: made, and used once."""
     import gc
