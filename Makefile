@@ -12,7 +12,6 @@ steps = @set -e; for step in $(1); do start=$$(date +%s); $(MAKE) --no-print-dir
 	echo "== $$step: $$(($$(date +%s) - start)) s"; done
 
 docs := PYTHONPATH=tools python -m docs_check
-in-bench := PYTHONPATH=$(CURDIR):$(CURDIR)/generated:$(CURDIR)/tools .cache/bench/venv/bin/python
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,10 +88,10 @@ chromium: # from Debian, where it is missing and root may install it; the tests 
 		apt-get install -y -qq --no-install-recommends chromium; } || echo "chromium is missing: apt-get install chromium" >&2
 
 bench: $(BENCH) ## our client beside its peers, in CPU, time and memory; ARGS="--only import --samples 3": a part of it
-	@$(in-bench) -m bench $(ARGS)
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/generated:tools .cache/bench/venv/bin/python -m bench $(ARGS)
 
-bench-accounts: $(BENCH) ## 10,000 keepers on one address; ARGS="--accounts 500 --life 60": fewer, for a shorter time
-	@$(in-bench) -m bench.accounts $(ARGS)
+bench-accounts: $(READY) ## 10,000 keepers on one address; ARGS="--accounts 200 --life 20 --lives 1": fewer, for a shorter time
+	@PYTHONPATH=tools python -m bench.accounts $(ARGS)
 
 bench-lock: $(READY) ## pin the peers of `make bench` anew
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --extra stream \
