@@ -25,7 +25,9 @@ fun main() {
     for (step in System.getenv("STEPS").split(" ")) {
         val seen = try {
             act(api, step)
-        } catch (_: JsonDataException) { // a 200 that is not the documented answer
+        } catch (_: JsonDataException) { // a 200 without a key
+            mapOf("error" to true)
+        } catch (_: UnsupportedOperationException) { // a 200 with HTML
             mapOf("error" to true)
         }
         println(json.toJson(seen))
