@@ -463,6 +463,39 @@ def test_even_a_mangled_page_reaches_a_clean_end(tmp_path: Path, name: str) -> N
         assert folder.run("accept", page, "--reason", "seen") in {0, 2}, page.read_text(encoding="utf-8")
 
 
+def formatted(page: str) -> Iterator[tuple[str, str]]:
+    """Write a page in other ways that mean the same."""
+    front, body = page.split("\n---\n", 1)
+    head, halves = f"{front}\n---\n\n", body.strip("\n").split("\n\n---\n\n")
+    code = r"(?m)^ {4}\n {4}\n((?:^ {4}.*\n?)+)"
+    fence = re.sub(code, lambda m: "```\n" + re.sub(r"(?m)^ {4}", "", m[1]).rstrip() + "\n```\n", page)
+    yield "CRLF", page.replace("\n", "\r\n")
+    yield "CR", page.replace("\n", "\r")
+    yield "deeper headings", head + re.sub(r"(?m)^(?=#)", "##", body)
+    yield "all headings alike", head + re.sub(r"(?m)^#+ ", "# ", body)
+    yield "no debris", re.sub(r'\[\]\(\S+ "[^"]*"\)', "", page)
+    yield "debris with a hash", page.replace("[](", "[#](")
+    yield "spaces at line ends", head + re.sub(r"(?m)$", "  ", body)
+    yield "blank lines", head + body.replace("\n\n", "\n\n\n")
+    yield "halves swapped", head + "\n\n---\n\n".join(reversed(halves)) + "\n"
+    yield "no rule", head + "\n\n".join(halves) + "\n"
+    yield "fenced code", fence
+    yield "other fences", fence.replace("```javascript", "~~~json").replace("```", "~~~")
+    yield "bars around tables", re.sub(r"(?m)^(?![|#>\s])(.*\|.*?) *$", r"| \1 |", page)
+    yield "other numbers", re.sub(r'((?:"|”)[:：] ?)(\d)(\d*)', r"\g<1>1\3", page)  # noqa: RUF001
+    yield "other texts", re.sub(r'("[:：] ?")[^"\n]*"', r'\1other"', page)  # noqa: RUF001
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_form_of_a_page_is_a_difference(tmp_path: Path, name: str) -> None:
+    folder = Folder(tmp_path, bare(of(name)))
+    folder.run("accept", folder.page(of(name)), "--reason", "seen")
+    forms = dict(formatted(of(name)))
+    assert {form: rows for form, text in forms.items() if (rows := folder.rows(text))} == {}
+    assert sum(text != of(name) for text in forms.values()) > 8
+
+
 def plain_lines(page: str) -> Iterator[tuple[int, str, bool]]:
     """A page's lines that carry meaning, without the debris of links: number, text, and whether it is code."""
     fenced, body = False, page.index("\n---\n", 4)

@@ -145,7 +145,8 @@ def _mended(lines: list[str]) -> list[tuple[int, str]]:
             if need:
                 continue
         elif need and not RULER.fullmatch(last) and _bars(last) + _bars(line) == need and not BLOCK.match(line):
-            kept[-1] = (kept[-1][0], f"{last.rstrip()}<br>{line.strip()}")
+            end = "|" * (last.rstrip().endswith("|") and _bars(last) == need)  # the row's own last bar stays last
+            kept[-1] = (kept[-1][0], f"{last.rstrip().removesuffix(end)}<br>{line.strip()}{end}")
             continue
         kept.append((number, line))
     return kept
