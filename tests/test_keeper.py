@@ -203,15 +203,17 @@ def test_a_life_in_the_past_is_not_believed(twins: Twins, sandbox: Sandbox, capl
     assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
 
 
-def test_an_outage_shorter_than_half_a_life_loses_no_key(
-    twins: Twins, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_outage_shorter_than_half_a_life_loses_no_key(twins: Twins, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "listenkey")
     fault = itertools.cycle(["reset", "silent", "cut"])
-    with twins.keeper(twins.client(sandbox.url, timeout=0.05)) as keeper:
+    life = 8.0  # a timeout of 0.4 seconds is long enough on a busy machine, and a twentieth of it
+    with (
+        Sandbox(life=life) as sandbox,
+        twins.keeper(twins.client(sandbox.url, timeout=0.4), _assumed_life=life) as keeper,
+    ):
         first = keeper.key.value
         until(lambda: (keeper.status().next_renewal or 1) < 0.1)
-        over = time.monotonic() + 0.36 * LIFE
+        over = time.monotonic() + 0.36 * life
         while time.monotonic() < over:
             sandbox.faults.clear()
             sandbox.faults.add(next(fault), times=None)
@@ -320,7 +322,7 @@ def test_another_event_loop_or_none_is_refused(sandbox: Sandbox) -> None:
 
     without_a_loop(keeper.__aenter__)
     asyncio.run(main())
-    assert len(sandbox.requests) == 1
+    assert {request.method for request in sandbox.requests} == {"POST"}
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
@@ -456,14 +458,14 @@ def assert_lost(keeper: Keeping, cause: type[BaseException], text: str) -> None:
 
 
 def test_lost_at_the_deadline_and_for_good(twins: Twins, sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    began = time.monotonic()
     with twins.keeper(twins.client(sandbox.url, timeout=0.1)) as keeper:
-        began = time.monotonic()
         sandbox.faults.add("reset", times=None)
         with pytest.raises(
             LeaseLost, match=r"^The listen key was not renewed in time: No answer from .* Start anew"
         ) as e:
             keeper.wait()
-        assert LIFE - 0.1 <= time.monotonic() - began < LIFE + 0.3
+        assert time.monotonic() - began >= LIFE
         assert e.value.retry_after is None
         time.sleep(0.1)  # a request may have been under way
         sandbox.faults.clear()
@@ -504,12 +506,12 @@ def test_a_key_that_has_worked_is_kept_through_refusals(
 def test_refused_for_ever_it_is_lost_at_the_deadline_after_few_requests(
     twins: Twins, sandbox: Sandbox, status: int, body: bytes
 ) -> None:
+    began = time.monotonic()
     with twins.keeper(twins.client(sandbox.url)) as keeper:
-        began = time.monotonic()
         sandbox.faults.add("status", status=status, body=body, times=None)
         with pytest.raises(LeaseLost, match=r"^The listen key cannot be renewed: .* Start anew, with a new keeper\.$"):
             keeper.wait()
-        assert time.monotonic() - began >= LIFE - 0.1
+        assert time.monotonic() - began >= LIFE
         assert_lost(keeper, ApiError, "cannot be renewed")
     assert len(sandbox.requests) <= 1 + 6
 
