@@ -31,7 +31,7 @@ types: $(READY) ## mypy --strict, as on Linux, Windows and macOS
 		mypy --platform $$platform --cache-dir .mypy_cache/$$platform listenkey generated || exit 1; done
 
 unit: $(READY) ## the tests, with branch coverage of listenkey
-	coverage erase && coverage run -m pytest -n 3 && coverage combine -q && coverage report
+	coverage erase && coverage run -m pytest -n 6 && coverage combine -q && coverage report
 
 api: $(READY) ## what broke in listenkey's own Python API since BASE (default: the last tag)
 	@base="$(or $(BASE),$$(git describe --tags --abbrev=0 2>/dev/null))"; \

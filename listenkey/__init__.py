@@ -27,12 +27,11 @@ else:  # for Python (PEP 562). Hidden from type checkers, which would believe th
         if name in __all__:
             from importlib import import_module
 
-            for room in ("errors", "client", "keeper"):  # from the lightest
-                found = vars(import_module(f"{__name__}.{room}"))
-                if name in found:
-                    if name.startswith("Async"):
-                        import_module(f"{__name__}.client").load_for_asyncio()
-                    return globals().setdefault(name, found[name])
+            rooms = (import_module(f"{__name__}.{room}") for room in ("errors", "client", "keeper"))  # lightest first
+            found = next(vars(room)[name] for room in rooms if name in vars(room))
+            if name.startswith("Async"):
+                import_module(f"{__name__}.client").load_for_asyncio()
+            return globals().setdefault(name, found)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

