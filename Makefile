@@ -33,6 +33,9 @@ types: $(READY) ## mypy --strict, as on Linux, Windows and macOS
 unit: $(READY) ## the tests, with branch coverage of listenkey
 	coverage erase && coverage run -m pytest -n 6 && coverage combine -q && coverage report
 
+simulations: $(READY) ## a thousand days of keepers, and of streams
+	SIMULATED_DAYS=250 pytest -n 2 --timeout 900 tests/test_simulation.py tests/test_stream_simulation.py tests/test_turns.py
+
 api: $(READY) ## what broke in listenkey's own Python API since BASE (default: the last tag)
 	@base="$(or $(BASE),$$(git describe --tags --abbrev=0 2>/dev/null))"; \
 		if [ -n "$$base" ]; then griffe check listenkey --search . --against "$$base"; \
@@ -68,7 +71,7 @@ facts: $(READY) ## print what is read of PAGE="page.md …"
 	@$(docs) facts $(PAGE)
 
 test-all: $(READY) ## everything, with Node, Go and Chromium too
-	$(call steps,test lint-spec breaking api workflows reference toolchain reuse)
+	$(call steps,test simulations lint-spec breaking api workflows reference toolchain reuse)
 
 lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml
@@ -135,4 +138,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: bench bench-accounts bench-lock help run api workflows matrix test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages
+.PHONY: simulations bench bench-accounts bench-lock help run api workflows matrix test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages

@@ -19,7 +19,7 @@ from listenkey._lease import Lease, RateLimitWait
 from listenkey.errors import ApiError, Banned, ListenKeyError, ServerError, TransportError, Unauthorized
 
 DAY = 24 * 3600.0
-DAYS = 250  # for each of the four cases below
+DAYS = int(os.environ.get("SIMULATED_DAYS", "50"))  # for each of the four cases; `make simulations`: 250
 LONGEST_REFUSAL = 29 * 60.0
 TROUBLES = ("outage", "told ban", "untold ban", "refusal")
 KINDS = ["outage"] * 4 + ["refusal"] * 2 + ["told ban", "untold ban", "sleep", "pause", "replaced", "wall clock jump"]
