@@ -2,7 +2,7 @@
 
 The route of one request:
 
-1. `Exchange.send` notes the API key and the deadline in an `_Attempt`. A context variable carries the attempt.
+1. `Exchange.send` notes the API key and the deadline in an `Attempt`. A context variable carries the attempt.
 2. The generated function asks httpx, and httpx asks our transport.
 3. The transport takes a kept connection, or lets httpcore make one, and adds the API key to the headers.
 4. Each step of the connection's stream ends at the deadline of the attempt.
@@ -11,7 +11,7 @@ The route of one request:
 7. `_answer.error_in` names the error that the answer is, if any.
 8. `send` raises the error: the frames of a traceback then hold no secret.
 
-Only this module imports httpcore and the generated client.
+Only this module calls the generated client. `_transport` has the connections.
 """
 
 from __future__ import annotations

@@ -127,6 +127,8 @@ class ListenKeyClient(_Client):
     Clients with the same address and certificates share connections and TLS context. A connection is kept for 5
     seconds.
 
+    A call that you make is sent even while the address waits after a 429 or 418. Only keepers wait for their turn.
+
     Args:
         api_key: the account's API key (security type USER_STREAM: no secret key, no signature).
         base_url: where the exchange is: https, or plain http to a loopback address such as the sandbox.
