@@ -12,13 +12,18 @@ API_KEY = os.environ.get("BINANCE_API_KEY", "")
 BASE_URL = os.environ.get("LISTENKEY_BASE_URL", "https://eapi.binance.com")
 
 
+def say(line: str) -> None:
+    """Print a line as a whole: print() writes the line's end by itself, and another thread's text could come before."""
+    print(f"{line}\n", end="", flush=True)
+
+
 def work(name: str, keeper: ListenKeyKeeper) -> None:
     """Your part: use each key until the next one comes."""
     try:
         for key in keeper.changes():
-            print(f"{name} uses {key.value[:6]}…, valid until {key.expires_at:%H:%M} UTC", flush=True)
+            say(f"{name} uses {key.value[:6]}…, valid until {key.expires_at:%H:%M} UTC")
     except ListenKeyError as error:
-        print(f"{name} ends: {error}", flush=True)
+        say(f"{name} ends: {error}")
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ def run(name: str, python: Path, tests: list[str]) -> tuple[str, bool]:
         ["uv", "venv", "-q", "--clear", "--python", python, environment],
         [*install, "--require-hashes", "-r", "requirements-dev.txt"],
         [*install, "--no-build-isolation", "--no-deps", "-e", "."],
-        [own, "-m", "pytest", "-q", "-n", "2", *tests],
+        [own, "-m", "pytest", "-q", "-n", "6", *tests],
     ]
     for command in commands:
         done = subprocess.run(
