@@ -13,6 +13,8 @@ import pytest
 import watch
 from ruamel.yaml import YAML
 
+from .test_readme import links
+
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = (ROOT / "openapi.yaml").read_bytes()
 
@@ -51,6 +53,16 @@ def test_workflows_have_no_finding_of_zizmor() -> None:
     command = [str(zizmor), "--offline", "--quiet", "--pedantic", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_release_makes_every_link_of_the_readme_absolute(tmp_path: Path) -> None:
+    steps = YAML(typ="safe").load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["build"]["steps"]
+    (command,) = [step["run"] for step in steps if "README.md" in step.get("run", "")]
+    readme = Path(shutil.copy(ROOT / "README.md", tmp_path))
+    before = links(readme)
+    home = "https://forge.example/owner/name"
+    subprocess.run(["bash", "-ec", command], cwd=tmp_path, env={"HOME_PAGE": home, "TAG": "v9.9.9"}, check=True)
+    assert links(readme) == [link if "://" in link else f"{home}/blob/v9.9.9/{link}" for link in before]
 
 
 def test_workflows_test_what_the_package_names() -> None:
