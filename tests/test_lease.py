@@ -6,7 +6,7 @@ import threading
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from listenkey._answer import is_refusal
@@ -296,6 +296,7 @@ def test_a_refusal_is_waited_out_like_a_ban_that_tells_no_end(error: ApiError) -
 
 
 @given(seed=st.integers(), timeout=st.floats(0.1, TIMEOUT), asked=st.booleans())
+@example(seed=165965, timeout=1.0, asked=False)  # the sixth request is sent less than a second before the deadline
 @pytest.mark.parametrize("error", REFUSALS)
 def test_refused_for_ever_it_is_lost_at_the_deadline_after_six_requests(
     error: ApiError, seed: int, timeout: float, asked: bool
@@ -306,7 +307,8 @@ def test_refused_for_ever_it_is_lost_at_the_deadline_after_six_requests(
         run.fail(error)
         if asked:
             run.lease.ask(run.now)  # renew_now() does not hasten it
-    assert run.now == run.lease.deadline == run.sends[0] + 3600
+    assert run.lease.deadline == run.sends[0] + 3600
+    assert run.lease.deadline <= run.now <= run.lease.deadline + timeout, "a last request may end after the deadline"
     assert 5 <= len(run.sends) - 1 <= 6
     assert run.sends[-1] >= run.lease.last_try - 120, "a last try before the end"
 

@@ -50,7 +50,7 @@ def run(name: str, python: Path, tests: list[str]) -> tuple[str, bool]:
     own = environment / "bin" / "python"
     install: list[str | Path] = ["uv", "pip", "install", "-q", "--python", own]
     commands: list[list[str | Path]] = [
-        ["uv", "venv", "-q", "--clear", "--python", python, environment],
+        ["uv", "venv", "-q", "--clear", "--seed", "--python", python, environment],
         [*install, "--require-hashes", "-r", "requirements-dev.txt"],
         [*install, "--no-build-isolation", "--no-deps", "-e", "."],
         [own, "-m", "pytest", "-q", "-n", "6", *tests],
