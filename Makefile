@@ -61,6 +61,9 @@ reuse: $(READY) $(REUSE) ## openapi.yaml in other languages, DOC=another documen
 other-languages: $(READY) ## write docs/other-languages.md from the programs that make reuse runs
 	python tools/other_languages.py
 
+twins: $(READY) ## record that the Chinese pages say what the English say; SAME=1: a change of one needs none of the other
+	@SAME="$(SAME)" python tools/twins.py
+
 docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources
 	@$(docs) check $(PAGE) --schema $(SCHEMA) --format $(or $(FORMAT),text)
 
@@ -138,4 +141,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: simulations bench bench-accounts bench-lock help run api workflows matrix test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages
+.PHONY: simulations bench bench-accounts bench-lock help run api workflows matrix test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages twins

@@ -12,7 +12,8 @@ from listenkey.sandbox import FAULTS
 from .test_programs import BOT, PAGES, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINKING = [*PAGES, *map(ROOT.joinpath, ("CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"))]
+CHINESE = [ROOT / "README.zh-CN.md", *sorted((ROOT / "docs/zh-CN").glob("*.md"))]
+LINKING = [*PAGES, *CHINESE, *map(ROOT.joinpath, ("CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"))]
 
 
 def test_the_readme_is_short() -> None:

@@ -1,0 +1,73 @@
+"""Keep each English page and its Chinese twin together: docs/zh-CN/twins.json has the digests of both, section by section.
+
+`make twins` records the sections that changed in both. When one side changed alone, SAME=1 says that the other needs no change.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def twins(root: Path) -> dict[str, Path]:
+    """Give the Chinese twin of each English page that has one."""
+    pages = {f"docs/{page.name}": page for page in sorted((root / "docs/zh-CN").glob("*.md"))}
+    return {"README.md": root / "README.zh-CN.md", **pages}
+
+
+def sections(page: Path) -> list[tuple[str, str]]:
+    """Give the heading and the digest of each section of a page."""
+    text = page.read_text(encoding="utf-8")
+    starts = [token.map[0] for token in MarkdownIt().parse(text) if token.type == "heading_open" and token.map]
+    lines = text.splitlines()
+    bodies = ["\n".join(lines[start:end]).strip() for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    return [(body.partition("\n")[0].strip("# "), hashlib.sha256(body.encode()).hexdigest()) for body in bodies]
+
+
+def digests(root: Path) -> dict[str, list[list[str]]]:
+    """Give of each English page: the English heading, the English digest and the Chinese digest of each section."""
+    found = {}
+    for name, chinese in twins(root).items():
+        english, translated = sections(root / name), sections(chinese)
+        if len(english) != len(translated):
+            sys.exit(
+                f"{name} has {len(english)} sections, {chinese.name} has {len(translated)}: first make them alike."
+            )
+        found[name] = [
+            [heading, digest, other] for (heading, digest), (_, other) in zip(english, translated, strict=True)
+        ]
+    return found
+
+
+def changes(root: Path) -> dict[str, bool]:
+    """Name each section that differs from the record, and whether both sides of the section changed."""
+    lock = root / "docs/zh-CN/twins.json"
+    recorded = json.loads(lock.read_text(encoding="utf-8")) if lock.exists() else {}
+    changed = {}
+    for name, rows in digests(root).items():
+        known = {digest for row in recorded.get(name, []) for digest in row[1:]}
+        for row in rows:
+            if row not in recorded.get(name, []):
+                changed[f"{name}: {row[0]}"] = known.isdisjoint(row[1:])
+    return changed
+
+
+def record(root: Path, *, same: bool) -> None:
+    """Write the digests of today. Refuse when one side of a section changed alone, unless the other needs no change."""
+    alone = [section for section, both in changes(root).items() if not both]
+    if alone and not same:
+        names = "\n".join(alone)
+        sys.exit(
+            f"One side changed alone:\n{names}\nTranslate the change. If the other side needs none: make twins SAME=1"
+        )
+    text = json.dumps(digests(root), indent=1, ensure_ascii=False)
+    (root / "docs/zh-CN/twins.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    record(ROOT, same=os.environ.get("SAME") == "1")
