@@ -1,4 +1,4 @@
-"""README.zh-CN.md and docs/zh-CN/ say what their English twins say: the same skeleton, programs, numbers, names and links.
+"""README.zh-CN.md and docs/zh-CN/ say what their English twins say, with the same skeleton, programs and numbers.
 
 What no comparison can read, a changed sentence, is caught by digests: tools/twins.py. Links: test_readme.py.
 """
@@ -121,7 +121,7 @@ def edit(page: Path, old: str, new: str) -> None:
         ("https://developers.binance.com/", "https://example.com/", "https://developers.binance.com/"),
         ("```python anew", "```python", "'python anew'"),
         ("\n## ", "\n### ", "'h2'"),
-        ("| INFO |", "| INFO\n\n- |", "tr_close"),
+        ("| INFO |", "| INFO\n\n- |", "tbody_close"),
         ("\n\n- ", "\n\n", "bullet_list_open"),
     ],
 )

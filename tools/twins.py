@@ -1,6 +1,6 @@
-"""Keep each English page and its Chinese twin together: docs/zh-CN/twins.json has the digests of both, section by section.
+"""Keep English pages and their Chinese twins together: docs/zh-CN/twins.json has the digests of both, by section.
 
-`make twins` records the sections that changed in both. When one side changed alone, SAME=1 says that the other needs no change.
+`make twins` records what changed in both. When one side changed alone, SAME=1 says that the other needs no change.
 """
 
 import hashlib
