@@ -83,7 +83,7 @@ lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and
 breaking: $(READY) $(OASDIFF) ## what changed in openapi.yaml since BASE (default: the last tag), and the versions it asks for
 	@python tools/breaking.py $(BASE)
 
-reference: $(READY) $(NODE) ## build/reference.html: both documents as one page, readable offline
+reference: $(READY) $(NODE) ## build/reference.html: both documents as one page; build/python/: the package. Offline
 	@python tools/reference.py
 
 toolchain: reference $(OASDIFF) chromium ## the tests that need Node, Go or Chromium

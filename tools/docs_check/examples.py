@@ -4,10 +4,14 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 # A comment, or dots in place of what is left out; a string is stepped over.
 COMMENT = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|(//[^\n]*|/\*.*?\*/|\.{3,}|…+)""")
+# A string is stepped over, too. JSON in documentation is not deep, and walks over its values recurse.
+BRACKET = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|([\[{])|([\]}])""")
+DEEPEST = 100
 # What is mended if a text is no JSON. What else this changes stands in strings, whose values nobody compares.
 MENDS = {
     "commas of full width": (r"，", ","),
@@ -26,15 +30,15 @@ def values(text: str) -> list[Any]:
     """Read JSON values, one after the other.
 
     Raises:
-        ValueError: something else stands there.
+        ValueError: something else stands there, or the JSON is deeper than 100 levels.
 
     """
+    levels = accumulate(bool(match[1]) - bool(match[2]) for match in BRACKET.finditer(text))
+    if max(levels, default=0) > DEEPEST:
+        raise ValueError
     found = []
     while text := text.lstrip():
-        try:
-            value, end = json.JSONDecoder(strict=False).raw_decode(text)
-        except RecursionError as error:
-            raise ValueError from error
+        value, end = json.JSONDecoder(strict=False).raw_decode(text)
         found.append(value)
         text = re.sub(r"(?i)\A\s*(?:or\b|或)", "", text[end:])
     return found
