@@ -187,8 +187,8 @@ def _warm(url: str) -> None:
         client.start()
 
 
-def main() -> None:
-    """Measure, and print the table."""
+def main() -> int:
+    """Measure, and print the table. Returns 1 when a key was lost."""
     parser = argparse.ArgumentParser(prog="make bench-accounts", description=__doc__)
     parser.add_argument("--accounts", type=int, default=10_000, help="how many (%(default)s)")
     parser.add_argument("--life", type=float, default=180.0, help="seconds that a key lives (%(default)s)")
@@ -198,7 +198,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve:
         asyncio.run(serve(options.serve, options.life))
-        return
+        return 0
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     with tempfile.TemporaryDirectory() as folder, server(folder, options.life) as process:
@@ -222,7 +222,8 @@ def main() -> None:
         f"| {figures.start * factor / 60:.1f} | {figures.kib:.1f} | {figures.threads} "
         f"| {figures.cpu * 100:.0f} | {figures.cpu * 100 / factor:.1f} | {seen} | {peak} |"
     )
+    return figures.lost > 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
