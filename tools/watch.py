@@ -7,6 +7,7 @@ must not look like a check that found nothing.
 
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -23,7 +24,10 @@ def fetch(url: str, path: Path) -> str | None:
         request = urllib.request.Request(url, headers={"Accept": ", ".join(sorted(MEDIA_TYPES))})  # noqa: S310  ours
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             media_type, body = answer.headers.get_content_type(), answer.read(LONGEST + 1)
-    except (OSError, ValueError) as error:  # HTTPError is an OSError
+    except urllib.error.HTTPError as error:
+        with error:  # it holds the answer
+            return f"no answer: {error}"
+    except (OSError, ValueError) as error:
         return f"no answer: {error}"
     if media_type not in MEDIA_TYPES:
         return f"an answer of type {media_type}, {len(body)} bytes: no schema"
