@@ -102,14 +102,26 @@ def as_webhooks(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public(node: Any) -> Any:
-    """Leave out what only this project's tools read (x-…), and the API key's scheme: swagger-ui would ask for a key."""
-    if isinstance(node, Mapping):
-        return {
-            key: public(value)
-            for key, value in node.items()
-            if not str(key).startswith("x-") and key not in ("security", "securitySchemes")
-        }
-    return [public(each) for each in node] if isinstance(node, list) else node
+    """Leave out what only this project's tools read (x-…), and the API key's scheme: swagger-ui would ask for a key.
+
+    What an extension tells a reader of a field stays, in words: its name, its unit, the values that the pages list.
+    """
+    if isinstance(node, list):
+        return [public(each) for each in node]
+    if not isinstance(node, Mapping):
+        return node
+    kept = {
+        key: public(value)
+        for key, value in node.items()
+        if not str(key).startswith("x-") and key not in ("security", "securitySchemes")
+    }
+    words = [f"`{node['x-name']}`:"] if "x-name" in node else []
+    words += [kept["description"]] if "description" in kept else []
+    if unit := node.get("x-unit"):
+        words.append("Milliseconds since 1970-01-01 00:00 UTC." if unit == "ms" else f"In {unit}.")
+    if values := node.get("x-documented-values"):
+        words.append(f"Documented: {', '.join(f'`{value}`' for value in values)}. Others may come.")
+    return {**kept, "description": " ".join(words)} if words else kept
 
 
 def overview(document: Mapping[str, Any], events: Mapping[str, Any]) -> str:

@@ -97,7 +97,7 @@ def test_it_shows_the_operations_and_both_examples_and_asks_nobody(tmp_path: Pat
     assert "1762855900452" in text
     for event in ("ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE", "listenKeyExpired"):
         assert f">{event}<" in text.replace("<wbr>", "").replace("\u200b", "")
-    for word in ("mm7-000418", "demo-fstream.binance.com"):
+    for word in ("client_order_id", "In contracts.", "EXPIRED_IN_MATCH", "mm7-000418", "demo-fstream.binance.com"):
         assert word in text
     assert asked == set()
 
