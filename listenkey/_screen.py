@@ -25,8 +25,15 @@ def say(text: str, end: str = "\n") -> None:
         return
     try:
         print(text, end=end, file=sys.stderr, flush=True)
-    except OSError:  # the text stays in the buffer, and Python 3.14 ends with status 120 if it cannot be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let a stream that cannot be written go to nowhere: the text in its buffer would change the exit status to 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -31,7 +31,7 @@ from listenkey import (
     RateLimited,
     Unauthorized,
 )
-from listenkey._screen import Screen, fit, is_terminal, say
+from listenkey._screen import Screen, discard, fit, is_terminal, say
 from listenkey._supervisor import supervise
 from listenkey.client import BASE_URL, LIFE
 from listenkey.sandbox import Sandbox
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except ListenKeyError as error:
         _end(_status(error), str(error))
     except OSError as error:  # the reader of a pipe left early, a disk is full
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would complain as it ends
+        discard(sys.stdout)
         _end(6, f"input or output failed: {error.strerror}.")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -388,12 +388,18 @@ def test_a_bug_of_ours_is_not_taken_for_a_fault_of_the_network(
         twin(listenkey_sandbox.url).start()
 
 
-def test_tls_over_tls_is_bounded_too(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A proxy by https, behind which a server sends its TLS byte by byte.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+def contexts(authority: trustme.CA) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Make the TLS settings of a server on loopback, and of a client that trusts it."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
+    return server, trusting
+
+
+def test_tls_over_tls_is_bounded_too(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A proxy by https, behind which a server sends its TLS byte by byte.
+    context, trusting = contexts(authority)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
@@ -443,10 +449,7 @@ def test_a_broken_socket_is_of_no_more_use() -> None:
 
 
 def test_tls_that_ends_without_an_answer(twin: Twin, authority: trustme.CA) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    context, trusting = contexts(authority)
     listener = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
