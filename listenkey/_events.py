@@ -78,8 +78,8 @@ class Gap:
     Attributes:
         reason: ``started``: the stream begins. ``reconnected``: the connection was lost. ``key_replaced``: the
             account has another listen key. ``key_expired``: the server said that the listen key ended.
-            ``mute``: the connection lived and brought nothing. ``overflow``: the program was too slow, and `dropped`
-            events were not kept.
+            ``mute``: the connection lived, and the events of a held position stopped. ``overflow``: the program was
+            too slow, and `dropped` events were not kept.
         since: the last proof that key and connection lived, in UTC. None with ``started``.
         until: from here on events are complete again, in UTC.
         dropped: how many events were not kept; 0 where nobody can know.

@@ -34,7 +34,7 @@ _RANKS: dict[Reason, int] = {"reconnected": 0, "mute": 1, "key_replaced": 2, "ke
 class Pace:
     """Every duration of a link, in seconds."""
 
-    ping: float = 12.0  # from proof of life to ping, and
+    ping: float = 12.0  # from one ping to the next, and
     pong: float = 12.0  # from ping to death: a dead link is found in 24 seconds
     poll: float = 0.5  # until a replaced key is noticed
     opening: float = 10.0  # for a handshake
@@ -79,10 +79,13 @@ class _Socket:
     key: str = field(repr=False)
     opened: float | None = None  # when the handshake was done
     ready: bool = False  # events may come: the handshake is done, and SUBSCRIBE is answered
-    proof: float = -math.inf  # of life: the last frame or pong
-    pinged: float | None = None
-    in_doubt: bool = False  # the program stood still: frames may be old, until a new ping is answered
+    # When it last surely lived: when the last answered ping was asked. A frame proves less: it may have waited here.
+    proof: float = -math.inf
+    pinged: float | None = None  # when the unanswered ping was asked
     event: float | None = None  # when the last event came
+    whole: float = -math.inf  # the proof before the last event, which was sent later
+    beats: int = 0  # events of a held position at their pace, one after the other
+    beat: float = -math.inf  # when the last of them came; time in which the program stood still does not count
     held: list[Event] | None = None  # events that wait; None: they pass
 
 
@@ -102,7 +105,9 @@ class Buffer:
         if len(self._items) < self._size or (isinstance(item, Gap) and not isinstance(last, Gap)):
             self._items.append(item)
         elif isinstance(last, Gap):
-            self._items[-1] = Gap(last.reason, last.since, until, last.dropped + (not isinstance(item, Gap)))
+            begins = item.since if isinstance(item, Gap) else since
+            earliest = None if last.since is None or begins is None else min(last.since, begins)
+            self._items[-1] = Gap(last.reason, earliest, until, last.dropped + (not isinstance(item, Gap)))
         else:
             self._items.append(Gap("overflow", since, until, 1))
 
@@ -138,11 +143,12 @@ class Link:
         self._next: _Socket | None = None
         self._old: _Socket | None = None  # was the main socket, is asked to close
         self._lost: tuple[Reason, float | None] | None = ("started", None)  # the Gap to come: why, and since when
+        self._patience = pace.silence  # before a second socket is opened to compare; longer after each that failed
         self._planned = self._probing = False  # why a next socket is wanted or there, besides a loss
         self._copies: dict[str, Counter[int]] | None = None  # how often each socket brought a content
-        self._numbers = self._tries = self._refusals = self._beats = 0
+        self._numbers = self._tries = self._refusals = 0
         self._due, self._nagged, self._actions = now, now, list[Action]()
-        self._beat = self._renewed = self._probe_brought = self._warned = -math.inf
+        self._renewed = self._probe_brought = self._warned = -math.inf
         self._closing = self._ends = self._forget = math.inf
 
     # Questions.
@@ -206,15 +212,13 @@ class Link:
         if (socket := self._find(number)) is not None:
             socket.proof = max(socket.proof, asked)
             if socket.pinged is not None and asked >= socket.pinged:
-                socket.pinged, socket.in_doubt = None, False
+                socket.pinged = None
         return self._settle(now)
 
     def frame(self, now: float, number: int, frame: str | bytes) -> Sequence[Action]:
         """Note a frame of a socket."""
         self._look(now)
         if (socket := self._find(number)) is not None:
-            if not socket.in_doubt:
-                socket.proof, socket.pinged = now, None
             read = self._decoder.read(frame, {self._key, socket.key})
             if isinstance(read, Reply):
                 if read.accepted:
@@ -255,9 +259,17 @@ class Link:
         return next((each for each in self._sockets() if each.number == number), None)
 
     def _link_proof(self, now: float) -> float:
-        """When the link was last known to live. Before the old socket is drained, events may be missing."""
+        """Until when all events are known to have come. Before the old socket is drained, events may be missing."""
         draining = self._old if self._main is not None and self._main.held is not None else None
-        return min([each.proof for each in (self._main, draining) if each is not None], default=now)
+        return min([self._whole(each, now) for each in (self._main, draining) if each is not None], default=now)
+
+    def _whole(self, socket: _Socket, now: float) -> float:
+        """Until when a socket brought all events: it may live, and be mute since its last event."""
+        return socket.whole if self._overdue(socket, now) else socket.proof
+
+    def _overdue(self, socket: _Socket, now: float) -> bool:
+        """Whether the next event of a held position is overdue. Perhaps the position was closed."""
+        return socket.beats >= _BEATS and socket.event is not None and now > socket.event + self._pace.beat
 
     def _lose(self, reason: Reason, since: float) -> None:
         """Note that something may be lost: a Gap is to come."""
@@ -291,7 +303,6 @@ class Link:
             self._gone(self._old, now, clean=False)
         main, self._main, self._next = self._main, socket, None
         self._planned = self._probing = False
-        self._beats = 0
         self._ends = now + self._pace.life * self._random.uniform(0.98, 1)  # or all of a program would change at once
         if main is not None:
             self._retire(now, main)
@@ -323,25 +334,28 @@ class Link:
 
     def _gone(self, socket: _Socket, now: float, *, clean: bool = False) -> None:
         if socket is self._old:
+            changed = self._closing - self._pace.drain
             self._old, self._closing, self._forget = None, math.inf, now + self._pace.proven
             if self._main is not None and self._main.held is not None:
                 # If the old socket did not close as asked, nothing proves that it lived until the new socket opened.
-                if not clean and self._lost is None:
-                    self._gap(now, "reconnected", socket.proof)
-                elif not clean:
-                    self._lose("reconnected", socket.proof)
+                reason: Reason = "mute" if clean else "reconnected"
+                if self._overdue(socket, changed) or not clean:
+                    lose = self._lose if self._lost else partial(self._gap, now)
+                    lose(reason, self._whole(socket, changed))
                 self._release(self._main)
             return
         if self._tries:
             wait = min(self._pace.longest, self._pace.first * 2.0 ** min(self._tries - 1, 16))
             self._due = max(self._due, now + wait * self._random.uniform(1, 1.25))
         if socket is self._next:
-            self._next, self._probing, self._beats = None, False, 0
+            if self._probing:
+                self._patience = min(self._pace.nag, 2 * self._patience)
+            self._next, self._probing = None, False
             self._forget = now + self._pace.proven
         else:
             since = self._link_proof(now)
             self._release(socket)
-            self._lose("reconnected", min(since, socket.event or since) if self._probing else since)
+            self._lose("reconnected", since)
             self._main, self._probing = None, False
             if self._next is not None and self._next.ready:  # the socket was there to compare
                 self._become_main(now, self._next)
@@ -349,12 +363,14 @@ class Link:
     # Events pass.
 
     def _bring(self, now: float, socket: _Socket, event: Event) -> None:
-        socket.event = now
-        if socket.key == self._key and self._expired is None and not socket.in_doubt:
-            self._key_proof = max(self._key_proof, now)
-        if isinstance(event, AccountUpdate | GreekUpdate) and now - self._beat > self._pace.beat / 2:
-            self._beats = self._beats + 1 if now - self._beat < self._pace.beat * 1.5 else 0
-            self._beat = now
+        socket.event, socket.whole = now, socket.proof
+        if socket.key == self._key and self._expired is None:
+            self._key_proof = max(self._key_proof, socket.proof)
+        if socket is self._main:
+            self._patience = self._pace.silence
+        if isinstance(event, AccountUpdate | GreekUpdate) and now - socket.beat > self._pace.beat / 2:
+            socket.beats = socket.beats + 1 if now - socket.beat < self._pace.beat * 1.5 else 0
+            socket.beat = now
         if socket.held is not None:
             if not socket.held:
                 self._probe_brought = now
@@ -392,12 +408,11 @@ class Link:
     # Time passes.
 
     def _look(self, now: float) -> None:
-        """See whether program or machine stood still. Frames read then may be old, and prove nothing of today."""
+        """See whether program or machine stood still. What waited here meanwhile is read before any judgement."""
         if now > self.wake + self._pace.late:
-            self._beats = 0
             for each in self._sockets():
-                each.in_doubt = each.opened is not None
-                if each.in_doubt:
+                each.beat = now
+                if each.opened is not None:
                     self._ping(each, now)
 
     def _settle(self, now: float) -> Sequence[Action]:
@@ -424,10 +439,11 @@ class Link:
             if self._tries and main.opened is not None:
                 yield main.opened + pace.proven, self._prove
             calm = self._next is None and self._expired is None and not wanted
-            if self._beats >= _BEATS and calm and main.event is not None and main.held is None:
-                yield max(main.event + pace.silence, self.not_before), self._probe
+            if main.beats >= _BEATS and calm and main.held is None:
+                silent = max(main.event or main.beat, main.beat)
+                yield max(silent + self._patience, self._due, self.not_before), self._probe
         if main is not None and probe is not None and probe.opened is not None:
-            yield probe.opened + pace.silence, partial(self._acquit, probe)
+            yield probe.opened + pace.silence, partial(self._acquit, main, probe)
             yield self._probe_brought + pace.verdict if probe.held else math.inf, partial(self._condemn, main, probe)
         yield self._forget, self._forget_copies
         yield self._nagged + pace.nag, self._nag
@@ -441,7 +457,7 @@ class Link:
             if socket.pinged is None:
                 yield socket.proof + self._pace.ping, partial(self._ping, socket)
             else:
-                yield socket.pinged + self._pace.pong, partial(self._dead, socket)
+                yield max(socket.pinged, socket.event or socket.pinged) + self._pace.pong, partial(self._dead, socket)
 
     def _ping(self, socket: _Socket, now: float) -> None:
         socket.pinged = now
@@ -462,15 +478,15 @@ class Link:
         self._probing = True
         self._open(now, held=[])
 
-    def _acquit(self, probe: _Socket, now: float) -> None:
+    def _acquit(self, main: _Socket, probe: _Socket, now: float) -> None:
         """Close the second socket: the main socket brings as much."""
         self._drop(now, probe)
-        self._beats = 0
+        main.beats = 0
         self._warn(now, "no event for a while, on a second connection neither")
 
     def _condemn(self, main: _Socket, probe: _Socket, now: float) -> None:
         """Let the second socket take the place of the mute main socket."""
-        self._lose("mute", main.event or main.proof)
+        self._lose("mute", self._link_proof(now))
         self._become_main(now, probe)
 
     def _forget_copies(self, now: float) -> None:

@@ -135,7 +135,7 @@ class TestRow1TheKeyExpiresAndTheSocketStaysOpen:
         peer.opened(2)
         peer.frame(2, event(2))
         assert peer.story == ["started", 1, "key_expired", 2]
-        assert peer.gap() == ("key_expired", 1100.0, 1114.0)  # since the last event: proof of key and link
+        assert peer.gap() == ("key_expired", 1096.0, 1114.0)  # since the last event, which came after this pong
         assert peer.did("close") == [1]
 
     def test_it_may_come_twice(self) -> None:
@@ -351,7 +351,7 @@ class TestRow6TheMuteLink:
         peer.wait(2)
         peer.frame(2, event(2))
         assert peer.story == ["mute", 1, 2]
-        assert peer.gap()[:2] == ("mute", 1050.0)
+        assert peer.gap()[:2] == ("mute", 1048.0)  # the last pong before the last event
         assert peer.did("close") == [1]
 
     def test_the_first_socket_brings_it_too(self) -> None:
@@ -388,10 +388,60 @@ class TestRow6TheMuteLink:
         for i in range(5):
             peer.wait(10)
             peer.frame(1, account(i))
-        peer.wait(61)
-        peer.closed(2)
+        for number in range(2, 8):
+            peer.wait(60 * 2 ** (number - 2) - (number > 2) * 60 * 2 ** (number - 3))
+            assert peer.did("open")[-1] == number  # 60, 120, 240 ... seconds after the last event
+            peer.closed(number)
         peer.wait(HOUR)
-        assert peer.did("open") == [1, 2]
+        assert peer.did("open") == list(range(1, 9))
+
+    def silent(self) -> Peer:
+        """Return a peer whose main socket has brought no event for longer than a position lets it."""
+        peer = running()
+        for i in range(5):
+            peer.wait(10)
+            peer.frame(1, account(i))
+        peer.wait(10.5)
+        del peer.items[:]
+        return peer
+
+    def test_a_planned_change_comes_first(self) -> None:
+        peer = self.silent()
+        peer.frame(1, json.dumps({"e": "serverShutdown", "E": 1}))
+        peer.opened(2)
+        peer.closed(1, clean=True)
+        peer.frame(2, event(1))
+        assert peer.story == ["mute", 1]
+        assert peer.gap() == ("mute", 1048.0, peer.now)
+
+    def test_what_the_old_socket_brings_before_it_closes_counts(self) -> None:
+        peer = self.silent()
+        peer.frame(1, json.dumps({"e": "serverShutdown", "E": 1}))
+        peer.opened(2)
+        peer.frame(1, event(1))
+        peer.closed(1, clean=True)
+        assert peer.story == [1]
+
+    def test_a_loss_comes_first(self) -> None:
+        peer = self.silent()
+        assert peer.did("ping")[-1:] == [1]
+        peer.wait(20)
+        peer.closed(1)
+        peer.opened(2)
+        assert peer.gap() == ("reconnected", 1048.0, peer.now)
+
+    def test_the_machine_sleeps_first(self) -> None:
+        peer = self.silent()
+        peer.now += 300
+        peer.obey(peer.link.tick(peer.now))
+        peer.wait(59)
+        assert peer.did("open") == [1]  # what waited in the socket may have to be read first
+        peer.wait(2)
+        peer.opened(2)
+        peer.frame(2, event(1))
+        peer.wait(2)
+        assert peer.story == ["mute", 1]
+        assert peer.gap()[1] == 1048.0
 
     def test_the_first_socket_ends_meanwhile(self) -> None:
         peer = self.mute()
@@ -399,7 +449,7 @@ class TestRow6TheMuteLink:
         peer.closed(1)
         peer.frame(2, event(2))
         assert peer.story == ["reconnected", 1, 2]
-        assert peer.gap()[1] == 1050.0
+        assert peer.gap()[1] == 1048.0
         assert peer.did("open") == [1, 2]
 
     def test_the_first_socket_ends_before_the_second_is_open(self) -> None:
@@ -553,6 +603,15 @@ class TestRow8TheBufferIsFull:
         assert len(buffer) == 3
         assert [buffer.take() for _ in range(3)][-1] == Gap("reconnected", self.moment(1), self.moment(3), dropped=100)
 
+    @pytest.mark.parametrize("since", [2, None])
+    def test_a_later_gap_may_begin_earlier(self, since: int | None) -> None:
+        buffer = Buffer(1)
+        begins = None if since is None else self.moment(since)
+        buffer.put(self.unknown(0), self.moment(0), self.moment(0))
+        buffer.put(Gap("reconnected", self.moment(5), self.moment(6)), self.moment(6), self.moment(6))
+        buffer.put(Gap("key_replaced", begins, self.moment(8)), self.moment(8), self.moment(8))
+        assert [buffer.take(), buffer.take()][1] == Gap("reconnected", begins, self.moment(8))
+
 
 def test_row_9_a_program_that_stood_still_has_no_dead_link() -> None:
     peer = running(answer_pings=False)
@@ -581,6 +640,16 @@ def test_row_9_what_was_read_late_proves_nothing_of_the_time_between() -> None:
     peer.closed(1)
     peer.opened(2)
     assert peer.gap() == ("reconnected", proof, peer.now)
+
+
+def test_row_9_a_pause_too_short_to_be_seen_proves_nothing_either() -> None:
+    peer = running()
+    peer.wait(100)
+    peer.now += 7  # before the next ping is due
+    peer.frame(1, event(1))  # it may have come 7 seconds ago
+    peer.closed(1)
+    peer.opened(2)
+    assert peer.gap() == ("reconnected", 1096.0, peer.now)
 
 
 def test_row_9_a_socket_that_is_being_opened_is_not_asked() -> None:
