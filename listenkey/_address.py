@@ -1,7 +1,7 @@
 """The things of an address: the wait after a 429 or 418, used weight, and turns to send.
 
 Binance limits addresses, not accounts. So all clients and keepers of a process that talk to an exchange by the same way
-share an Address, sync and async alike. For a client::
+share an Address, sync and async alike. For a client:
 
     address = address_of(base_url, proxy)        # the same Address for the same origin and proxy
     number = address.count(clock())              # before each attempt is sent

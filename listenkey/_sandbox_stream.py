@@ -118,21 +118,17 @@ class Streams:
     that ``BALANCE_POSITION_UPDATE`` opened brings ACCOUNT_UPDATE every 10 seconds. Times shrink with the sandbox's life
     of a key: 10 seconds are for an hour.
 
-    =======================  =====================  =============================================================
-    fault                    options                what the clients get
-    =======================  =====================  =============================================================
-    ``stream-drop``                                 a connection reset, at once
-    ``stream-half-open``                            nothing more: no bytes, no pong, no end
-    ``stream-mute``                                 pongs, and no event
-    ``stream-close``         code=1001              a close frame
-    ``stream-frame``         text="{"               this text as a frame
-    ``stream-huge``          bytes=2000000          a frame of so many bytes
-    ``stream-refuse``        status=503,            this answer to the next handshakes
-                             headers={}, times=1
-    ``stream-redirect``      status=302, times=1,   a redirect for the next handshakes
-                             location="/elsewhere"
-    ``stream-accept-close``  times=1                an end right after the next handshakes
-    =======================  =====================  =============================================================
+    Faults, each with what the clients get, and in parentheses the options with their defaults:
+
+    - ``stream-drop``: a connection reset, at once
+    - ``stream-half-open``: nothing more: no bytes, no pong, no end
+    - ``stream-mute``: pongs, and no event
+    - ``stream-close`` (``code=1001``): a close frame
+    - ``stream-frame`` (``text="{"``): this text as a frame
+    - ``stream-huge`` (``bytes=2000000``): a frame of so many bytes
+    - ``stream-refuse`` (``status=503, headers={}, times=1``): this answer to the next handshakes
+    - ``stream-redirect`` (``status=302, times=1, location="/elsewhere"``): a redirect for the next handshakes
+    - ``stream-accept-close`` (``times=1``): an end right after the next handshakes
 
     The first six are done at once, to every open connection; `only` = n takes the n oldest alone.
     """

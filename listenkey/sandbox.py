@@ -1,6 +1,6 @@
 """A stand-in for the exchange, on loopback: listen keys with real life and limits, and faults on demand.
 
-The sandbox shares no code with the client: a shared mistake would agree with itself. ::
+The sandbox shares no code with the client: a shared mistake would agree with itself. For example:
 
     with Sandbox(life=2.0) as sandbox:
         client = ListenKeyClient("test-key", base_url=sandbox.url)
@@ -8,12 +8,10 @@ The sandbox shares no code with the client: a shared mistake would agree with it
 
 Programs in other languages start ``listenkey sandbox`` and steer the sandbox over HTTP, at the same address:
 
-===================  =====================================================================================
-``POST /faults``     a JSON object: ``{"fault": "status", "times": 2, "status": 503}``; 204, or 400 and why
-``DELETE /faults``   takes back every fault that is still waiting; 204
-``POST /expire``     ends every live listen key; 204
-``POST /events``     sends an event to an account's streams: ``{"event": {"e": …}, "account": "key"}``; 204 or 400
-===================  =====================================================================================
+- ``POST /faults``: a JSON object, ``{"fault": "status", "times": 2, "status": 503}``; 204, or 400 and why
+- ``DELETE /faults``: takes back every fault that is still waiting; 204
+- ``POST /expire``: ends every live listen key; 204
+- ``POST /events``: sends an event to an account's streams, ``{"event": {"e": …}, "account": "key"}``; 204 or 400
 
 Programs may use and steer the sandbox. Web pages may not, even if a page sends the browser of this machine there.
 A request gets 403 and changes nothing if its ``Host`` is not this machine (DNS rebinding), or if its ``Origin`` or
@@ -147,29 +145,24 @@ class Faults:
 
     A faulty answer replaces the real one: no listen key changes, no limit is checked (the weight is counted). The one
     exception is ``lost``. `status` is the HTTP status of the answer, 200 to 999; `interval` is in seconds.
+    What the client gets, and in parentheses the options with their defaults:
 
-    ================  ======================  ==========================================================================
-    name              options                 what the client gets
-    ================  ======================  ==========================================================================
-    ``status``        status=200, body=b"",   this answer: bytes and text as they are, anything else (None too) as JSON;
-                      headers={}              a header given replaces the usual one in any case, None leaves it out
-    ``redirect``      status=302              Location: /redirected of the sandbox; `Request.with_key` of a request for
-                                              that path tells whether the API key was carried along
-    ``echo``          status=400              an error whose msg holds the API key
-    ``cut``           status=200              fewer bytes than Content-Length says, then the end of the connection
-    ``not-utf8``      status=200              JSON with bytes that are not UTF-8
-    ``bad-gzip``      status=200              Content-Encoding: gzip, and a body that is not
-    ``gzip-bomb``     status=200              64 KiB of gzip that become 64 MiB
-    ``nested``        status=200              50,000 opening brackets
-    ``huge``          status=200              50 MB without Content-Length, for as long as the client takes them
-    ``drip``          status=200,             the body, byte by byte
-                      interval=1.0
-    ``drip-headers``  status=200,             status line and headers, byte by byte, then the body
-                      interval=1.0
-    ``silent``                                nothing, until the client leaves or the sandbox stops
-    ``reset``                                 a connection reset (RST) instead of an answer
-    ``lost``                                  the same, after the call has taken effect
-    ================  ======================  ==========================================================================
+    - ``status`` (``status=200, body=b"", headers={}``): this answer: bytes and text as they are, anything else (None
+      too) as JSON; a header given replaces the usual one in any case, None leaves it out
+    - ``redirect`` (``status=302``): Location: /redirected of the sandbox; `Request.with_key` of a request for that path
+      tells whether the API key was carried along
+    - ``echo`` (``status=400``): an error whose msg holds the API key
+    - ``cut`` (``status=200``): fewer bytes than Content-Length says, then the end of the connection
+    - ``not-utf8`` (``status=200``): JSON with bytes that are not UTF-8
+    - ``bad-gzip`` (``status=200``): Content-Encoding: gzip, and a body that is not
+    - ``gzip-bomb`` (``status=200``): 64 KiB of gzip that become 64 MiB
+    - ``nested`` (``status=200``): 50,000 opening brackets
+    - ``huge`` (``status=200``): 50 MB without Content-Length, for as long as the client takes them
+    - ``drip`` (``status=200, interval=1.0``): the body, byte by byte
+    - ``drip-headers`` (``status=200, interval=1.0``): status line and headers, byte by byte, then the body
+    - ``silent``: nothing, until the client leaves or the sandbox stops
+    - ``reset``: a connection reset (RST) instead of an answer
+    - ``lost``: the same, after the call has taken effect
     """
 
     def __init__(self) -> None:

@@ -350,7 +350,7 @@ class _Stream:
 class AsyncUserDataStream(_Stream):
     """The account's events, for asyncio: an async iterator, for as long as an `async with` block.
 
-    For example::
+    For example:
 
         async with AsyncListenKeyClient(api_key) as client, AsyncUserDataStream(client) as stream:
             async for event in stream:

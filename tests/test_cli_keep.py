@@ -628,7 +628,10 @@ while len(states()) > 3:  # the command, its watcher and this program
 # Without what Windows lacks
 
 WINDOWS = """
-import asyncio, ctypes, getpass, os, select, signal, subprocess, time
+import os
+if hasattr(os, "pidfd_open"):
+    del os.pidfd_open  # of Linux; Python's own modules look for it when they are loaded
+import asyncio, ctypes, getpass, select, signal, subprocess, time
 del signal.SIGHUP, signal.pthread_sigmask, signal.SIG_BLOCK, os.fork, os.tcgetpgrp, os.getpgrp, os.waitid, select.poll
 del time.CLOCK_BOOTTIME, os.register_at_fork
 """

@@ -1,5 +1,6 @@
 """What a release relies on: breaks of the Python API are named, workflows are sound, the watch is not fooled."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -68,8 +69,12 @@ def test_the_release_makes_every_link_of_the_readme_absolute(tmp_path: Path) -> 
 def test_workflows_test_what_the_package_names() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     jobs = YAML(typ="safe").load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]
-    for python in jobs["pythons"]["strategy"]["matrix"]["python"][:4]:
-        assert f'"Programming Language :: Python :: {python}"' in project
+    tested = jobs["pythons"]["strategy"]["matrix"]["python"]
+    assert re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project) == [
+        python
+        for python in tested
+        if not python.endswith("t")  # without the lock, never run yet
+    ]
 
 
 # The watch

@@ -1,6 +1,6 @@
 """Write the reference, readable offline: build/reference.html and build/python/.
 
-reference.html is both documents as one page (swagger-ui, all inlined); python/ is the package by its docstrings (pdoc).
+reference.html is both documents as one page (Redoc, all inlined); python/ is the package by its docstrings (pdoc).
 """
 
 import html
@@ -14,13 +14,13 @@ from typing import Any
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
-UI = ROOT / ".cache" / "node" / "node_modules" / "swagger-ui-dist"
+REDOC = ROOT / ".cache" / "node" / "node_modules" / "redoc" / "bundles" / "redoc.standalone.js"
 PAGE = ROOT / "build" / "reference.html"
 PACKAGE = ROOT / "build" / "python"
 MODULES = ["listenkey", "listenkey.stream", "listenkey.sandbox"]
 
-# The policy forbids the page every request, whatever swagger-ui may come to do. No "try it out" and no field for an API
-# key: the page would send a real one from a file that somebody was mailed.
+# The policy forbids the page every request, whatever Redoc may come to do. Redoc sends no call, and asks for no
+# API key. Its search is off: it needs a worker, which the policy forbids.
 TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
@@ -29,82 +29,76 @@ TEMPLATE = """<!doctype html>
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <title>{title}</title>
-<style>{style}
-body {{ margin: 0; font: 16px/1.5 sans-serif; color: #3b4151; overflow-wrap: anywhere; }}
-#overview {{ max-width: 1420px; margin: auto; padding: 16px 20px; box-sizing: border-box; }}
+<style>
+body {{ margin: 0; font: 16px/1.5 sans-serif; color: #333; }}
+#overview {{ max-width: 60rem; margin: auto; padding: 16px; overflow-wrap: anywhere; }}
 #overview h1 {{ margin: 0; font-size: 26px; line-height: 1.2; }}
 #overview h2 {{ margin: 16px 0 0; font-size: 18px; }}
 #overview td {{ padding: 4px 16px 4px 0; vertical-align: top; }}
-.swagger-ui pre, .swagger-ui table, .swagger-ui code {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 #overview code {{ overflow-wrap: normal; }}
-/* On a phone the tables of swagger-ui stand as lists: one cell below the other. */
-@media (max-width: 700px) {{
-  #overview td {{ display: block; }}
-  .swagger-ui .opblock-tag small {{ display: none; }}
-  .swagger-ui .wrapper, .swagger-ui .opblock-body, .swagger-ui .info {{ padding: 0 8px; margin: 0; }}
-  .swagger-ui .opblock .opblock-summary-path, .swagger-ui .opblock .opblock-summary {{
-    max-width: 100%; flex-wrap: wrap; }}
-  .swagger-ui table.responses-table, .swagger-ui table.responses-table > * ,
-  .swagger-ui table.responses-table > * > tr, .swagger-ui table.responses-table > * > tr > td {{
-    display: block; width: auto; max-width: 100%; }}
-  .swagger-ui table.responses-table > tbody > tr > td {{ padding: 4px 0; }}
-  .swagger-ui .model-box, .swagger-ui .model, .swagger-ui section.models {{ max-width: 100%; overflow-wrap: anywhere; }}
-}}
+#reference pre, #reference .redoc-json, #reference .redoc-json *, #reference .api-info span {{
+  white-space: pre-wrap; overflow-wrap: anywhere; }}
+#reference .api-info span {{ display: inline; }}
+@media (max-width: 700px) {{ #overview td {{ display: block; padding: 0; }} }}
 </style>
 </head>
 <body>
 <main id="overview">{overview}</main>
 <div id="reference"></div>
-<div id="events"></div>
 <script>{script}</script>
 <script>
-for (const [place, spec] of [["#reference", {document}], ["#events", {events}]]) SwaggerUIBundle({{
-  dom_id: place, spec: spec, docExpansion: "full", defaultModelsExpandDepth: 2,
-  supportedSubmitMethods: [], validatorUrl: null
-}});
+Redoc.init({document}, {{
+  disableSearch: true, hideDownloadButtons: true, nativeScrollbars: true, expandResponses: "200,default",
+  jsonSampleExpandLevel: "all"
+}}, document.getElementById("reference"));
 </script>
 </body>
 </html>
 """
 
 
-def as_webhooks(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the events into the words of OpenAPI 3.1: swagger-ui knows no AsyncAPI, and webhooks come nearest."""
-    servers = [f"`{each['protocol']}://{each['host']}{each['pathname']}`" for each in document["servers"].values()]
-    channel = document["channels"]["userData"]
+def one_document(document: Mapping[str, Any], events: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the events beside the calls, in the words of OpenAPI 3.1: Redoc knows no AsyncAPI; webhooks come nearest."""
+    servers = [f"`{each['protocol']}://{each['host']}{each['pathname']}`" for each in events["servers"].values()]
+    channel = events["channels"]["userData"]
     forms = [f"- `{each['address']}` {each.get('description', '')}" for each in channel["x-forms"].values()]
     where = f"At {' and '.join(servers)}, in one of these forms:\n\n" + "\n".join(forms)
-    info = document["info"]
-    return {
-        "openapi": "3.1.0",
-        "info": {**info, "description": "\n\n".join([info["description"], channel["description"], where])},
-        "webhooks": {
-            message["name"]: {
-                "post": {
-                    "summary": message["title"],
-                    "description": f"{message['summary']} Comes as a frame of the WebSocket.",
-                    "tags": ["Events"],
-                    "requestBody": {
-                        "content": {
-                            "application/json": {
-                                "schema": message["payload"],
-                                "examples": {each["name"]: {"value": each["payload"]} for each in message["examples"]},
-                            }
+    about = "\n\n".join([events["info"]["description"], channel["description"], where])
+    webhooks = {
+        message["name"]: {
+            "post": {
+                "operationId": message["name"],
+                "summary": message["name"],
+                "description": f"{message['title']}. {message['summary']} Comes as a frame of the WebSocket.",
+                "tags": ["Events"],
+                "requestBody": {
+                    "content": {
+                        "application/json": {
+                            "schema": message["payload"],
+                            "examples": {each["name"]: {"value": each["payload"]} for each in message["examples"]},
                         }
-                    },
-                    "responses": {},
-                }
+                    }
+                },
+                "responses": {},
             }
-            for message in document["components"]["messages"].values()
-        },
-        "components": {"schemas": document["components"]["schemas"]},
+        }
+        for message in events["components"]["messages"].values()
+    }
+    schemas = document["components"]["schemas"] | events["components"]["schemas"]
+    return {
+        **document,
+        "openapi": "3.1.0",
+        "tags": [*document["tags"], {"name": "Events", "description": about}],
+        "components": {**document["components"], "schemas": schemas},
+        "webhooks": webhooks,
     }
 
 
 def public(node: Any) -> Any:
-    """Leave out what only this project's tools read (x-…), and the API key's scheme: swagger-ui would ask for a key.
+    """Leave out what only this project's tools read (x-…), and the API key's scheme.
 
-    What an extension tells a reader of a field stays, in words: its name, its unit, the values that the pages list.
+    The overview tells of the API key in a sentence. What an extension tells a reader of a field stays, in words: its
+    name, its unit, the values that the pages list.
     """
     if isinstance(node, list):
         return [public(each) for each in node]
@@ -125,29 +119,32 @@ def public(node: Any) -> Any:
 
 
 def overview(document: Mapping[str, Any], events: Mapping[str, Any]) -> str:
-    """Write the first screen: the calls and the events, each in a line."""
+    """Write the first screen: the calls and the events, each in a line, and where errors are told."""
     calls = [
         (
-            f"<code>{method.upper()} {path}</code>",
+            f"<a href='#operation/{call['operationId']}'><code>{method.upper()} {path}</code></a>",
             f"{html.escape(call['summary'])}; weight {call['x-request-weight']['weight']}",
         )
         for path, methods in document["paths"].items()
         for method, call in methods.items()
     ]
     messages = [
-        (f"<code>{each['name']}</code>", html.escape(each["title"]))
+        (f"<a href='#operation/{each['name']}'><code>{each['name']}</code></a>", html.escape(each["title"]))
         for each in events["components"]["messages"].values()
     ]
     tables = [
         "".join(f"<tr><td>{left}</td><td>{right}</td></tr>" for left, right in rows) for rows in (calls, messages)
     ]
+    first = next(call for methods in document["paths"].values() for call in methods.values())
+    statuses = ", ".join(f"<code>{status}</code>" for status in first["responses"] if status not in ("200", "default"))
     info = document["info"]
     return (
         f"<h1>{html.escape(info['title'])} {info['version']}</h1>"
         "<p>A call needs the API key in the header <code>X-MBX-APIKEY</code>, and no signature. "
         "The Python package: <a href='python/listenkey.html'>listenkey</a>.</p>"
-        f"<h2><a href='#reference'>Calls</a></h2><table>{tables[0]}</table>"
-        f"<h2><a href='#events'>Events</a></h2><table>{tables[1]}</table>"
+        f"<h2>Calls</h2><table>{tables[0]}</table>"
+        f"<p>Errors stand under each call, with Binance's codes as examples: {statuses} and others.</p>"
+        f"<h2><a href='#tag/Events'>Events</a></h2><table>{tables[1]}</table>"
     )
 
 
@@ -162,11 +159,9 @@ def main() -> int:
     events = YAML(typ="safe").load(ROOT / "asyncapi.yaml")
     text = TEMPLATE.format(
         title=html.escape(f"{document['info']['title']} {document['info']['version']}"),
-        style=(UI / "swagger-ui.css").read_text(encoding="utf-8"),
-        script=(UI / "swagger-ui-bundle.js").read_text(encoding="utf-8").replace("</script", "<\\/script"),
+        script=REDOC.read_text(encoding="utf-8").replace("</script", "<\\/script"),
         overview=overview(document, events),
-        document=embedded(document),
-        events=embedded(as_webhooks(events)),
+        document=embedded(one_document(document, events)),
     )
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(text, encoding="utf-8")
