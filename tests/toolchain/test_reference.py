@@ -191,6 +191,7 @@ def test_the_page_of_the_package_has_every_public_name(module: str, page: Path, 
         if not member.startswith("_")
     ]
     assert members
+    assert re.findall(r'class="n">_\w+', text) == [], "a parameter that is not public"
     assert [member for member in members if f'id="{member}"' not in text] == []
     first = [(inspect.getdoc(value) or "").partition("\n")[0] for value in values if inspect.isclass(value)]
     assert [line for line in first if line.replace("`", "") not in words] == []
