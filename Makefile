@@ -73,8 +73,8 @@ docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, RE
 facts: $(READY) ## print what is read of PAGE="page.md …"
 	@$(docs) facts $(PAGE)
 
-test-all: $(READY) ## everything, with Node, Go and Chromium too
-	$(call steps,test simulations lint-spec breaking api workflows reference toolchain reuse)
+test-all: $(READY) ## everything, with Node, Go and Chromium, on every Python; CI runs it
+	$(call steps,test simulations lint-spec breaking api workflows reference toolchain reuse matrix bench-accounts)
 
 lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml
@@ -96,7 +96,7 @@ chromium: # from Debian, where it is missing and root may install it; the tests 
 bench: $(BENCH) ## our client beside its peers, in CPU, time and memory; ARGS="--only import --samples 3": a part of it
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/generated:tools .cache/bench/venv/bin/python -m bench $(ARGS)
 
-bench-accounts: $(READY) ## 10,000 keepers on one address; ARGS="--accounts 200 --life 20 --lives 1": fewer, for a shorter time
+bench-accounts: $(READY) ## 10,000 keepers on one address; fails when a key is lost; ARGS="--accounts 200 --life 20": fewer
 	@PYTHONPATH=tools python -m bench.accounts $(ARGS)
 
 bench-lock: $(READY) ## pin the peers of `make bench` anew

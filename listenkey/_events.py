@@ -124,7 +124,7 @@ class Decoder:
         """Read a frame. `keys` are the listen keys that the frame may contain."""
         try:
             content = json.loads(frame, parse_float=Decimal, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, ArithmeticError):  # the last: an exponent beyond Decimal
             return self._unknown(None, "not JSON", {}, keys)
         if not isinstance(content, dict):
             return self._unknown(None, "not a JSON object", {}, keys)

@@ -19,7 +19,18 @@ from functools import partial
 from random import Random
 from typing import Literal
 
-from listenkey._events import AccountUpdate, Decoder, Event, Gap, GreekUpdate, Item, ListenKeyExpired, Reply, Shutdown
+from listenkey._events import (
+    AccountUpdate,
+    Decoder,
+    Event,
+    Gap,
+    GreekUpdate,
+    Item,
+    ListenKeyExpired,
+    Reply,
+    Shutdown,
+    UnknownEvent,
+)
 from listenkey.errors import ApiError, ListenKeyError, Unauthorized, UnexpectedResponse
 
 _log = logging.getLogger("listenkey.stream")
@@ -149,7 +160,7 @@ class Link:
         self._numbers = self._tries = self._refusals = 0
         self._due, self._nagged, self._actions = now, now, list[Action]()
         self._renewed = self._probe_brought = self._warned = -math.inf
-        self._closing = self._ends = self._forget = math.inf
+        self._closing = self._ends = self._forget = self._proves = math.inf
 
     # Questions.
 
@@ -231,7 +242,8 @@ class Link:
             elif isinstance(read, ListenKeyExpired):
                 self._expire(now, socket, read)
             else:
-                self._ready(now, socket)  # even without an answer to SUBSCRIBE
+                if not isinstance(read, UnknownEvent):
+                    self._ready(now, socket)  # even without an answer to SUBSCRIBE
                 self._bring(now, socket, read)
         return self._settle(now)
 
@@ -245,9 +257,11 @@ class Link:
             self._gone(socket, now, clean=clean)
             if status is not None and status < 500 and status not in (408, 418, 429):  # will hardly change soon
                 self._refusals += 1
-                self._due = now + min(self._pace.longest, self._pace.slow * 2.0 ** (self._refusals - 1))
+                self._due = now + min(self._pace.longest, self._pace.slow * 2.0 ** min(self._refusals - 1, 16))
                 if self._refusals >= _REFUSALS and self._main is None:
                     self._actions.append(_refused(status))
+            else:
+                self._refusals = 0
         return self._settle(now)
 
     # Sockets come and go.
@@ -265,11 +279,14 @@ class Link:
 
     def _whole(self, socket: _Socket, now: float) -> float:
         """Until when a socket brought all events: it may live, and be mute since its last event."""
-        return socket.whole if self._overdue(socket, now) else socket.proof
+        return socket.whole if socket.beats >= _BEATS else socket.proof
 
     def _overdue(self, socket: _Socket, now: float) -> bool:
         """Whether the next event of a held position is overdue. Perhaps the position was closed."""
-        return socket.beats >= _BEATS and socket.event is not None and now > socket.event + self._pace.beat
+        if socket.beats < _BEATS or socket.event is None:
+            return False
+        sent = min(socket.event, socket.whole + self._pace.ping + self._pace.late)  # it may have waited here
+        return now > sent + self._pace.beat
 
     def _lose(self, reason: Reason, since: float) -> None:
         """Note that something may be lost: a Gap is to come."""
@@ -288,8 +305,8 @@ class Link:
         self._numbers += 1
         self._tries += 1
         self._next = _Socket(self._numbers, self._key, held=held)
-        if self._main is not None:
-            self._copies, self._forget = self._copies or {}, math.inf
+        beside = self._main is not None or self._old is not None
+        self._copies, self._forget = (self._copies or {}) if beside else None, math.inf
         self._actions.append(Do("open", self._numbers, self._key))
 
     def _ready(self, now: float, socket: _Socket) -> None:
@@ -303,11 +320,12 @@ class Link:
             self._gone(self._old, now, clean=False)
         main, self._main, self._next = self._main, socket, None
         self._planned = self._probing = False
+        self._proves = (socket.opened or now) + self._pace.proven
         self._ends = now + self._pace.life * self._random.uniform(0.98, 1)  # or all of a program would change at once
         if main is not None:
             self._retire(now, main)
         else:
-            self._forget = now  # no two sockets bring the same
+            self._forget = now + self._pace.proven  # the last main socket may have brought what this one brings
         lost, self._lost = self._lost, None
         if lost is None:
             socket.held = []  # planned
@@ -319,6 +337,7 @@ class Link:
         """Close a next socket that is of no use. A server may have sent events to it alone."""
         self._next, self._probing = None, False
         if socket.ready:
+            self._tries = 0
             self._retire(now, socket)
             self._release(socket)
         else:
@@ -349,9 +368,12 @@ class Link:
             self._due = max(self._due, now + wait * self._random.uniform(1, 1.25))
         if socket is self._next:
             if self._probing:
-                self._patience = min(self._pace.nag, 2 * self._patience)
+                self._patience *= 2
             self._next, self._probing = None, False
             self._forget = now + self._pace.proven
+            if socket.held:  # it brought what the main socket did not
+                self._lose("mute", self._link_proof(now))
+                self._release(socket)
         else:
             since = self._link_proof(now)
             self._release(socket)
@@ -364,26 +386,32 @@ class Link:
 
     def _bring(self, now: float, socket: _Socket, event: Event) -> None:
         socket.event, socket.whole = now, socket.proof
-        if socket.key == self._key and self._expired is None:
+        if socket.key == self._key and self._expired is None and not isinstance(event, UnknownEvent):
             self._key_proof = max(self._key_proof, socket.proof)
         if socket is self._main:
             self._patience = self._pace.silence
-        if isinstance(event, AccountUpdate | GreekUpdate) and now - socket.beat > self._pace.beat / 2:
-            socket.beats = socket.beats + 1 if now - socket.beat < self._pace.beat * 1.5 else 0
-            socket.beat = now
+        if (since_beat := now - socket.beat) >= self._pace.beat * 1.5:
+            socket.beats = -1  # another event came and no beat: the position was closed. Or this is the first beat
+        if isinstance(event, AccountUpdate | GreekUpdate) and since_beat > self._pace.beat / 2:
+            socket.beats, socket.beat = socket.beats + 1, now
         if socket.held is not None:
             if not socket.held:
                 self._probe_brought = now
             socket.held.append(event)
         else:
-            if socket is self._main and self._probing and self._next is not None:
-                self._drop(now, self._next)  # the main socket is not mute
+            probe = self._next if self._probing and socket is self._main else None
+            if probe is not None and probe.ready:  # one that is being opened may have been sent something already
+                self._drop(now, probe)  # the main socket is not mute
             self._pass(socket, event)
 
     def _pass(self, socket: _Socket, event: Event) -> None:
         """Let an event through, unless another socket has brought the event as often."""
         if self._copies is not None:
-            content = json.dumps(event.raw, sort_keys=True, default=str) if event.raw else str(event)
+            try:
+                content = json.dumps(event.raw, sort_keys=True, default=str) if event.raw else str(event)
+            except RecursionError:  # too deep to be compared
+                self._actions.append(event)
+                return
             brought = self._copies.setdefault(content, Counter())
             most = max(brought.values(), default=0)
             brought[socket.number] += 1
@@ -400,7 +428,8 @@ class Link:
 
     def _expire(self, now: float, socket: _Socket, expired: ListenKeyExpired) -> None:
         said = expired.listen_key, expired.event_time
-        if socket is self._old or said == self._said or expired.listen_key not in (None, self._key):
+        drained = socket is self._old and (self._main is None or self._main.held is None)
+        if drained or said == self._said or expired.listen_key not in (None, self._key):
             return  # the event came twice, or names an older key
         self._said, self._expired, self._renewed = said, now, -math.inf
         _log.warning("the server says that the listen key has ended", extra={"event": "key_expired"})
@@ -436,8 +465,7 @@ class Link:
         if main is not None:
             if not self._planned:
                 yield self._ends, self._plan
-            if self._tries and main.opened is not None:
-                yield main.opened + pace.proven, self._prove
+            yield self._proves, self._prove
             calm = self._next is None and self._expired is None and not wanted
             if main.beats >= _BEATS and calm and main.held is None:
                 silent = max(main.event or main.beat, main.beat)
@@ -471,7 +499,7 @@ class Link:
         self._planned = True
 
     def _prove(self, now: float) -> None:
-        self._tries = 0
+        self._tries, self._proves = 0, math.inf
 
     def _probe(self, now: float) -> None:
         """Open a second socket, to see whether the main socket is mute."""

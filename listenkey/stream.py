@@ -171,7 +171,8 @@ class _Driver:
     def _tick(self) -> None:
         self._timer = None
         try:
-            key, age, now = self._keeper.key.value, self._keeper.status().key_age, clock()
+            # In this order: when the keeper renews in between, the key seems older than it is, never younger.
+            now, age, key = clock(), self._keeper.status().key_age, self._keeper.key.value
         except ListenKeyError as error:
             self._fail(error)
         else:

@@ -868,3 +868,164 @@ def test_events_of_a_position_that_changed_are_no_beat() -> None:
 def test_every_duration_can_be_scaled() -> None:
     assert Pace().scaled(0.5).ping == 6.0
     assert Pace().scaled(0.5).life == 11.5 * HOUR
+
+
+SHUTDOWN = json.dumps({"e": "serverShutdown", "E": 1})
+
+
+class TestOldFaults:
+    """Sequences that once lost an event in silence, brought one twice, or opened sockets without end."""
+
+    def holding(self) -> Peer:
+        """Return a peer whose account holds a position: the last event came at 1050, the last answered ping at 1048."""
+        peer = running()
+        for i in range(5):
+            peer.wait(10)
+            peer.frame(1, account(i))
+        return peer
+
+    def test_refusals_beside_a_main_socket_are_paced(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, SHUTDOWN)
+        for _ in range(100):
+            peer.closed(peer.did("open")[-1], status=503)
+        assert peer.did("open") == [1, 2]
+
+    def test_refusals_without_end_end_nothing(self) -> None:
+        peer = running()
+        peer.frame(1, SHUTDOWN)
+        for _ in range(1100):  # 2.0 ** 1024 is no float
+            peer.closed(peer.did("open")[-1], status=403)
+            peer.wait(49)
+        assert peer.errors == []
+
+    def test_refusals_in_a_row_are_counted(self) -> None:
+        peer = Peer()
+        for status in [403, 403, 503] * 5:
+            peer.closed(peer.did("open")[-1], status=status)
+            peer.wait(60)
+        assert peer.errors == []
+
+    def test_probes_that_fail_for_hours_are_paced(self) -> None:
+        peer = self.holding()
+        for _ in range(9000):
+            peer.wait(1)
+            peer.closed(peer.did("open")[-1] if len(peer.did("open")) > 1 else 0)
+        assert len(peer.did("open")) == 9  # 60, 120, 240 ... seconds after the last event
+
+    def test_a_position_that_was_closed_is_not_missed(self) -> None:
+        peer = self.holding()
+        for i in range(60):
+            peer.wait(30)
+            peer.frame(1, event(i))
+        peer.wait(12)
+        peer.frame(1, SHUTDOWN)
+        peer.opened(2)
+        peer.closed(1, clean=True)
+        assert "mute" not in peer.story
+        assert peer.did("open") == [1, 2]
+
+    @pytest.mark.parametrize("planned", [True, False])
+    def test_an_event_that_waited_here_is_not_fresh(self, *, planned: bool) -> None:
+        peer = self.holding()
+        peer.now += 200  # it stood still
+        peer.frame(1, account(900))  # sent at 1060, and nothing after it
+        peer.wait(5)
+        if planned:
+            peer.frame(1, SHUTDOWN)
+            peer.opened(2)
+        peer.closed(1, clean=planned)
+        peer.opened(2)
+        assert peer.gap() == ("mute" if planned else "reconnected", 1048.0, peer.now)
+
+    def test_a_pong_after_the_last_beat_does_not_prove_what_came_between(self) -> None:
+        peer = running()
+        peer.wait(7)
+        for i in range(5):
+            peer.wait(10)
+            peer.frame(1, account(i))  # the last at 1057; an order of 1058 goes missing
+        peer.wait(4)
+        peer.closed(1)
+        peer.opened(2)
+        assert peer.gap() == ("reconnected", 1048.0, peer.now)
+
+    def test_nothing_comes_twice_when_the_old_socket_ends_before_the_new_is_told(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, SHUTDOWN)
+        peer.frame(1, event(7))  # the server had accepted socket 2, and sent it to both
+        peer.closed(1)
+        peer.opened(2)
+        peer.frame(2, event(7))
+        assert peer.story == ["started", 7, "reconnected"]
+
+    def test_nothing_comes_twice_while_the_old_socket_is_drained(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, SHUTDOWN)
+        peer.opened(2)
+        peer.closed(2)
+        peer.wait(2)
+        peer.frame(1, event(7))
+        peer.opened(3)
+        peer.frame(3, event(7))
+        assert peer.story.count(7) == 1
+
+    def test_a_probe_that_is_being_opened_is_kept(self) -> None:
+        peer = self.holding()
+        peer.wait(61)
+        peer.frame(1, account(9))
+        assert peer.did("close") == []
+        peer.opened(2)
+        peer.frame(2, event(7))
+        peer.wait(2)
+        assert 7 in peer.story
+
+    def test_what_a_probe_brought_before_it_ended_is_kept(self) -> None:
+        peer = self.holding()
+        peer.wait(61)
+        peer.opened(2)
+        peer.frame(2, event(7))
+        peer.wait(0.5)
+        peer.closed(2)
+        peer.wait(10)
+        peer.opened(3)
+        assert peer.story[-2:] == [7, "mute"]
+        assert peer.gap()[1] == 1048.0
+
+    def test_the_old_socket_may_tell_that_the_key_ended(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, SHUTDOWN)
+        peer.opened(2)
+        peer.frame(1, expired(KEY))
+        assert peer.did("renew") == [0]
+
+    def test_what_cannot_be_read_proves_no_key(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, event(1))
+        peer.wait(900)
+        peer.frame(1, '{"msg": "maintenance"}')
+        peer.wait(300)
+        peer.key(OTHER)
+        peer.opened(2)
+        assert peer.gap()[:2] == ("key_replaced", 1096.0)
+
+    def test_what_cannot_be_read_answers_no_subscribe(self) -> None:
+        peer = Peer(subscribe=True)
+        peer.opened(1)
+        peer.frame(1, '{"msg": "welcome"}')
+        peer.wait(9)
+        peer.frame(1, '{"result": null, "id": 1}')
+        assert peer.gap() == ("started", None, 1009.0)
+
+    def test_no_frame_ends_the_stream(self) -> None:
+        peer = running()
+        peer.frame(1, SHUTDOWN)  # from here on events are compared with those of socket 2
+        depths = range(900, 1000)  # about as deep as Python 3.11 can read, and a little less deep than it can write
+        for deep in depths:
+            peer.frame(1, event(deep)[:-1] + ', "z": ' + "[" * deep + "]" * deep + "}")
+        peer.frame(1, '{"e": "x", "v": 1e9999999999999999999999}')  # beyond Decimal
+        assert len(peer.items) == 1 + len(depths) + 1

@@ -36,7 +36,7 @@ class Connection:
         self.attached = self.given_up = False  # the server sends events to it; the client closed it before
         self.alive = True  # bytes pass
         self.mute = False
-        self.beats = 0  # events of a position, one after the other: only then can it be known that they stopped
+        self.beats = 0  # of a position, one after the other and read in time: else nobody can know that they stopped
         self.arrives = 0.0  # when the last byte arrives at the client
 
 
@@ -223,7 +223,7 @@ class World:
             case "half-open":
                 some.attached = some.alive = False
             case "mute":
-                some.mute = some.mute or (self.holds_position and some.beats > 5 and self.now > self.asleep_until)
+                some.mute = some.mute or (self.holds_position and some.beats > 5 and self.now > self.asleep_until + 60)
             case "key deleted":
                 self.key_lives = False
                 expired = json.dumps({"e": "listenKeyExpired", "E": str(int(self.now)), "listenKey": str(self.key)})

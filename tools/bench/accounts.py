@@ -191,8 +191,8 @@ def main() -> int:
     """Measure, and print the table. Returns 1 when a key was lost."""
     parser = argparse.ArgumentParser(prog="make bench-accounts", description=__doc__)
     parser.add_argument("--accounts", type=int, default=10_000, help="how many (%(default)s)")
-    parser.add_argument("--life", type=float, default=180.0, help="seconds that a key lives (%(default)s)")
-    parser.add_argument("--lives", type=float, default=3.0, help="how long the steady state lasts (%(default)s)")
+    parser.add_argument("--life", type=float, default=240.0, help="seconds that a key lives (%(default)s)")
+    parser.add_argument("--lives", type=float, default=1.0, help="how long the steady state lasts (%(default)s)")
     parser.add_argument("--sync", action="store_true", help="keepers with a thread each")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
