@@ -275,9 +275,9 @@ class Link:
     def _link_proof(self, now: float) -> float:
         """Until when all events are known to have come. Before the old socket is drained, events may be missing."""
         draining = self._old if self._main is not None and self._main.held is not None else None
-        return min([self._whole(each, now) for each in (self._main, draining) if each is not None], default=now)
+        return min([self._whole(each) for each in (self._main, draining) if each is not None], default=now)
 
-    def _whole(self, socket: _Socket, now: float) -> float:
+    def _whole(self, socket: _Socket) -> float:
         """Until when a socket brought all events: it may live, and be mute since its last event."""
         return socket.whole if socket.beats >= _BEATS else socket.proof
 
@@ -360,7 +360,7 @@ class Link:
                 reason: Reason = "mute" if clean else "reconnected"
                 if self._overdue(socket, changed) or not clean:
                     lose = self._lose if self._lost else partial(self._gap, now)
-                    lose(reason, self._whole(socket, changed))
+                    lose(reason, self._whole(socket))
                 self._release(self._main)
             return
         if self._tries:
