@@ -60,7 +60,7 @@ class Pace:
     renew: float = 30.0  # between two wishes for a fresh key
     beat: float = 10.0  # between events while a position is held (User Data Streams page)
     silence: float = 60.0  # after events of a held position, before a second socket is opened to compare
-    verdict: float = 1.0  # for the old socket to bring the events that the second brought
+    verdict: float = 4.0  # for the old socket to bring the events that the second brought; longer than `late`
     nag: float = 3600.0  # between two warnings
 
     def scaled(self, factor: float) -> "Pace":
@@ -160,6 +160,9 @@ class Link:
         self._numbers = self._tries = self._refusals = 0
         self._due, self._nagged, self._actions = now, now, list[Action]()
         self._renewed = self._probe_brought = self._warned = -math.inf
+        self._woke = (
+            self._paced
+        ) = -math.inf  # when the program was last found to have stood still; no new socket before
         self._closing = self._ends = self._forget = self._proves = math.inf
 
     # Questions.
@@ -199,7 +202,7 @@ class Link:
             self._lose(
                 "key_replaced" if expired is None else "key_expired", min(self._key_proof, self._link_proof(now))
             )
-            self._key, self._expired, self._due = key, None, now
+            self._key, self._expired, self._due = key, None, max(now, self._paced)
             if self._next is not None:
                 self._drop(now, self._next)
         self._key_proof = proof if replaced else max(self._key_proof, proof)
@@ -324,6 +327,8 @@ class Link:
         self._ends = now + self._pace.life * self._random.uniform(0.98, 1)  # or all of a program would change at once
         if main is not None:
             self._retire(now, main)
+            if self._tries > 1:  # a server may send away each new socket
+                self._paced = self._due = max(self._due, now + self._wait())
         else:
             self._forget = now + self._pace.proven  # the last main socket may have brought what this one brings
         lost, self._lost = self._lost, None
@@ -347,6 +352,11 @@ class Link:
         self._old, self._closing = socket, now + self._pace.drain
         self._actions.append(Do("close", socket.number))
 
+    def _wait(self) -> float:
+        """How long until the next attempt."""
+        wait = min(self._pace.longest, self._pace.first * 2.0 ** min(self._tries - 1, 16))
+        return wait * self._random.uniform(1, 1.25)
+
     def _dead(self, socket: _Socket, now: float) -> None:
         self._actions.append(Do("close", socket.number))
         self._gone(socket, now, clean=False)
@@ -364,16 +374,16 @@ class Link:
                 self._release(self._main)
             return
         if self._tries:
-            wait = min(self._pace.longest, self._pace.first * 2.0 ** min(self._tries - 1, 16))
-            self._due = max(self._due, now + wait * self._random.uniform(1, 1.25))
+            self._due = max(self._due, now + self._wait())
         if socket is self._next:
             if self._probing:
                 self._patience *= 2
             self._next, self._probing = None, False
             self._forget = now + self._pace.proven
-            if socket.held:  # it brought what the main socket did not
+            self._proves = now + 2 * self._pace.proven
+            if socket.held and self._probe_brought > -math.inf:  # it brought what the main socket did not
                 self._lose("mute", self._link_proof(now))
-                self._release(socket)
+            self._release(socket)
         else:
             since = self._link_proof(now)
             self._release(socket)
@@ -395,21 +405,24 @@ class Link:
         if isinstance(event, AccountUpdate | GreekUpdate) and since_beat > self._pace.beat / 2:
             socket.beats, socket.beat = socket.beats + 1, now
         if socket.held is not None:
-            if not socket.held:
-                self._probe_brought = now
             socket.held.append(event)
+            if socket is self._next and self._probe_brought == -math.inf and self._is_news(event):
+                self._probe_brought = now
         else:
             probe = self._next if self._probing and socket is self._main else None
             if probe is not None and probe.ready:  # one that is being opened may have been sent something already
                 self._drop(now, probe)  # the main socket is not mute
             self._pass(socket, event)
 
+    def _is_news(self, event: Event) -> bool:
+        """Whether the main socket has not brought what the second socket brings."""
+        brought = (self._copies or {}).get(_content(event) or "", Counter())
+        return not isinstance(event, UnknownEvent) and (self._main is None or not brought[self._main.number])
+
     def _pass(self, socket: _Socket, event: Event) -> None:
         """Let an event through, unless another socket has brought the event as often."""
         if self._copies is not None:
-            try:
-                content = json.dumps(event.raw, sort_keys=True, default=str) if event.raw else str(event)
-            except RecursionError:  # too deep to be compared
+            if (content := _content(event)) is None:
                 self._actions.append(event)
                 return
             brought = self._copies.setdefault(content, Counter())
@@ -429,7 +442,7 @@ class Link:
     def _expire(self, now: float, socket: _Socket, expired: ListenKeyExpired) -> None:
         said = expired.listen_key, expired.event_time
         drained = socket is self._old and (self._main is None or self._main.held is None)
-        if drained or said == self._said or expired.listen_key not in (None, self._key):
+        if drained or said == self._said or (expired.listen_key or socket.key) != self._key:
             return  # the event came twice, or names an older key
         self._said, self._expired, self._renewed = said, now, -math.inf
         _log.warning("the server says that the listen key has ended", extra={"event": "key_expired"})
@@ -439,6 +452,7 @@ class Link:
     def _look(self, now: float) -> None:
         """See whether program or machine stood still. What waited here meanwhile is read before any judgement."""
         if now > self.wake + self._pace.late:
+            self._woke = now
             for each in self._sockets():
                 each.beat = now
                 if each.opened is not None:
@@ -471,14 +485,16 @@ class Link:
                 silent = max(main.event or main.beat, main.beat)
                 yield max(silent + self._patience, self._due, self.not_before), self._probe
         if main is not None and probe is not None and probe.opened is not None:
-            yield probe.opened + pace.silence, partial(self._acquit, main, probe)
-            yield self._probe_brought + pace.verdict if probe.held else math.inf, partial(self._condemn, main, probe)
-        yield self._forget, self._forget_copies
+            yield max(probe.opened, self._woke) + pace.silence, partial(self._acquit, main, probe)
+            brought = max(self._probe_brought, self._woke) + pace.verdict
+            yield brought if self._probe_brought > -math.inf else math.inf, partial(self._condemn, main, probe)
+        if self._next is None and self._old is None and self._copies is not None:
+            yield max(self._forget, self._woke + pace.proven), self._forget_copies
         yield self._nagged + pace.nag, self._nag
 
     def _checks(self, socket: _Socket) -> Iterator[tuple[float, Callable[[float], None]]]:
         if socket is self._old:
-            yield self._closing, partial(self._gone, socket)
+            yield max(self._closing, self._woke + self._pace.verdict), partial(self._gone, socket)
         elif socket.opened is not None:
             if not socket.ready:
                 yield socket.opened + self._pace.answer, partial(self._dead, socket)
@@ -503,7 +519,7 @@ class Link:
 
     def _probe(self, now: float) -> None:
         """Open a second socket, to see whether the main socket is mute."""
-        self._probing = True
+        self._probing, self._probe_brought = True, -math.inf
         self._open(now, held=[])
 
     def _acquit(self, main: _Socket, probe: _Socket, now: float) -> None:
@@ -530,6 +546,14 @@ class Link:
         if now >= self._warned + self._pace.nag:
             _log.warning("%s", text, extra={"event": "silent"})
             self._warned = now
+
+
+def _content(event: Event) -> str | None:
+    """Give a text that is the same for the same event. None when the event is too deep to be compared."""
+    try:
+        return json.dumps(event.raw, sort_keys=True, default=str) if event.raw else str(event)
+    except RecursionError:
+        return None
 
 
 def _refused(status: int) -> ListenKeyError:

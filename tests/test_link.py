@@ -348,7 +348,7 @@ class TestRow6TheMuteLink:
     def test_the_second_socket_brings_an_event_first(self) -> None:
         peer = self.mute()
         peer.frame(2, event(1))
-        peer.wait(2)
+        peer.wait(5)
         peer.frame(2, event(2))
         assert peer.story == ["mute", 1, 2]
         assert peer.gap()[:2] == ("mute", 1048.0)  # the last pong before the last event
@@ -439,7 +439,7 @@ class TestRow6TheMuteLink:
         peer.wait(2)
         peer.opened(2)
         peer.frame(2, event(1))
-        peer.wait(2)
+        peer.wait(5)
         assert peer.story == ["mute", 1]
         assert peer.gap()[1] == 1048.0
 
@@ -876,9 +876,11 @@ SHUTDOWN = json.dumps({"e": "serverShutdown", "E": 1})
 class TestOldFaults:
     """Sequences that once lost an event in silence, brought one twice, or opened sockets without end."""
 
-    def holding(self) -> Peer:
+    def holding(self, **options: bool) -> Peer:
         """Return a peer whose account holds a position: the last event came at 1050, the last answered ping at 1048."""
-        peer = running()
+        peer = running(**options)
+        if options.get("subscribe"):
+            peer.frame(1, '{"result": null, "id": 1}')
         for i in range(5):
             peer.wait(10)
             peer.frame(1, account(i))
@@ -979,7 +981,7 @@ class TestOldFaults:
         assert peer.did("close") == []
         peer.opened(2)
         peer.frame(2, event(7))
-        peer.wait(2)
+        peer.wait(5)
         assert 7 in peer.story
 
     def test_what_a_probe_brought_before_it_ended_is_kept(self) -> None:
@@ -1020,6 +1022,118 @@ class TestOldFaults:
         peer.wait(9)
         peer.frame(1, '{"result": null, "id": 1}')
         assert peer.gap() == ("started", None, 1009.0)
+
+    def probed(self, **options: bool) -> Peer:
+        """Return a peer whose main socket has been silent for a minute, with a second socket open beside it."""
+        peer = self.holding(**options)
+        peer.wait(61)
+        peer.opened(2)
+        return peer
+
+    def sleep(self, peer: Peer, seconds: float) -> None:
+        """Let the machine sleep. After that the timer runs before any frame that waited is read."""
+        peer.now += seconds
+        peer.obey(peer.link.tick(peer.now))
+
+    def test_nothing_is_acquitted_before_what_waited_is_read(self) -> None:
+        peer = self.probed()
+        self.sleep(peer, 100)
+        peer.frame(2, event(7))
+        peer.wait(5)
+        assert peer.story[-2:] == ["mute", 7]
+
+    @pytest.mark.parametrize("pause", [2, 100])
+    def test_nothing_is_condemned_before_what_waited_is_read(self, pause: float) -> None:
+        peer = self.probed()
+        peer.frame(2, event(7))
+        self.sleep(peer, pause)
+        peer.frame(1, event(7))
+        peer.wait(5)
+        assert (peer.story[-1], "mute" in peer.story) == (7, False)
+
+    def test_a_copy_condemns_nobody(self) -> None:
+        peer = self.holding()
+        peer.wait(61)
+        peer.frame(1, event(7))
+        peer.opened(2)
+        peer.frame(2, event(7))
+        peer.wait(5)
+        peer.closed(2)
+        assert (peer.story[-1], "mute" in peer.story) == (7, False)
+
+    @pytest.mark.parametrize("subscribe", [True, False])
+    def test_what_cannot_be_read_condemns_nobody(self, *, subscribe: bool) -> None:
+        peer = self.probed(subscribe=subscribe)
+        peer.frame(2, '{"msg": "welcome"}')
+        peer.wait(5)
+        assert "mute" not in peer.story
+
+    def test_nothing_comes_twice_after_a_pause(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, SHUTDOWN)
+        peer.opened(2)
+        peer.frame(1, event(7))
+        peer.closed(1, clean=True)
+        self.sleep(peer, 100)
+        peer.frame(2, event(7))
+        assert peer.story == ["started", 7]
+
+    def test_nothing_comes_twice_while_a_socket_is_being_opened(self) -> None:
+        peer = running()
+        peer.key(OTHER)
+        peer.opened(2)
+        peer.key(KEY)
+        peer.closed(1, clean=True)
+        self.sleep(peer, 100)
+        peer.frame(2, event(7))
+        peer.opened(3)
+        peer.frame(3, event(7))
+        assert peer.story.count(7) == 1
+
+    def test_a_close_that_waited_is_a_close_as_asked(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, SHUTDOWN)
+        peer.opened(2)
+        self.sleep(peer, 10)
+        peer.closed(1, clean=True)
+        assert peer.story == ["started"]
+
+    @pytest.mark.parametrize("said", [SHUTDOWN, "expired"])
+    def test_a_server_that_sends_each_new_socket_away_is_not_stormed(self, said: str) -> None:
+        peer = running()
+        for i in range(200):
+            number = peer.did("open")[-1]
+            peer.frame(number, expired(KEY, i) if said == "expired" else said)
+            peer.wait(0.1)
+            if said == "expired":
+                peer.key(KEY)
+            peer.wait(0.1)
+            if peer.did("open")[-1] != number:
+                peer.opened(number + 1)
+                peer.closed(number, clean=True)
+        assert len(peer.did("open")) < 10
+
+    def test_an_expiry_without_a_name_is_of_its_socket(self) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.key(OTHER)
+        peer.frame(1, '{"e": "listenKeyExpired", "E": 5}')
+        peer.opened(2)
+        assert (peer.story, peer.did("renew")) == (["started", "key_replaced"], [])
+
+    def test_a_loss_long_after_failed_probes_is_mended_at_once(self) -> None:
+        peer = self.holding()
+        for number in range(2, 8):
+            while peer.did("open")[-1] < number:
+                peer.wait(1)
+            peer.closed(number)
+        peer.frame(1, event(1))
+        peer.wait(10 * HOUR)
+        before = len(peer.did("open"))
+        peer.closed(1)
+        assert len(peer.did("open")) == before + 1
 
     def test_no_frame_ends_the_stream(self) -> None:
         peer = running()
