@@ -244,6 +244,9 @@ def test_usage_errors(closed_port: str) -> None:
     env = environment(closed_port)
     assert run(env, "start", "--api-key", "x").returncode == 2
     assert run(env, "start", "--base-url", "http://eapi.binance.com").returncode == 2
+    nothing = run(env, "keep", "--")  # a variable that was empty: without a program, keep would show the key
+    assert (nothing.returncode, nothing.stdout) == (2, "")
+    assert nothing.stderr.endswith("listenkey: error: no program follows --\n")
 
 
 @pytest.mark.parametrize("columns", ["80", "200", "20"])
