@@ -159,10 +159,10 @@ class Link:
         self._copies: dict[str, Counter[int]] | None = None  # how often each socket brought a content
         self._numbers = self._tries = self._refusals = 0
         self._due, self._nagged, self._actions = now, now, list[Action]()
-        self._renewed = self._probe_brought = self._warned = -math.inf
-        self._woke = (
-            self._paced
-        ) = -math.inf  # when the program was last found to have stood still; no new socket before
+        self._renewed = self._warned = -math.inf
+        self._woke = -math.inf  # when the program was last found to have stood still
+        self._paced = -math.inf  # no new socket before, whatever news comes
+        self._probe_brought = math.inf  # when the second socket brought something that the main socket had not
         self._closing = self._ends = self._forget = self._proves = math.inf
 
     # Questions.
@@ -381,7 +381,7 @@ class Link:
             self._next, self._probing = None, False
             self._forget = now + self._pace.proven
             self._proves = now + 2 * self._pace.proven
-            if socket.held and self._probe_brought > -math.inf:  # it brought what the main socket did not
+            if socket.held and self._probe_brought < math.inf:  # it brought what the main socket did not
                 self._lose("mute", self._link_proof(now))
             self._release(socket)
         else:
@@ -406,8 +406,8 @@ class Link:
             socket.beats, socket.beat = socket.beats + 1, now
         if socket.held is not None:
             socket.held.append(event)
-            if socket is self._next and self._probe_brought == -math.inf and self._is_news(event):
-                self._probe_brought = now
+            if socket is self._next and self._is_news(event):
+                self._probe_brought = min(self._probe_brought, now)
         else:
             probe = self._next if self._probing and socket is self._main else None
             if probe is not None and probe.ready:  # one that is being opened may have been sent something already
@@ -441,8 +441,8 @@ class Link:
 
     def _expire(self, now: float, socket: _Socket, expired: ListenKeyExpired) -> None:
         said = expired.listen_key, expired.event_time
-        drained = socket is self._old and (self._main is None or self._main.held is None)
-        if drained or said == self._said or (expired.listen_key or socket.key) != self._key:
+        superseded = socket is self._old and (self._main is None or self._main.held is None)
+        if superseded or said == self._said or (expired.listen_key or socket.key) != self._key:
             return  # the event came twice, or names an older key
         self._said, self._expired, self._renewed = said, now, -math.inf
         _log.warning("the server says that the listen key has ended", extra={"event": "key_expired"})
@@ -486,8 +486,7 @@ class Link:
                 yield max(silent + self._patience, self._due, self.not_before), self._probe
         if main is not None and probe is not None and probe.opened is not None:
             yield max(probe.opened, self._woke) + pace.silence, partial(self._acquit, main, probe)
-            brought = max(self._probe_brought, self._woke) + pace.verdict
-            yield brought if self._probe_brought > -math.inf else math.inf, partial(self._condemn, main, probe)
+            yield max(self._probe_brought, self._woke) + pace.verdict, partial(self._condemn, main, probe)
         if self._next is None and self._old is None and self._copies is not None:
             yield max(self._forget, self._woke + pace.proven), self._forget_copies
         yield self._nagged + pace.nag, self._nag
@@ -519,7 +518,7 @@ class Link:
 
     def _probe(self, now: float) -> None:
         """Open a second socket, to see whether the main socket is mute."""
-        self._probing, self._probe_brought = True, -math.inf
+        self._probing, self._probe_brought = True, math.inf
         self._open(now, held=[])
 
     def _acquit(self, main: _Socket, probe: _Socket, now: float) -> None:

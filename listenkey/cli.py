@@ -88,7 +88,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command, then exit with its status (see STATUSES). `argv` None means the program's own arguments."""
     parser = _parser()
     args = parser.parse_args(argv)
-    if (sys.argv if argv is None else argv)[-1:] == ["--"]:  # an empty variable, perhaps: keep would show the key
+    given = sys.argv[1:] if argv is None else argv
+    if "--" in given and getattr(args, "program", None) == []:  # an empty variable, perhaps: keep would show the key
         parser.error("no program follows --")
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # was closed, and our files must not take the place
         os.set_inheritable(spare, True)

@@ -247,6 +247,7 @@ def test_usage_errors(closed_port: str) -> None:
     nothing = run(env, "keep", "--")  # a variable that was empty: without a program, keep would show the key
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert nothing.stderr.endswith("listenkey: error: no program follows --\n")
+    assert run(env, "keep", "--", "program", "--").returncode == 6  # no answer: that was a program, and its argument
 
 
 @pytest.mark.parametrize("columns", ["80", "200", "20"])

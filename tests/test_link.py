@@ -108,6 +108,17 @@ def running(**options: bool) -> Peer:
     return peer
 
 
+def holding(**options: bool) -> Peer:
+    """Return a peer whose account holds a position: the last event came at 1050, the last answered ping at 1048."""
+    peer = running(**options)
+    if options.get("subscribe"):
+        peer.frame(1, '{"result": null, "id": 1}')
+    for i in range(5):
+        peer.wait(10)
+        peer.frame(1, account(i))
+    return peer
+
+
 def test_it_opens_at_once_and_the_first_item_is_a_gap() -> None:
     peer = Peer()
     assert peer.done == [(1000.0, Do("open", 1, KEY))]
@@ -333,10 +344,7 @@ class TestRow6TheMuteLink:
     """Pongs come, events do not: no timer on data, but a comparison where a position's events stopped."""
 
     def mute(self) -> Peer:
-        peer = running()
-        for i in range(5):
-            peer.wait(10)
-            peer.frame(1, account(i))
+        peer = holding()
         peer.wait(59)
         assert peer.did("open") == [1]
         peer.wait(2)
@@ -384,12 +392,9 @@ class TestRow6TheMuteLink:
         assert caplog.messages.count("no event for a while, on a second connection neither") == 1
 
     def test_the_second_socket_cannot_be_opened(self) -> None:
-        peer = running()
-        for i in range(5):
-            peer.wait(10)
-            peer.frame(1, account(i))
-        for number in range(2, 8):
-            peer.wait(60 * 2 ** (number - 2) - (number > 2) * 60 * 2 ** (number - 3))
+        peer = holding()
+        for number, wait in enumerate([60, 60, 120, 240, 480, 960], start=2):
+            peer.wait(wait)
             assert peer.did("open")[-1] == number  # 60, 120, 240 ... seconds after the last event
             peer.closed(number)
         peer.wait(HOUR)
@@ -397,10 +402,7 @@ class TestRow6TheMuteLink:
 
     def silent(self) -> Peer:
         """Return a peer whose main socket has brought no event for longer than a position lets it."""
-        peer = running()
-        for i in range(5):
-            peer.wait(10)
-            peer.frame(1, account(i))
+        peer = holding()
         peer.wait(10.5)
         del peer.items[:]
         return peer
@@ -453,10 +455,7 @@ class TestRow6TheMuteLink:
         assert peer.did("open") == [1, 2]
 
     def test_the_first_socket_ends_before_the_second_is_open(self) -> None:
-        peer = running()
-        for i in range(5):
-            peer.wait(10)
-            peer.frame(1, account(i))
+        peer = holding()
         peer.wait(61)
         peer.closed(1)
         peer.opened(2)
@@ -482,10 +481,7 @@ class TestRow6TheMuteLink:
         assert peer.did("open") == [1]
 
     def test_a_program_that_stood_still_has_not_read_yet(self) -> None:
-        peer = running()
-        for i in range(5):
-            peer.wait(10)
-            peer.frame(1, account(i))
+        peer = holding()
         peer.now += 100
         peer.wait(0)
         assert peer.did("open") == [1]
@@ -870,21 +866,15 @@ def test_every_duration_can_be_scaled() -> None:
     assert Pace().scaled(0.5).life == 11.5 * HOUR
 
 
+def test_a_pause_that_is_not_seen_is_shorter_than_any_judgement() -> None:
+    assert Pace().late < min(Pace().verdict, Pace().drain, Pace().pong)
+
+
 SHUTDOWN = json.dumps({"e": "serverShutdown", "E": 1})
 
 
 class TestOldFaults:
     """Sequences that once lost an event in silence, brought one twice, or opened sockets without end."""
-
-    def holding(self, **options: bool) -> Peer:
-        """Return a peer whose account holds a position: the last event came at 1050, the last answered ping at 1048."""
-        peer = running(**options)
-        if options.get("subscribe"):
-            peer.frame(1, '{"result": null, "id": 1}')
-        for i in range(5):
-            peer.wait(10)
-            peer.frame(1, account(i))
-        return peer
 
     def test_refusals_beside_a_main_socket_are_paced(self) -> None:
         peer = running()
@@ -910,14 +900,14 @@ class TestOldFaults:
         assert peer.errors == []
 
     def test_probes_that_fail_for_hours_are_paced(self) -> None:
-        peer = self.holding()
+        peer = holding()
         for _ in range(9000):
             peer.wait(1)
             peer.closed(peer.did("open")[-1] if len(peer.did("open")) > 1 else 0)
         assert len(peer.did("open")) == 9  # 60, 120, 240 ... seconds after the last event
 
     def test_a_position_that_was_closed_is_not_missed(self) -> None:
-        peer = self.holding()
+        peer = holding()
         for i in range(60):
             peer.wait(30)
             peer.frame(1, event(i))
@@ -930,7 +920,7 @@ class TestOldFaults:
 
     @pytest.mark.parametrize("planned", [True, False])
     def test_an_event_that_waited_here_is_not_fresh(self, *, planned: bool) -> None:
-        peer = self.holding()
+        peer = holding()
         peer.now += 200  # it stood still
         peer.frame(1, account(900))  # sent at 1060, and nothing after it
         peer.wait(5)
@@ -975,7 +965,7 @@ class TestOldFaults:
         assert peer.story.count(7) == 1
 
     def test_a_probe_that_is_being_opened_is_kept(self) -> None:
-        peer = self.holding()
+        peer = holding()
         peer.wait(61)
         peer.frame(1, account(9))
         assert peer.did("close") == []
@@ -985,7 +975,7 @@ class TestOldFaults:
         assert 7 in peer.story
 
     def test_what_a_probe_brought_before_it_ended_is_kept(self) -> None:
-        peer = self.holding()
+        peer = holding()
         peer.wait(61)
         peer.opened(2)
         peer.frame(2, event(7))
@@ -1025,7 +1015,7 @@ class TestOldFaults:
 
     def probed(self, **options: bool) -> Peer:
         """Return a peer whose main socket has been silent for a minute, with a second socket open beside it."""
-        peer = self.holding(**options)
+        peer = holding(**options)
         peer.wait(61)
         peer.opened(2)
         return peer
@@ -1052,7 +1042,7 @@ class TestOldFaults:
         assert (peer.story[-1], "mute" in peer.story) == (7, False)
 
     def test_a_copy_condemns_nobody(self) -> None:
-        peer = self.holding()
+        peer = holding()
         peer.wait(61)
         peer.frame(1, event(7))
         peer.opened(2)
@@ -1124,7 +1114,7 @@ class TestOldFaults:
         assert (peer.story, peer.did("renew")) == (["started", "key_replaced"], [])
 
     def test_a_loss_long_after_failed_probes_is_mended_at_once(self) -> None:
-        peer = self.holding()
+        peer = holding()
         for number in range(2, 8):
             while peer.did("open")[-1] < number:
                 peer.wait(1)

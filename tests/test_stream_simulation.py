@@ -33,7 +33,8 @@ class Connection:
 
     def __init__(self, number: int, key: int) -> None:
         self.number, self.key = number, key
-        self.attached = self.given_up = False  # the server sends events to it; the client closed it before
+        self.attached = False  # the server sends events to it
+        self.given_up = False  # the client closed it, perhaps before the server accepted it
         self.alive = True  # bytes pass
         self.mute = False
         self.beats = 0  # of a position, one after the other and read in time: else nobody can know that they stopped

@@ -49,7 +49,7 @@ body {{ margin: 0; font: 16px/1.5 sans-serif; color: #333; }}
 <script>
 Redoc.init({document}, {{
   disableSearch: true, hideDownloadButtons: true, nativeScrollbars: true, expandResponses: "200,default",
-  jsonSampleExpandLevel: "all"
+  jsonSampleExpandLevel: "all", schemasExpansionLevel: "all"
 }}, document.getElementById("reference"));
 </script>
 </body>
