@@ -24,6 +24,7 @@ from weakref import WeakValueDictionary
 
 from listenkey._clock import clock
 from listenkey._lease import Lease, RateLimitWait
+from listenkey._openings import Openings
 from listenkey._turns import AT_ONCE, MINUTE, Turns
 from listenkey.errors import RateLimited
 
@@ -45,6 +46,7 @@ class Address:
         self._lock = threading.RLock()  # a signal handler may ask while its thread holds the lock
         self._turns = Turns(self.minute)
         self.rate_limit_wait = RateLimitWait(self._lock, until, error)
+        self.openings = Openings()  # of streams
 
     def count(self, now: float) -> int:
         """Count an attempt at any call. Returns the number of the attempt, for `learn`."""

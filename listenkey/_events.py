@@ -21,24 +21,26 @@ from binance_options_events import (  # noqa: TID251  this is the module that ma
     Field,
     Greeks,
     GreekUpdate,
-    ListenKeyExpired,
     Order,
     OrderTradeUpdate,
     Position,
     RiskLevelChange,
 )
 
+from listenkey.errors import ListenKeyError
+
 __all__ = [
     "AccountUpdate",
     "Balance",
     "BalancePositionUpdate",
+    "Blind",
     "Decoder",
     "Event",
+    "Expired",
     "Gap",
     "GreekUpdate",
     "Greeks",
     "Item",
-    "ListenKeyExpired",
     "Order",
     "OrderTradeUpdate",
     "Position",
@@ -68,7 +70,7 @@ class UnknownEvent:
 
     kind: str | None
     why: str
-    raw: Mapping[str, Any] = field(repr=False)
+    raw: Mapping[str, Any] = field(repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,33 @@ class Gap:
 
 
 Event = AccountUpdate | BalancePositionUpdate | GreekUpdate | OrderTradeUpdate | RiskLevelChange | UnknownEvent
-Item = Event | Gap  # of a stream
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """From now on events may be missing; a `Gap` follows as soon as they come again. Only with ``tell_blind=True``.
+
+    Attributes:
+        since: the last proof that key and connection lived, in UTC. None before the first connection.
+        error: why the connection was lost, or could not be opened, or why the listen key could not be proven. None when
+            nobody knows.
+    """
+
+    since: datetime | None
+    error: ListenKeyError | None
+
+
+@dataclass(frozen=True)
+class Expired:
+    """The server says that a listen key has ended.
+
+    Attributes:
+        listen_key: the key that has ended. None when the server does not say.
+        said: when, as the server wrote it: two messages that say the same are about one end. Anything, even None.
+    """
+
+    listen_key: str | None = field(repr=False)
+    said: object
 
 
 @dataclass(frozen=True)
@@ -107,7 +135,8 @@ class Reply:
     accepted: bool
 
 
-Read = Event | ListenKeyExpired | Shutdown | Reply  # the meanings of a frame
+Item = Event | Gap | Blind  # of a stream
+Read = Event | Expired | Shutdown | Reply  # the meanings of a frame
 
 
 class _Unreadable(Exception):
@@ -123,8 +152,9 @@ class Decoder:
     def read(self, frame: str | bytes, keys: Collection[str]) -> Read:
         """Read a frame. `keys` are the listen keys that the frame may contain."""
         try:
-            content = json.loads(frame, parse_float=Decimal, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError, ArithmeticError):  # the last: an exponent beyond Decimal
+            text = frame if isinstance(frame, str) else frame.decode()
+            content = json.loads(text, parse_float=_number, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
             return self._unknown(None, "not JSON", {}, keys)
         if not isinstance(content, dict):
             return self._unknown(None, "not a JSON object", {}, keys)
@@ -133,18 +163,26 @@ class Decoder:
                 return Reply(accepted=content.get("error") is None and content.get("code") is None)
             inner = next((content[name] for name in ("data", "event") if isinstance(content.get(name), dict)), None)
             content = {name: each for name, each in content.items() if name != "stream"} if inner is None else inner
+        return self._meaning(content, text, keys)
+
+    def _meaning(self, content: dict[str, Any], text: str, keys: Collection[str]) -> Read:
         kind = content.get("e")
         if not isinstance(kind, str):
             return self._unknown(None, "no event's name", content, keys)
         if kind == "serverShutdown":
             return Shutdown()
+        if kind == "listenKeyExpired":  # the name is the news, whatever the fields are
+            key = content.get("listenKey")
+            return Expired(key if isinstance(key, str) else None, content.get("E"))
         if (event := EVENTS.get(kind)) is None:
             return self._unknown(kind, "a kind of event that is not documented", content, keys)
+        if _may_hold_key(text, keys):
+            content = cast(dict[str, Any], _masked(content, keys))
         try:
             values = self._values(event, content, kind)
         except _Unreadable as error:
             return self._unknown(kind, f"{error} is required, and missing or of the wrong type", content, keys)
-        return event(raw=content, **values)
+        return cast(Event, event(raw=content, **values))
 
     def _values(self, cls: type, content: Mapping[str, Any], where: str) -> dict[str, Any]:
         values = {}
@@ -179,6 +217,16 @@ class Decoder:
         if (where, what) not in self._told and len(self._told) < _TOLD:
             self._told.add((where, what))
             _log.warning("%s", text, extra={"event": "unreadable"})
+
+
+def _may_hold_key(text: str, keys: Collection[str]) -> bool:
+    """Whether a listen key may be in the text of a frame, besides the name of the stream that wraps the event."""
+    return "\\u" in text or "istenk" in text.lower() or any(text.count(key) > text.count('"stream"') for key in keys)
+
+
+def _number(text: str) -> Decimal | str:
+    """Read a number with a point or an exponent. A number that would fill the memory when printed stays a text."""
+    return Decimal(text) if _DECIMAL.fullmatch(text) else text
 
 
 def _refuse_constant(name: str) -> None:

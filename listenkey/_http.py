@@ -38,11 +38,14 @@ from binance_options_client.types import Response, Unset  # noqa: TID251  this i
 
 from listenkey import __version__, _answer
 from listenkey._transport import AsyncTransport, Attempt, Transport, attempt_under_way
-from listenkey.errors import ApiError, ListenKeyError, TransportError
+from listenkey.errors import ApiError, ListenKeyError, TransportError, UnexpectedResponse
 
 if TYPE_CHECKING:
     import asyncio  # programs without an event loop need not load it
+    from collections.abc import Iterable
 
+    from listenkey._answer import Secret
+    from listenkey._async_network import Connection
     from listenkey._settings import Account, Route
 
 USER_AGENT = (
@@ -78,6 +81,15 @@ class Answer:
         """Give key and expiration, of the answer to "start". `_answer.error_in` has checked their types."""
         fields = cast(ListenKeyResponse, self.parsed)
         return fields.listen_key, None if isinstance(fields.expiration, Unset) else _answer.instant(fields.expiration)
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """A connection that speaks another protocol now: the head of the 101, what comes, and the connection itself."""
+
+    head: bytes = field(repr=False)
+    stream: httpcore.AsyncNetworkStream
+    connection: Connection
 
 
 class _NotForTheParserError(Exception):
@@ -135,8 +147,7 @@ class Exchange(_Exchange):
         finally:
             attempt_under_way.reset(token)
             if attempt.answer is None:
-                for stream in attempt.streams:
-                    stream.close()
+                attempt.give_up()
         return _outcome(attempt, self.route, brings_key=operation == "start")
 
     def release(self) -> None:
@@ -176,9 +187,46 @@ class AsyncExchange(_Exchange):
         finally:
             attempt_under_way.reset(token)
             if attempt.answer is None:
-                for stream in attempt.async_streams:
-                    await stream.aclose()
+                attempt.give_up()
         return _outcome(attempt, self.route, brings_key=operation == "start")
+
+    async def upgrade(self, target: Secret, headers: Iterable[tuple[str, str]], account: Account) -> Upgraded:
+        """Ask for a WebSocket at `target`: path and query, with the listen key. Raises the error that the outcome is.
+
+        The account's `api_key` is hidden in every text, and not sent: for a stream it is the listen key.
+        """
+        outcome = await self._upgrade(target, headers, account)
+        if isinstance(outcome, ListenKeyError):
+            raise outcome
+        return outcome
+
+    async def _upgrade(
+        self, target: Secret, headers: Iterable[tuple[str, str]], account: Account
+    ) -> Upgraded | ListenKeyError:
+        import asyncio
+
+        attempt, response = Attempt(account, is_call=False), None
+        token = attempt_under_way.set(attempt)
+        try:
+            url = httpx.URL(self.route.base_url)
+            where = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target.encode("ascii"))
+            lines = [("Host", url.netloc.decode("ascii")), ("User-Agent", USER_AGENT), *headers]
+            async with asyncio.timeout(account.timeout):
+                response = await self._transport.upgrade(httpcore.Request("GET", where, headers=lines))
+        except Exception as error:  # noqa: BLE001  whatever a library raises here is: no answer
+            attempt.failure = error.with_traceback(None)
+        except BaseException as interruption:
+            interruption.__traceback__ = None  # the frames below hold the listen key
+            raise
+        finally:
+            attempt_under_way.reset(token)
+            if response is None or response.status != 101:
+                attempt.give_up()
+        if response is None or response.status != 101:
+            return _no_websocket(attempt, self.route)
+        head = b"".join(b"%s: %s\r\n" % line for line in response.headers)
+        stream = response.extensions["network_stream"]
+        return Upgraded(b"HTTP/1.1 101 Switching Protocols\r\n" + head + b"\r\n", stream, attempt.connections[-1])
 
     async def release(self) -> None:
         """Give a client's share back."""
@@ -248,11 +296,34 @@ def _outcome(attempt: Attempt, route: Route, *, brings_key: bool) -> Answer | Li
     return Answer(attempt.parsed, _answer.date_of(answer.headers), attempt.sent)
 
 
+def _no_websocket(attempt: Attempt, route: Route) -> ListenKeyError:
+    """Name the error that a handshake is: no answer, a refusal, or no WebSocket."""
+    answer = attempt.answer
+    if answer is None:
+        failure, where = cast(Exception, attempt.failure), named_stream(route)
+        return _no_answer(failure, route, attempt.account, where=where, comfort="The stream goes on trying.")
+    error = _answer.error_in(answer, attempt.account.api_key, datetime.now(UTC), brings_key=False)
+    if not isinstance(error, ApiError):
+        what = "a redirect, which is not followed" if 300 <= answer.status < 400 else "no WebSocket"
+        return UnexpectedResponse(answer.status, f"{named_stream(route)} answered the handshake with {what}")
+    said = f" ({error.reason.strip(' .')})" if error.reason else ""
+    reason = f"{named_stream(route)} refused the stream{said}; check stream_url and form"
+    return type(error)(error.status, error.code, reason, error.retry_after)
+
+
 # The errors of the libraries below.
 
 
-def _no_answer(failure: Exception, route: Route, account: Account) -> ListenKeyError:
-    """Name the error for an attempt that brought no whole answer."""
+def named_stream(route: Route) -> str:
+    """Name the address of a stream, and the proxy on the way."""
+    return str(route).replace("http", "ws", 1)
+
+
+def _no_answer(
+    failure: Exception, route: Route, account: Account, *, where: str = "", comfort: str = "Repeating the call is safe."
+) -> ListenKeyError:
+    """Name the error for an attempt that brought no whole answer. `where`: the route, as a person calls it."""
+    where = where or str(route)
     text = _answer.described(failure, account.api_key)
     status = None
     if isinstance(failure, httpcore.ProxyError):
@@ -260,22 +331,22 @@ def _no_answer(failure: Exception, route: Route, account: Account) -> ListenKeyE
     cause = _without_secrets(failure, text, account.api_key)
     error: ListenKeyError
     if status is not None and route.proxy is not None:
-        error = ApiError(status, reason=f"No way to {route} ({status}): check {route.proxy.variable}")
+        error = ApiError(status, reason=f"No way to {where} ({status}): check {route.proxy.variable}")
     else:
-        error = TransportError(f"No answer from {route} {_why(cause, text, account.timeout)}")
+        error = TransportError(f"No answer from {where} {_why(cause, text, account.timeout, comfort)}")
     error.__cause__ = cause
     return error
 
 
-def _why(cause: Exception, text: str, timeout: float) -> str:
+def _why(cause: Exception, text: str, timeout: float, comfort: str) -> str:
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
-        return f"within {timeout:g} s. Repeating the call is safe."
+        return f"within {timeout:g} s. {comfort}"
     why = f"({type(cause).__name__}: {text.rstrip('.')})."
     if _answer.is_certificate_fault(cause):
         return f"{why} The certificate is not trusted: check SSL_CERT_FILE, or pass ssl_context."
     if not threading.main_thread().is_alive():  # Python then starts no thread, which the look-up of a name needs
         return f"{why} The main thread has ended: keep the main thread alive while this program makes calls."
-    return f"{why} Repeating the call is safe."
+    return f"{why} {comfort}"
 
 
 def _proxy_said(text: str) -> tuple[str, int | None]:

@@ -177,10 +177,13 @@ class Keeping:
         self.ended(now)
         self._rate_limit_wait.raise_if_rate_limited(now)
 
-    def deleted(self, now: float, error: ListenKeyError | None) -> None:
+    def deleted(self, now: float, error: BaseException | None) -> None:
         """Note the outcome of the DELETE: leaving the block raises nothing."""
         if error is None:
             self._record(logging.INFO, "deleted", "deleted the listen key, for every program on the account")
+        elif not isinstance(error, ListenKeyError):
+            text = "listen key not deleted: leaving the block was interrupted (%(error)s)"
+            self._record(logging.WARNING, "not_deleted", text, error=type(error).__name__)
         elif not isinstance(error, LeaseLost):
             self._record(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
 
@@ -243,6 +246,16 @@ class Keeping:
         self._lease.ask(now)
         self.changed = True
         return self._renewals + self._failures + 1
+
+    def ask_soon(self, now: float) -> None:
+        """Ask for a renewal, without the pause after a success."""
+        self.key(now)
+        self._lease.ask(now, pauses=False)
+        self.changed = True
+
+    def proof(self, now: float) -> tuple[ListenKey, float]:
+        """Give the key, and when the request was sent that last proved the key."""
+        return self.key(now), self._lease.sent
 
     def outcome(self, now: float, number: int) -> ListenKey | None:
         """Give the key after the outcome of that number. Raises the error that the outcome was."""

@@ -206,9 +206,11 @@ class Lease:
         # A server's own fault is no ban: the keeper follows the wish as far as tries are left before the deadline.
         return max(wait, min(asked, (self.deadline - now) / 2))
 
-    def ask(self, now: float) -> None:
-        """Note that a renewal is wanted now. Floor and waits stand."""
+    def ask(self, now: float, *, pauses: bool = True) -> None:
+        """Note that a renewal is wanted now. Waits after a failure stand; `pauses`: the pause after a success, too."""
         self._due = min(self._due, now)
+        if not pauses and not self.failures:
+            self._not_before = min(self._not_before, now)
 
     def look(self, now: float) -> float:
         """Note the time. A long gap means that the machine slept or the process was paused: renew at once.

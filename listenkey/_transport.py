@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import httpcore  # noqa: TID251  this is the module that may
 import httpx  # noqa: TID251  this is the module that may
@@ -23,6 +23,9 @@ from listenkey import _answer
 from listenkey._answer import MAX_BODY, RawAnswer
 from listenkey._clock import clock
 from listenkey._settings import Account, Route
+
+if TYPE_CHECKING:
+    from listenkey._async_network import Connection  # programs without an event loop need not load asyncio
 
 KEPT_SECONDS = 5.0  # a connection is kept for a burst of calls; the next renewal comes half an hour later
 KEPT_CONNECTIONS = 8
@@ -40,17 +43,17 @@ T = TypeVar("T")
 class Attempt:
     """An attempt: the needs of the way, and all that is known of the answer."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, *, is_call: bool = True) -> None:
         self.account = account
         self.sent = datetime.now(UTC)
-        self._number = account.address.count(clock())
+        self._number = account.address.count(clock()) if is_call else None  # a handshake has no weight
         self.answer: RawAnswer | None = None
         self.is_complete = False  # whether the whole answer came
         self.parsed: object = None
         self.failure: Exception | None = None  # the error that left the generated function
         # Connections that were made: httpcore leaves them open when a SOCKS proxy or a cancelled TLS ends the attempt.
         self.streams: list[_Stream] = []
-        self.async_streams: list[httpcore.AsyncNetworkStream] = []
+        self.connections: list[Connection] = []  # the async twin's
         self._deadline = time.monotonic() + account.timeout
 
     def left(self) -> float:
@@ -59,6 +62,13 @@ class Attempt:
         if left <= 0:
             raise httpcore.ReadTimeout
         return left
+
+    def give_up(self) -> None:
+        """Close the connections that were made, without waiting."""
+        for stream in self.streams:
+            stream.close()
+        for connection in self.connections:
+            connection.abort()
 
     def request(self, request: httpx.Request) -> httpcore.Request:
         """Turn httpx's request into httpcore's, with the API key and without a cookie."""
@@ -74,7 +84,7 @@ class Attempt:
         """Note the head of the answer: the status counts, even if the body breaks off."""
         headers = httpx.Headers(response.headers)
         self.answer = RawAnswer(response.status, headers, None)
-        if (weight := _answer.used_weight(headers)) is not None:
+        if self._number is not None and (weight := _answer.used_weight(headers)) is not None:
             self.account.address.learn(self._number, weight, clock())
         return _Body(plain=headers.get("content-encoding", "identity").strip().lower() in ("", "identity"))
 
@@ -257,15 +267,6 @@ class _Backend(httpcore.NetworkBackend):
             raise last
 
 
-class _AsyncBackend(httpcore.AnyIOBackend):
-    """Makes the connections of the async twin."""
-
-    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
-        stream = await super().connect_tcp(host, port)
-        attempt_under_way.get().async_streams.append(stream)
-        return stream
-
-
 def _options(route: Route, ssl_context: ssl.SSLContext | None) -> dict[str, Any]:
     """Say to httpcore how connections are made."""
     options: dict[str, Any] = {"ssl_context": ssl_context, "keepalive_expiry": KEPT_SECONDS}
@@ -399,14 +400,32 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                 if attempt.answer is not None:
                     raise
             # The other side closed the kept connection as the request was on its way: connect anew.
+        return await self._over(await self._new(outgoing), outgoing)
+
+    async def upgrade(self, request: httpcore.Request) -> httpcore.Response:
+        """Ask for another protocol, over a new connection. Any answer but 101 is noted in the attempt."""
+        response = await (await self._new(request)).handle_async_request(request)
+        if response.status != 101:
+            attempt = attempt_under_way.get()
+            body = attempt.note_head(response)
+            async for chunk in cast(AsyncIterable[bytes], response.stream):
+                if not body.take(chunk):
+                    break
+            attempt.note_body(body)
+        return response
+
+    async def _new(self, request: httpcore.Request) -> httpcore.AsyncConnectionInterface:
+        """Have a new connection for the request, which makes its way when it is used."""
         if self._pool is None:
-            import asyncio  # programs without an event loop need not load it
+            from listenkey._async_network import Backend
+            from listenkey._blocking import threads
 
             # To load certificates takes some 30 ms: not in the loop.
-            context = await asyncio.to_thread(self._route.ssl_context) if self._route.is_https else None
-            kind = httpcore.__dict__["Async" + _POOLS[self._route.proxy_scheme]]
-            self._pool = kind(**_options(self._route, context), network_backend=_AsyncBackend())
-        return await self._over(self._pool.create_connection(outgoing.url.origin), outgoing)
+            route = self._route
+            context = await threads.run(route.certificates, route.ssl_context) if route.is_https else None
+            kind = httpcore.__dict__["Async" + _POOLS[route.proxy_scheme]]
+            self._pool = kind(**_options(route, context), network_backend=Backend())
+        return self._pool.create_connection(request.url.origin)
 
     async def _over(self, connection: httpcore.AsyncConnectionInterface, request: httpcore.Request) -> httpx.Response:
         attempt = attempt_under_way.get()

@@ -324,7 +324,7 @@ def _events(args: argparse.Namespace) -> None:
         screen.text = lambda: f"● {stream.status().state} · {printed} printed · Ctrl-C ends"
         printed = 0
         while True:
-            if (item := stream._next_within(1.0)) is None:
+            if (item := stream.next_within(1.0)) is None:
                 _wait(0.0)  # has the reader left?
             else:
                 with screen.cleared():

@@ -6,10 +6,13 @@ through one door, `_Keeper._call`. The twins differ by `await` alone.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar, cast
@@ -17,6 +20,7 @@ from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar, cast
 from listenkey._clock import clock
 from listenkey._keeping import KeeperStatus, Keeping
 from listenkey._lease import Lease
+from listenkey._lock import lock
 from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, _Client
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, TransportError, UnexpectedResponse
 
@@ -30,36 +34,53 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Bell:
-    """Wakes all who wait. Read `rings` before you look, then wait: a ring in between is not missed."""
+class Waker:
+    """Wakes all who wait. Read `wakes` before you look, then wait: a wake in between is not missed.
+
+    There is no lock: a signal handler or a finalizer may wake, and may wait, in the middle of a wait or a wake.
+    """
 
     def __init__(self) -> None:
-        self.rings = 0
-        self._condition = threading.Condition(threading.RLock())  # a signal handler may ring during a wait
+        self.wakes: int = 0
+        self.listeners: list[
+            Callable[[], None]
+        ] = []  # called at each wake, in any thread; must take no lock and no time
+        self._count: Iterator[int] = itertools.count(1)
+        self._sleepers: deque[threading.Lock] = deque()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake all who wait, from any thread."""
-        with self._condition:
-            self.rings += 1
-            self._condition.notify_all()
+        self.wakes = next(self._count)
+        with contextlib.suppress(IndexError):
+            while True:
+                self._sleepers.popleft().release()
+        for listener in list(self.listeners):
+            listener()
 
-    def wait(self, heard: int, seconds: float) -> None:
-        """Wait for the next ring after the first `heard` rings, or so many seconds."""
-        with self._condition:
-            if self.rings == heard:
-                self._condition.wait(seconds)
+    def wait(self, seen: int, seconds: float) -> None:
+        """Wait for the next wake after the first `seen` wakes, or so many seconds."""
+        sleeper = threading.Lock()
+        sleeper.acquire()
+        self._sleepers.append(sleeper)
+        try:
+            if self.wakes == seen:
+                sleeper.acquire(timeout=seconds)
+        finally:
+            with contextlib.suppress(ValueError, IndexError):  # it was woken; or another thread changes the row
+                self._sleepers.remove(sleeper)
 
 
-class _AsyncBell:
-    """The async twin of `_Bell`."""
+class AsyncWaker:
+    """The async twin of `Waker`."""
 
     def __init__(self) -> None:
-        self.rings = 0
+        self.wakes: int = 0
+        self.listeners: list[Callable[[], None]] = []
         self.loop: asyncio.AbstractEventLoop | None = None  # the one that may wait
         self._waiting: set[asyncio.Future[None]] = set()
 
     def this_loop(self) -> asyncio.AbstractEventLoop:
-        """Give the running event loop. Raises ConfigurationError when there is none, or the bell belongs to another."""
+        """Give the running event loop. Raises ConfigurationError: there is none, or the waker belongs to another."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -68,15 +89,17 @@ class _AsyncBell:
             raise ConfigurationError("This keeper belongs to another event loop: use and leave it in its own.")
         return loop
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake all who wait, from any thread."""
-        self.rings += 1
+        self.wakes += 1
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
             cast(asyncio.AbstractEventLoop, self.loop).call_soon_threadsafe(self._release, self._waiting)
+        for listener in list(self.listeners):
+            listener()
 
-    async def wait(self, heard: int, seconds: float) -> None:
-        """Wait for the next ring after the first `heard` rings, or so many seconds."""
-        if self.rings != heard:
+    async def wait(self, seen: int, seconds: float) -> None:
+        """Wait for the next wake after the first `seen` wakes, or so many seconds."""
+        if self.wakes != seen:
             return
         loop = self.this_loop()
         future: asyncio.Future[None] = loop.create_future()
@@ -97,7 +120,7 @@ class _AsyncBell:
 class _Keeper:
     """The twins' common part: everything but waiting and sending."""
 
-    _bell: _Bell | _AsyncBell
+    _waker: Waker | AsyncWaker
     _client_type: type[_Client]
     _with: str  # how a block begins
 
@@ -109,28 +132,29 @@ class _Keeper:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
         lease = Lease(assumed_life, client._timeout, client._address.rate_limit_wait)
         block = f"{self._with} {name}(...)"
-        self._keeping = Keeping(lease, client._address, self._bell.ring, client._attempts, block)
+        self._keeping = Keeping(lease, client._address, self._waker.wake, client._attempts, block)
         self._delete_on_exit = delete_on_exit
         self._client_repr = repr(client)
         self._pid = os.getpid()
-        self._lock = threading.RLock()  # a signal handler may ask for the status while its thread holds the lock
 
     def _call(self, decide: Callable[Concatenate[float, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Let the Keeping decide: the one door. `decide` is a method of the Keeping and gets the time."""
-        if os.getpid() != self._pid:  # before the lock, which may be held for ever in a child
+        if os.getpid() != self._pid:
             raise ConfigurationError("This keeper is another process's: after a fork, make a new client and keeper.")
+        if sys.is_finalizing():  # a thread that runs no more may hold the lock
+            raise ConfigurationError("The program ends: leave the keeper's block before.")
         keeping, log = self._keeping, []
         try:
-            with self._lock:
+            with lock:
                 try:
                     now = clock()
                     keeping.look(now)
                     return decide(now, *args, **kwargs)
                 finally:
-                    if keeping.changed:
-                        keeping.changed = False
-                        self._bell.ring()
+                    has_changed, keeping.changed = keeping.changed, False
                     log, keeping.log = keeping.log, []
+                    if has_changed:
+                        self._waker.wake()
         finally:  # without the lock: a log handler may take its time, or ask this keeper
             for level, text, fields in log:
                 logging.getLogger("listenkey").log(level, text, extra=fields)
@@ -156,13 +180,28 @@ class _Keeper:
         """
         return self._call(self._keeping.status)
 
+    def renew_soon(self) -> None:
+        """Ask for a renewal as soon as it is the keeper's turn, and return at once. From any thread.
+
+        Unlike `renew_now`, this does not wait 20 seconds after a success: the caller has lost a connection, or was told
+        that the key has ended, and has to know whether the key lives. Ten requests a minute are sent at most.
+
+        Raises:
+            LeaseLost: the key could not be renewed.
+            ConfigurationError: the block is not entered, or is left, or belongs to another process.
+        """
+        self._call(self._keeping.ask_soon)
+
     @contextlib.contextmanager
     def _deleting(self) -> Iterator[None]:
-        error: ListenKeyError | None = None
+        error: BaseException | None = None
         try:
             yield
         except ListenKeyError as failure:
             error = failure
+        except BaseException as interruption:  # cancelled again, or Ctrl-C
+            self._call(self._keeping.deleted, interruption)
+            raise
         self._call(self._keeping.deleted, error)
 
     def _halt(self, cause: BaseException) -> None:
@@ -213,11 +252,11 @@ class ListenKeyKeeper(_Keeper):
 
     _client_type = ListenKeyClient
     _client: ListenKeyClient
-    _bell: _Bell
+    _waker: Waker
     _with = "with"
 
     def __init__(self, client: ListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float = LIFE) -> None:
-        self._client, self._bell = client, _Bell()
+        self._client, self._waker = client, Waker()
         super().__init__(client, delete_on_exit, _assumed_life)
 
     def wait(self) -> None:
@@ -279,27 +318,29 @@ class ListenKeyKeeper(_Keeper):
             time.sleep(0.5)
 
     def __exit__(self, *_: object) -> None:
-        if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
+        # A forked child leaves the block: the keeper is its parent's. Or Python ends: no thread runs any more.
+        if os.getpid() != self._pid or sys.is_finalizing():
             return
         self._call(self._keeping.leave)
         if self._delete_on_exit:
-            self._thread.join(LONGEST_TIMEOUT)  # or the request under way might make a key after the DELETE
             with self._deleting():
                 self._call(self._keeping.check_delete)
+                if not lock.is_mine:  # a handler or a finalizer in the middle of us: the thread may need the lock
+                    self._thread.join(LONGEST_TIMEOUT)  # or the request under way might make a key after the DELETE
                 self._client.delete()
 
     def _until(self, ready: Callable[[float], T | None]) -> T:
         while True:
-            heard = self._bell.rings
+            seen = self._waker.wakes
             if (found := self._call(ready)) is not None:
                 return found
-            self._bell.wait(heard, self._call(self._keeping.pause))
+            self._waker.wait(seen, self._call(self._keeping.pause))
 
     def _step(self) -> bool:
         """Take one step. False: there are no more."""
-        heard = self._bell.rings
+        seen = self._waker.wakes
         if wait := self._call(self._keeping.next_step):
-            self._bell.wait(heard, wait)
+            self._waker.wait(seen, wait)
         elif wait is not None:
             try:
                 started = self._client._start_once()
@@ -326,14 +367,14 @@ class AsyncListenKeyKeeper(_Keeper):
 
     _client_type = AsyncListenKeyClient
     _client: AsyncListenKeyClient
-    _bell: _AsyncBell
+    _waker: AsyncWaker
     _task: asyncio.Task[None]
     _with = "async with"
 
     def __init__(
         self, client: AsyncListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float = LIFE
     ) -> None:
-        self._client, self._bell = client, _AsyncBell()
+        self._client, self._waker = client, AsyncWaker()
         super().__init__(client, delete_on_exit, _assumed_life)
 
     async def wait(self) -> None:
@@ -349,7 +390,7 @@ class AsyncListenKeyKeeper(_Keeper):
         return await self._until(partial(self._keeping.outcome, number=self._call(self._keeping.ask)))
 
     async def __aenter__(self) -> Self:
-        self._bell.loop = self._bell.this_loop()
+        self._waker.loop = self._waker.this_loop()
         self._call(self._keeping.enter)
         try:
             while self._keeping.state == "starting":
@@ -362,30 +403,31 @@ class AsyncListenKeyKeeper(_Keeper):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if os.getpid() != self._pid:  # a forked child leaves the block: the keeper is its parent's
+        # A forked child leaves the block: the keeper is its parent's. Or Python ends.
+        if os.getpid() != self._pid or sys.is_finalizing():
             return
-        self._bell.this_loop()
+        self._waker.this_loop()
         self._call(self._keeping.leave)
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        if self._delete_on_exit:
-            with self._deleting():
+        self._task.cancel()  # here all is over that has to be: each await below may be cancelled
+        with self._deleting() if self._delete_on_exit else contextlib.nullcontext():
+            await asyncio.wait([self._task])
+            if self._delete_on_exit:
                 self._call(self._keeping.check_delete)
                 await self._client.delete()
 
     async def _until(self, ready: Callable[[float], T | None]) -> T:
-        self._bell.this_loop()
+        self._waker.this_loop()
         while True:
-            heard = self._bell.rings
+            seen = self._waker.wakes
             if (found := self._call(ready)) is not None:
                 return found
-            await self._bell.wait(heard, self._call(self._keeping.pause))
+            await self._waker.wait(seen, self._call(self._keeping.pause))
 
     async def _step(self) -> bool:
         """Take one step. False: there are no more."""
-        heard = self._bell.rings
+        seen = self._waker.wakes
         if wait := self._call(self._keeping.next_step):
-            await self._bell.wait(heard, wait)
+            await self._waker.wait(seen, wait)
         elif wait is not None:
             try:
                 started = await self._client._start_once()

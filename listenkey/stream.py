@@ -1,7 +1,7 @@
 """The account's events, typed, with a Gap wherever some may be missing: the twins of a user data stream.
 
 Both move bytes and time; `_link` decides. The sync twin has the same asyncio driver, in one thread for all streams of
-the process: a blocking socket would cost three threads a stream.
+the process: a blocking socket would cost three threads a stream. Connections are made as REST's are: see `_websocket`.
 """
 
 import asyncio
@@ -10,29 +10,27 @@ import copy
 import json
 import logging
 import os
+import queue
+import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import Any, Literal, Self
+from typing import Literal, NoReturn, Self, cast
 from urllib.parse import quote, urlsplit
 
-try:
-    from websockets.asyncio.client import ClientConnection, connect  # noqa: TID251  this is the module that may
-    from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: TID251  this is the module that may
-except ImportError as _missing:
-    raise ImportError(
-        "listenkey.stream needs the package websockets: pip install 'binance-options-listenkey[stream]'",
-        name=_missing.name,
-    ) from None
-
-from listenkey._answer import Secret
+from listenkey import _websocket
+from listenkey._answer import Secret, described
+from listenkey._blocking import threads
+from listenkey._buffer import Buffer
 from listenkey._clock import clock
 from listenkey._events import (
     AccountUpdate,
     Balance,
     BalancePositionUpdate,
+    Blind,
     Event,
     Gap,
     Greeks,
@@ -44,10 +42,12 @@ from listenkey._events import (
     RiskLevelChange,
     UnknownEvent,
 )
-from listenkey._link import Action, Buffer, Do, Link, Pace
-from listenkey._settings import Route, hidden, is_loopback, route_to
+from listenkey._http import AsyncExchange, named_stream, share
+from listenkey._link import Action, Do, Link, Pace
+from listenkey._lock import lock
+from listenkey._settings import Account, Route, hidden, is_loopback, route_to
 from listenkey.client import AsyncListenKeyClient, ListenKeyClient
-from listenkey.errors import Banned, ConfigurationError, ListenKeyError, RateLimited, TransportError
+from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited, TransportError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "AsyncUserDataStream",
     "Balance",
     "BalancePositionUpdate",
+    "Blind",
     "Event",
     "Gap",
     "GreekUpdate",
@@ -77,10 +78,13 @@ _STREAMS = {
     "https://demo-fapi.binance.com": "wss://demo-fstream.binance.com/private",
 }
 _FORMS: dict[Form, str] = {"path": "/ws/{}", "query": "/ws?listenKey={}", "subscribe": "/stream"}  # asyncapi.yaml
-_YIELD = 64  # items that an async program takes, before the event loop gets a turn
+_TAKEN = 64  # items that an async program takes, before the event loop gets a turn
+_BROUGHT = 32  # frames that are read, before the event loop gets a turn: a program that only reads is never too slow
+_LEAVING = 5.0  # seconds to wait for the thread of the event loop; longer, and something else holds up that thread
+NO_THREAD = (
+    "No thread or descriptor is left for the stream: too many are in use, or the program ends. The key lives on."
+)
 _log = logging.getLogger("listenkey.stream")
-# The library logs addresses and frames, which hold the listen key. No setting of a program wakes this logger.
-_silent = logging.Logger("listenkey.stream.websockets", logging.CRITICAL + 1)  # noqa: LOG001
 _random = Random()  # noqa: S311  jitter, no secret
 Client = ListenKeyClient | AsyncListenKeyClient
 Keeper = ListenKeyKeeper | AsyncListenKeyKeeper
@@ -95,7 +99,11 @@ class StreamStatus:
         connected_since: since when the connection in use is open, in UTC. None without a connection.
         last_event: when the connection in use brought the last event, in UTC. None before the first event.
         waiting: items that the program has not taken yet.
-        last_error: why the last attempt to connect failed. None when the attempt succeeded.
+        last_error: why no event can come now, or why the last attempt to connect failed. None when all is well.
+        blind_since: since when events may be missing, and no Gap has told of it yet, in UTC: there is no connection, or
+            the listen key is not proven. None when all is well, and after the block.
+        key_proven: whether the listen key is known to have lived since the connection in use is open. A connection on
+            a dead key looks like any other, and brings nothing.
     """
 
     state: Literal["connecting", "connected", "ended"]
@@ -103,80 +111,95 @@ class StreamStatus:
     last_event: datetime | None
     waiting: int
     last_error: ListenKeyError | None
-
-
-class _Refused(Exception):
-    """The handshake was answered, and not with a WebSocket. Redirects arrive here too, and are not followed."""
-
-    def __init__(self, status: int, retry_after: str | None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.retry_after = (
-            float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
-        )
-
-
-class _Connection(ClientConnection):
-    async def handshake(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401  as in the base class
-        try:
-            await super().handshake(*args, **settings)
-        except InvalidStatus as error:  # else the library would follow a redirect, and take the listen key along
-            raise _Refused(error.response.status_code, error.response.headers.get("Retry-After")) from None
+    blind_since: datetime | None
+    key_proven: bool
 
 
 class _Driver:
     """Carries out the orders of a Link, in an event loop."""
 
     def __init__(
-        self, keeper: Keeper, route: Route, form: Form, pace: Pace, put: Callable[[Item | ListenKeyError], None]
+        self,
+        keeper: Keeper,
+        route: Route,
+        form: Form,
+        pace: Pace,
+        put: Callable[[Item | ListenKeyError], None],
+        *,
+        tell_blind: bool,
     ) -> None:
         self._keeper, self._address = keeper, keeper._client._address
         self._route, self._form, self._pace, self._put = route, form, pace, put
-        self.last_error: ListenKeyError | None = None
         self._serving: dict[int, asyncio.Task[None]] = {}
-        self._connections: dict[int, ClientConnection] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._sockets: dict[int, _websocket.WebSocket] = {}
+        self._pings: dict[tuple[int, int], float] = {}  # by connection and ping: when it was asked
+        self._timers: set[asyncio.TimerHandle] = set()  # that end connections which do not close
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._ended = False
-        subscribe, now = form == "subscribe", clock()
-        self.link = Link(now, datetime.now(UTC), keeper.key.value, pace, _random, subscribe=subscribe)
+        key = keeper.key.value
+        self.link = Link(
+            clock(),
+            datetime.now(UTC),
+            key,
+            pace,
+            _random,
+            subscribe=form == "subscribe",
+            tell_blind=tell_blind,
+            where=named_stream(route),
+        )
 
-    async def start(self) -> None:
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._exchange = share(AsyncExchange, self._route, self._loop)
+        self._keeper._waker.listeners.append(self._wake)
         self._tick()
 
-    async def stop(self) -> None:
-        """Send a close frame on every socket, wait for no answer, and leave no task."""
-        self._finish()
-        connections = list(self._connections.values())
-        for connection in connections:
-            connection.close_timeout = 0
-            if connection.close_deadline is not None:  # the socket is being drained
-                connection.close_deadline = 0
-        await asyncio.gather(*(each.close() for each in connections), return_exceptions=True)
-        tasks = [*self._serving.values(), *self._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _finish(self) -> None:
+    def leave(self) -> None:
+        """End all, without waiting. Close frames are sent, and no answer is awaited. May be repeated."""
         self._ended = True
-        if self._timer is not None:
-            self._timer.cancel()
+        with contextlib.suppress(ValueError):  # it is taken off already
+            self._keeper._waker.listeners.remove(self._wake)
+        for timer in (self._timer, *self._timers):
+            if timer is not None:
+                timer.cancel()
+        for socket in self._sockets.values():
+            socket.close()
+            socket.abort()
+        for task in self._serving.values():
+            task.cancel()
+
+    async def stop(self) -> None:
+        """End all, and wait until no task is left."""
+        self.leave()
+        try:
+            if self._serving:
+                await asyncio.wait(self._serving.values())
+        finally:
+            await self._exchange.release()  # keeps no connection: this waits for nothing
 
     def _fail(self, error: ListenKeyError) -> None:
-        self._finish()
+        self.leave()
         self._put(error)
 
+    def _wake(self) -> None:
+        """Look at the keeper soon. Called from any thread."""
+        with contextlib.suppress(RuntimeError):  # the event loop is closed
+            self._loop.call_soon_threadsafe(self._tick)
+
     def _tick(self) -> None:
-        self._timer = None
+        if self._ended:
+            return
+        self.link.set_wall(clock(), datetime.now(UTC))
         try:
-            # In this order: when the keeper renews in between, the key seems older than it is, never younger.
-            now, age, key = clock(), self._keeper.status().key_age, self._keeper.key.value
+            key, proof = self._keeper._call(self._keeper._keeping.proof)
+            if not self.link.is_key_proven:
+                self.link.key_error = self._keeper.status().last_error
         except ListenKeyError as error:
             self._fail(error)
         else:
-            self._tell(lambda link: link.key(now, key, now - age))
+            self._tell(lambda link: link.key(clock(), key.value, proof))
 
     def _tell(self, what: Callable[[Link], Sequence[Action]]) -> None:
         """Tell the Link, and carry out the orders."""
@@ -185,116 +208,124 @@ class _Driver:
         try:
             self.link.not_before = self._address.rate_limit_wait.until
             for action in what(self.link):
-                self._do(action) if isinstance(action, Do) else self._pass(action)
+                self._obey(action)
         except Exception as bug:  # noqa: BLE001  whatever it is, a dead stream says so; its frames hold the listen key
             name = type(bug).__name__
-            _log.error("the stream broke down: %s", name, extra={"event": "broke_down"})
+            _log.error("the stream broke down: %s", name, extra={"listenkey_event": "broke_down"})
             self._fail(ListenKeyError(f"The stream broke down ({name}). Make a new one."))
+        if not self._ended:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
         due = min(self.link.wake, clock() + self._pace.poll)
-        if not self._ended and (self._timer is None or due < self._due):
+        if self._timer is None or due < self._due or self._timer.when() <= self._loop.time():
             if self._timer is not None:
                 self._timer.cancel()
             self._due = due
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, due - clock()), self._tick)
+            self._timer = self._loop.call_later(max(0.0, due - clock()), self._tick)
 
-    def _pass(self, action: Item | ListenKeyError) -> None:
+    def _obey(self, action: Action) -> None:
         if isinstance(action, ListenKeyError):
             self._fail(action)
-        else:
+        elif not isinstance(action, Do):
             self._put(action)
-
-    def _do(self, action: Do) -> None:
-        number, connection = action.number, self._connections.get(action.number)
-        if action.what == "open":
-            serve = self._serve(number, Secret(action.key))
-            self._serving[number] = asyncio.create_task(serve, name="listenkey-stream")
-        elif action.what == "renew":
+        elif action.what == "open":
+            serve = self._serve(action.number, Secret(action.key))
+            self._serving[action.number] = self._loop.create_task(serve, name="listenkey-stream")
+        elif action.what in ("renew", "prove"):
             with contextlib.suppress(ListenKeyError):  # the next tick shows the keeper's end
-                self._keeper._call(self._keeper._keeping.ask)
-        elif connection is None:  # the socket is still being opened
-            for task in filter(None, [self._serving.get(number)]):
-                task.cancel()
-        elif action.what == "ping":
-            self._spawn(self._ping(number, connection))
-        elif action.what == "subscribe":
-            self._spawn(connection.send(json.dumps({"method": "SUBSCRIBE", "params": [action.key], "id": 1})))
+                self._keeper.renew_soon()
+        elif (socket := self._sockets.get(action.number)) is not None:
+            self._order(socket, action)
+        elif (task := self._serving.get(action.number)) is not None:  # the socket is still being opened
+            task.cancel()
+
+    def _order(self, socket: _websocket.WebSocket, order: Do) -> None:
+        if order.what == "ping":
+            self._pings[order.number, socket.ping()] = clock()
+        elif order.what == "subscribe":
+            socket.send(json.dumps({"method": "SUBSCRIBE", "params": [order.key], "id": 1}))
         else:
-            self._spawn(connection.close())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        async def quietly() -> None:
-            with contextlib.suppress(ConnectionClosed, OSError):  # `_serve` notices
-                await work
-
-        task = asyncio.create_task(quietly(), name="listenkey-stream")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _ping(self, number: int, connection: ClientConnection) -> None:
-        asked = clock()
-        await (await connection.ping())
-        self._tell(lambda link: link.pong(clock(), number, asked))
+            socket.close()
+            self._timers.add(self._loop.call_later(self._pace.drain, socket.abort))
+            self._timers = {timer for timer in self._timers if timer.when() > self._loop.time()}
 
     async def _serve(self, number: int, key: Secret) -> None:
-        """Read a socket until the end."""
-        clean, status, why, opened = False, None, "cancelled", False
+        """Open a socket, and read until its end."""
+        clean, error = False, cast(ListenKeyError | None, None)
         try:
-            connection = self._connections[number] = await self._connect(key)
-            opened = True
-            self._tell(lambda link: link.opened(clock(), number))
-            while True:
-                frame = await connection.recv()
-                self._tell(lambda link: link.frame(clock(), number, frame))  # noqa: B023  called at once
-        except ConnectionClosed as end:
-            clean, why = (
-                end.rcvd is not None and end.rcvd_then_sent is False,
-                f"close code {end.rcvd and end.rcvd.code}",
+            await self._turn(number)
+            asked = clock()
+            socket = self._sockets[number] = await self._open(key, asked)
+            self._tell(lambda link: link.opened(clock(), number, asked))
+            clean, why = await self._read(number, socket)
+            error = None if clean else TransportError(f"The connection to {named_stream(self._route)} was lost: {why}.")
+        except ListenKeyError as failure:
+            error = failure
+        except Exception as bug:  # noqa: BLE001  its text and its frames may hold the listen key
+            why = described(bug, key)
+            error = TransportError(
+                f"The connection to {named_stream(self._route)} was lost: {type(bug).__name__} ({why})."
             )
-        except _Refused as refusal:
-            status, why = refusal.status, f"HTTP {refusal.status}"
-            self._note(refusal)
-        except ImportError:
-            text = f"{self._route.proxy} is a SOCKS proxy: pip install 'python-socks[asyncio]'."
-            self._fail(ConfigurationError(text))
-        except Exception as error:  # noqa: BLE001  its text and its frames may hold the listen key
-            why = type(error).__name__
         finally:
             self._serving.pop(number, None)
-            self._connections.pop(number, None)
-        self.last_error = None if opened else TransportError(f"The stream could not be opened: {why}.")
-        _log.info("connection %d of the stream ended: %s", number, why, extra={"event": "disconnected"})
-        self._tell(lambda link: link.closed(clock(), number, clean=clean, status=status))
+            if (opened := self._sockets.pop(number, None)) is not None:
+                opened.abort()
+            self._pings = {ping: asked for ping, asked in self._pings.items() if ping[0] != number}
+        ending = "closed" if error is None else str(error)
+        _log.info("connection %d of the stream: %s", number, ending, extra={"listenkey_event": "disconnected"})
+        self._tell(lambda link: link.closed(clock(), number, clean=clean, error=error))
 
-    def _note(self, refusal: _Refused) -> None:
-        """Let a 429 or 418 of the handshake count for everyone on this address."""
-        if refusal.status in (418, 429):
-            kind, now = Banned if refusal.status == 418 else RateLimited, clock()
-            error = kind(refusal.status, None, None, refusal.retry_after)
-            self._address.rate_limit_wait.refused(error, now, now)
+    async def _read(self, number: int, socket: _websocket.WebSocket) -> tuple[bool, str]:
+        """Read to the end. Returns whether both have closed, we first, and why nothing more came."""
+        taken = 0
+        while data := await socket.read():
+            for frame in socket.received(data):
+                if frame.kind == "message":
+                    self._tell(lambda link: link.frame(clock(), number, frame.message))  # noqa: B023  called at once
+                elif (asked := self._pings.pop((number, frame.ping), None)) is not None:
+                    self._tell(lambda link: link.pong(clock(), number, asked))
+                taken += 1
+                if taken % _BROUGHT == 0:
+                    await asyncio.sleep(0)
+            clean, why = socket.ending()
+            if why is not None:
+                return clean, why
+        return False, "the server ended it without a close frame"
 
-    async def _connect(self, key: Secret) -> ClientConnection:
-        base, proxy, context = self._route.base_url, self._route.proxy, self._route.ssl_context()
-        return await connect(
-            base.replace("http", "ws", 1).rstrip("/") + _FORMS[self._form].format(quote(key, safe="")),
-            create_connection=_Connection,
-            logger=_silent,
-            proxy=str(proxy.url) if proxy else None,
-            compression=None,  # saves 50 KiB
-            open_timeout=self._pace.opening,
-            close_timeout=self._pace.drain,
-            ping_interval=None,  # the Link pings
-            max_size=2**20,
-            ssl=context,
-        )
+    async def _turn(self, number: int) -> None:
+        """Wait until this connection may be opened: the streams of an address take turns."""
+        openings = self._address.openings
+        who, scale = (self, number), self._pace.first  # a second, less in a test
+        try:
+            while True:
+                now = clock()
+                until = self._address.rate_limit_wait.until
+                wait = until - now if until > now else openings.ask(who, self.link.lost_at(), now, scale)
+                if not wait:
+                    return
+                await asyncio.sleep(min(wait, 1.0))
+        finally:
+            openings.leave(who)
+
+    async def _open(self, key: Secret, asked: float) -> _websocket.WebSocket:
+        path = urlsplit(self._route.base_url).path.rstrip("/")
+        target = Secret(path + _FORMS[self._form].format(quote(key, safe="")))
+        account = Account(key, self._pace.opening, self._address)
+        try:
+            return await _websocket.open_websocket(self._exchange, target, account)
+        except RateLimited as error:  # counts for everyone on this address
+            self._address.rate_limit_wait.refused(error, asked, clock())
+            raise
 
 
 class _Stream:
     """The twins' common part: settings, and the items that wait for the program."""
 
-    def __init__(self, keeper: Keeper, stream_url: str | None, form: Form, pace: Pace) -> None:
+    def __init__(self, keeper: Keeper, stream_url: str | None, form: Form, tell_blind: bool, pace: Pace) -> None:
         if form not in _FORMS:
             raise ConfigurationError(f"form must be one of: {', '.join(_FORMS)}.")
-        self._keeper, self._form, self._pace = keeper, form, pace
+        self._keeper, self._form, self._tell_blind, self._pace = keeper, form, tell_blind, pace
         self._route = _route_of(keeper._client._route, stream_url)
         self._buffer = Buffer(BUFFER)
         self._driver: _Driver | None = None
@@ -308,13 +339,17 @@ class _Stream:
         Raises:
             ConfigurationError: the block is not entered, or belongs to another process.
         """
-        driver = self._entered()
-        since = driver.link.connected_since
+        link = self._entered().link
+        since = link.connected_since
         ended = self._left or self._error is not None
         state: Literal["connecting", "connected", "ended"] = (
             "ended" if ended else "connected" if since else "connecting"
         )
-        return StreamStatus(state, since, driver.link.last_event, len(self._buffer), driver.last_error)
+        blind_since = None if self._left else link.blind_since
+        error = self._error or link.trouble
+        return StreamStatus(
+            state, since, link.last_event, len(self._buffer), error, blind_since, link.is_key_proven and not ended
+        )
 
     def _entered(self) -> _Driver:
         if os.getpid() != self._pid:
@@ -328,14 +363,16 @@ class _Stream:
     def _enter(self, put: Callable[[Item | ListenKeyError], None]) -> _Driver:
         if self._driver is not None:
             raise ConfigurationError("A stream is entered once: make a new one.")
-        self._driver = _Driver(self._keeper, self._route, self._form, self._pace, put)
+        self._driver = _Driver(self._keeper, self._route, self._form, self._pace, put, tell_blind=self._tell_blind)
         return self._driver
 
-    def _take(self) -> Item | None:
-        """Return the next item, None when the program has to wait. Raises the error that has ended the stream."""
-        if (item := self._buffer.take()) is None and self._error is not None:
+    def _moved_to(self, hand: list[Item]) -> bool:
+        """Move the next item to `hand`. False: the program has to wait. Raises the error that has ended the stream."""
+        if self._buffer.move_to(hand):
+            return True
+        if self._error is not None and not len(self._buffer):
             raise copy.copy(self._error) from self._error.__cause__  # with a traceback of its own
-        return item
+        return False
 
     def _keep(self, item: Item | ListenKeyError) -> None:
         if isinstance(item, ListenKeyError):
@@ -346,6 +383,9 @@ class _Stream:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._keeper!r}, form={self._form!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigurationError("A stream cannot be copied or pickled: make a new one where it is needed.")
 
 
 class AsyncUserDataStream(_Stream):
@@ -363,17 +403,25 @@ class AsyncUserDataStream(_Stream):
     key alive, connects anew after every loss, and leaves the key alone when the block is left. Up to 10,000 items wait
     for a program that is slow.
 
+    While the stream cannot work, `status()` says since when and why, and the log warns: after 10 seconds, then after
+    ever longer times. The block belongs to the event loop that entered it.
+
     Args:
         source: the account's client, or a keeper whose block is entered. The stream does not close that keeper.
         stream_url: where the stream is, for example ``wss://fstream.binance.com/private``. None: where the source's
             base URL says: production, demo and the sandbox are known.
         form: how a connection names the key: ``path`` (the options pages), ``query`` (the USDⓈ-M pages) or
             ``subscribe`` (Binance's own SDK).
+        tell_blind: whether the iterator brings a `Blind` at once when the connection or the key is lost, and after 10
+            seconds without a first connection. The Gap follows when events come again.
 
     Raises:
-        ConfigurationError: a setting cannot work, or nobody said where the stream of this base URL is.
+        ConfigurationError: a setting cannot work, nobody said where the stream of this base URL is, or the stream is
+            used in another event loop, copied or pickled.
         LeaseLost: from the iterator: the listen key could not be kept alive. A new stream on the client starts anew.
-        ApiError, UnexpectedResponse: from the iterator: the address refused every connection, and will go on to.
+        ApiError, UnexpectedResponse, TransportError: from the iterator: the address or a proxy has refused every
+            connection since the start, and will go on to. A stream that has worked once never ends so: it goes on, as
+            its keeper does.
         Others: entering raises what `client.start()` does.
     """
 
@@ -385,11 +433,12 @@ class AsyncUserDataStream(_Stream):
         *,
         stream_url: str | None = None,
         form: Form = "path",
+        tell_blind: bool = False,
         _pace: Pace = Pace(),  # noqa: B008  frozen
     ) -> None:
         keeper = source if isinstance(source, AsyncListenKeyKeeper) else AsyncListenKeyKeeper(source)
         self._own = None if keeper is source else keeper
-        super().__init__(keeper, stream_url, form, _pace)
+        super().__init__(keeper, stream_url, form, tell_blind, _pace)
         self._arrived = asyncio.Event()
         self._taken = 0
 
@@ -397,43 +446,77 @@ class AsyncUserDataStream(_Stream):
         async with contextlib.AsyncExitStack() as stack:
             if self._own:
                 await stack.enter_async_context(self._own)
-            await self._enter(self._put).start()
-            self._stack = stack.pop_all()
+            self._loop = asyncio.get_running_loop()
+            driver = self._enter(self._put)
+            stack.callback(driver.leave)
+            driver.start()
+            stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if os.getpid() != self._pid or self._driver is None:
+        if os.getpid() != self._pid or sys.is_finalizing() or self._driver is None:
             return
+        self._check_loop()
         self._left = True
+        self._driver.leave()
         self._arrived.set()
-        await self._driver.stop()
-        await self._stack.aclose()
+        try:  # here all is over that has to be: each await below may be cancelled
+            if self._own:
+                await self._own.__aexit__(None, None, None)
+        finally:
+            await self._driver.stop()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Item:
         self._entered()
+        self._check_loop()
         self._taken += 1
-        if self._taken % _YIELD == 0:
+        if self._taken % _TAKEN == 0:
             await asyncio.sleep(0)  # a program that never waits would keep its loop from reading the socket
-        while not self._left:
-            if (item := self._take()) is not None:
-                return item
-            self._arrived.clear()
-            await self._arrived.wait()
+        hand: list[Item] = []
+        try:
+            while not self._left:
+                if self._moved_to(hand):
+                    return hand[0]  # no call in between: no interrupt can take the item away
+                self._arrived.clear()
+                await self._arrived.wait()
+        except BaseException:
+            self._buffer.put_back(hand)
+            raise
         raise StopAsyncIteration
+
+    async def next_within(self, seconds: float) -> Item | None:
+        """Return the next item. None: none came in so many seconds.
+
+        Raises:
+            StopAsyncIteration: the block was left.
+            Others: as the iterator.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self.__anext__()
+        return None
 
     def _put(self, item: Item | ListenKeyError) -> None:
         self._keep(item)
         self._arrived.set()
+
+    def _check_loop(self) -> None:
+        if self._loop is not _running_loop():
+            raise ConfigurationError("This stream belongs to another event loop: use and leave it in its own.")
 
 
 class UserDataStream(_Stream):
     """The account's events: an iterator, for as long as a `with` block. As `AsyncUserDataStream`, without await.
 
     A single thread of the process moves the bytes of all streams. The keeper of each stream has a thread, too. The
-    iterator may be used from any thread.
+    iterator may be used from any thread. The block may be left from any thread, a signal handler or a finalizer.
+
+    Raises:
+        TransportError: entering: no thread or descriptor is left.
+        Others: as `AsyncUserDataStream`.
     """
 
     _with = "with"
@@ -444,83 +527,170 @@ class UserDataStream(_Stream):
         *,
         stream_url: str | None = None,
         form: Form = "path",
+        tell_blind: bool = False,
         _pace: Pace = Pace(),  # noqa: B008  frozen
     ) -> None:
         keeper = source if isinstance(source, ListenKeyKeeper) else ListenKeyKeeper(source)
         self._own = None if keeper is source else keeper
-        super().__init__(keeper, stream_url, form, _pace)
-        self._arrived = threading.Condition()
+        super().__init__(keeper, stream_url, form, tell_blind, _pace)
+        self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()  # a handler may put in the middle of a get
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
+        try:
             if self._own:
-                stack.enter_context(self._own)
-            loop = stack.enter_context(_thread)
-            driver = self._enter(self._put)
-            asyncio.run_coroutine_threadsafe(driver.start(), loop).result()
-            stack.callback(lambda: asyncio.run_coroutine_threadsafe(driver.stop(), loop).result())
-            self._stack = stack.pop_all()
+                self._own.__enter__()
+            _loop_thread.begin(self._enter(self._put))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if os.getpid() != self._pid or self._driver is None:  # a forked child leaves the block
+        # A forked child leaves the block. Or Python ends: no thread runs any more.
+        if os.getpid() != self._pid or sys.is_finalizing() or (self._driver is None and self._left):
             return
-        with self._arrived:
-            self._left = True
-            self._arrived.notify_all()
-        self._stack.close()
+        self._left = True
+        try:
+            if self._driver is not None:
+                self._arrived.put(None)
+                _loop_thread.end(self._driver)
+        finally:
+            if self._own and self._own._keeping.state != "new":
+                self._own.__exit__()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Item:
-        while (item := self._next_within(1.0)) is None:
-            pass
-        return item
+        while True:
+            hand: list[Item] = []
+            try:
+                if self._taken_within(1.0, hand):
+                    return hand[0]  # no call in between: no interrupt can take the item away
+            except BaseException:
+                self._buffer.put_back(hand)
+                raise
 
-    def _next_within(self, seconds: float) -> Item | None:
-        """Return the next item, None when none came."""
+    def next_within(self, seconds: float) -> Item | None:
+        """Return the next item. None: none came in so many seconds.
+
+        Raises:
+            StopIteration: the block was left.
+            Others: as the iterator.
+        """
+        hand: list[Item] = []
+        try:
+            return hand[0] if self._taken_within(seconds, hand) else None
+        except BaseException:
+            self._buffer.put_back(hand)
+            raise
+
+    def _taken_within(self, seconds: float, hand: list[Item]) -> bool:
         self._entered()
-        with self._arrived:
-            self._arrived.wait_for(lambda: self._left or self._error or len(self._buffer), seconds)
+        ends_at = time.monotonic() + seconds
+        while True:
             if self._left:
+                self._arrived.put(None)  # for another thread that waits
                 raise StopIteration
-            return self._take()
+            if self._moved_to(hand):
+                if len(self._buffer) and self._arrived.empty():
+                    self._arrived.put(None)
+                return True
+            left = ends_at - time.monotonic()
+            if left <= 0:
+                return False
+            with contextlib.suppress(queue.Empty):
+                self._arrived.get(timeout=left)
 
     def _put(self, item: Item | ListenKeyError) -> None:
-        with self._arrived:
-            self._keep(item)
-            self._arrived.notify()
+        self._keep(item)
+        if self._arrived.empty():  # else the program looks anyway
+            self._arrived.put(None)
 
 
 class _LoopThread:
-    """An event loop in a thread, for all who are in the block. The last to leave ends the loop."""
+    """An event loop in a thread, for all sync streams of the process. The last stream to leave ends the loop."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._leaving: dict[_Driver, threading.Lock] = {}  # a driver that runs here, and a lock until it has ended
 
-    def __enter__(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._users == 0:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="listenkey-stream", daemon=True)
-                self._thread.start()
-            self._users += 1
-            return self._loop
+    def begin(self, driver: _Driver) -> None:
+        """Let a driver run. Raises TransportError: there is no thread or descriptor left."""
+        try:
+            with lock:
+                if self._loop is None:
+                    threads.have_spare()  # for the look-up of names, also when the main thread has ended
+                    self._start()
+                ended = threading.Lock()
+                ended.acquire()
+                self._leaving[driver] = ended
+                loop = self._loop
+        except (RuntimeError, OSError) as error:
+            raise TransportError(NO_THREAD) from error
+        loop.call_soon_threadsafe(driver.start)  # type: ignore[union-attr]
 
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._loop.call_soon_threadsafe(self._loop.stop)
-                self._thread.join()
-                self._loop.close()
+    def _start(self) -> None:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._run, args=[loop], name="listenkey-stream", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            loop.close()
+            raise
+        self._loop, self._thread = loop, thread
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            loop.close()
+
+    def end(self, driver: _Driver) -> None:
+        """Let a driver end, and wait for that end. May be repeated.
+
+        In the thread of the loop, and in the middle of other work of ours, as in a finalizer, there is no waiting.
+        """
+        loop, thread, ended = self._loop, self._thread, self._leaving.get(driver)
+        if loop is None or thread is None or ended is None:
+            return
+        with contextlib.suppress(RuntimeError):  # another thread has ended the loop
+            asyncio.run_coroutine_threadsafe(self._end(driver), loop)
+        if threading.current_thread() is thread or lock.is_mine:
+            return
+        waits_until = time.monotonic() + _LEAVING
+        while not ended.acquire(timeout=0.1):
+            if not thread.is_alive() or time.monotonic() > waits_until:
+                return
+        ended.release()  # for another thread that waits
+        if loop is not self._loop:  # it was the last
+            thread.join(_LEAVING)
+
+    async def _end(self, driver: _Driver) -> None:
+        try:
+            await driver.stop()
+        finally:
+            with lock:
+                ended = self._leaving.pop(driver, None)
+                if is_last := not self._leaving and ended is not None:
+                    self._loop = None
+            if ended is not None:
+                ended.release()
+            if is_last:
+                asyncio.get_running_loop().stop()
 
 
-_thread = _LoopThread()
+_loop_thread = _LoopThread()
 if hasattr(os, "register_at_fork"):  # the thread does not exist in a forked child
-    os.register_at_fork(after_in_child=_thread.__init__)  # type: ignore[misc]
+    os.register_at_fork(after_in_child=_loop_thread.__init__)  # type: ignore[misc]
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    with contextlib.suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    return None
 
 
 def _route_of(client: Route, stream_url: str | None) -> Route:

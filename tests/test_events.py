@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from listenkey._events import (
     AccountUpdate,
     Decoder,
-    ListenKeyExpired,
+    Expired,
     OrderTradeUpdate,
     Read,
     Reply,
@@ -38,12 +38,12 @@ def read(content: object, **changes: object) -> Read:
     return Decoder().read(json.dumps(content), {KEY})
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if EXAMPLES[name]["e"] != "listenKeyExpired"])
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_each_example_of_the_document_is_read(name: str, wrapped: bool) -> None:
     example = EXAMPLES[name]
     event = read({"stream": KEY, "data": example} if wrapped else example)
-    assert not isinstance(event, UnknownEvent | Reply | Shutdown)
+    assert not isinstance(event, UnknownEvent | Reply | Shutdown | Expired)
     assert event.event_type == example["e"]
     assert event.raw == example
     assert event.event_time == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(example["E"]))
@@ -130,7 +130,7 @@ def test_an_optional_field_that_is_missing_is_none_in_silence(caplog: pytest.Log
 
 
 def test_a_time_beyond_the_calendar_cannot_be_read() -> None:
-    assert isinstance(read({**EXAMPLES["keyEnded"], "E": 10**18}), UnknownEvent)
+    assert isinstance(read({**EXAMPLES["orderFilled"], "E": 10**18}), UnknownEvent)
 
 
 def test_enums_are_open_and_extra_fields_are_kept() -> None:
@@ -140,13 +140,44 @@ def test_enums_are_open_and_extra_fields_are_kept() -> None:
     assert event.raw["o"]["new"] == {"deep": [1]}
 
 
-@pytest.mark.parametrize("moment", [1774605660004, "1774605660004"])
-def test_the_time_of_an_expiry_may_be_text_or_a_number(moment: object) -> None:
-    event = read({**EXAMPLES["keyEnded"], "E": moment})
-    assert isinstance(event, ListenKeyExpired)
-    assert event.event_time.microsecond == 4000
-    assert event.listen_key is not None
-    assert event.listen_key not in repr(event)
+@pytest.mark.parametrize("moment", ["1774605660004", 1774605660004, 1774605660004.0, None, True, [], "soon"])
+def test_the_end_of_a_key_is_news_whatever_its_time_is(moment: object) -> None:
+    example = EXAMPLES["keyEnded"]
+    event = read({**example, "E": moment})
+    assert isinstance(event, Expired)
+    assert event.listen_key == example["listenKey"]
+    assert example["listenKey"] not in repr(event)
+    without = {name: value for name, value in example.items() if name not in ("E", "listenKey")}
+    assert read(without) == Expired(None, None)
+    assert read({**without, "listenKey": 7}) == Expired(None, None)
+
+
+def test_a_listen_key_in_a_documented_event_is_masked() -> None:
+    example = {**EXAMPLES["orderFilled"], "note": f"for {KEY}", "inner": {"listenKey": "another"}}
+    for content in (example, {"stream": KEY, "data": example}):
+        event = read(content)
+        assert isinstance(event, OrderTradeUpdate)
+        assert (event.raw["note"], event.raw["inner"]) == ("for ***", {"listenKey": "***"})
+    escaped = json.dumps(example).replace(KEY, "".join(f"\\u{ord(letter):04x}" for letter in KEY))
+    event = Decoder().read(escaped, {KEY})
+    assert isinstance(event, OrderTradeUpdate)
+    assert event.raw["note"] == "for ***"
+
+
+def test_whatever_is_given_out_can_be_in_a_set() -> None:
+    for content in (EXAMPLES["orderFilled"], {"e": "NEWS", "x": [1]}, [1]):
+        assert len({read(content), read(content)}) <= 2
+
+
+@pytest.mark.parametrize("number", ["1e999999999", "-1E+99999", "1e-1000000"])
+def test_a_number_that_would_fill_the_memory_is_no_amount(number: str) -> None:
+    text = '{"e":"RISK_LEVEL_CHANGE","E":1,"mb":"1","mm":%s}'
+    event = Decoder().read(text % number, ())
+    assert isinstance(event, UnknownEvent)
+    assert event.raw["mm"] == number
+    event = Decoder().read(text % f'"1","new":{number}', ())
+    assert isinstance(event, RiskLevelChange)
+    assert event.raw["new"] == number
 
 
 OLD_ACCOUNT = {"e": "ACCOUNT_UPDATE", "E": 1757930400221, "B": [{"a": "USDT", "U": -14}], "uid": 100200300}

@@ -366,7 +366,7 @@ def test_the_twins_are_twins() -> None:
         }
 
     assert public(ListenKeyKeeper) == public(AsyncListenKeyKeeper)
-    assert sorted(public(ListenKeyKeeper)) == ["changes", "key", "renew_now", "status", "wait"]
+    assert sorted(public(ListenKeyKeeper)) == ["changes", "key", "renew_now", "renew_soon", "status", "wait"]
 
 
 # Another key.

@@ -3,21 +3,34 @@
 `Peer` drives the machine on a clock of its own. No socket is there: what it opened, closed and passed on is looked at.
 """
 
+import itertools
 import json
 import logging
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
 
-from listenkey._events import BalancePositionUpdate, Gap, Item, RiskLevelChange, UnknownEvent
-from listenkey._link import Action, Buffer, Do, Link, Pace
-from listenkey.errors import ApiError, ListenKeyError, Unauthorized, UnexpectedResponse
+from listenkey._buffer import Buffer
+from listenkey._events import BalancePositionUpdate, Blind, Gap, Item, RiskLevelChange, UnknownEvent
+from listenkey._link import Action, Do, Link, Pace
+from listenkey.errors import (
+    ApiError,
+    ConfigurationError,
+    ListenKeyError,
+    RateLimited,
+    ServerError,
+    TransportError,
+    Unauthorized,
+    UnexpectedResponse,
+)
 
 START = datetime(2026, 3, 27, tzinfo=UTC)
 KEY, OTHER = "first" * 12, "other" * 12
 HOUR = 3600.0
+SHUTDOWN = json.dumps({"e": "serverShutdown", "E": 1})
 
 
 def event(number: int) -> str:
@@ -33,11 +46,21 @@ def expired(key: str, at: int = 1) -> str:
     return json.dumps({"e": "listenKeyExpired", "E": str(at), "listenKey": key})
 
 
+def refusal(status: int) -> ListenKeyError:
+    """Name the error that a handshake's status is."""
+    if status < 400:
+        return UnexpectedResponse(status, "a redirect, which is not followed" if status >= 300 else "no WebSocket")
+    kinds = {401: Unauthorized, 429: RateLimited}
+    return kinds.get(status, ServerError if status >= 500 else ApiError)(status, None, "refused; check stream_url")
+
+
 class Peer:
     """A driver with sockets that do as the test says. Time starts at 1000."""
 
-    def __init__(self, *, subscribe: bool = False, answer_pings: bool = True, seed: int = 1) -> None:
-        self.now = 1000.0
+    def __init__(
+        self, *, subscribe: bool = False, answer_pings: bool = True, proves: bool = True, seed: int = 1
+    ) -> None:
+        self.now, self.proves, self.current = 1000.0, proves, KEY
         self.link = Link(self.now, START, KEY, Pace(), Random(seed), subscribe=subscribe)
         self.answer_pings = answer_pings
         self.done: list[tuple[float, Do]] = []
@@ -51,6 +74,8 @@ class Peer:
                 self.done.append((self.now, action))
                 if action.what == "ping" and self.answer_pings:
                     self.obey(self.link.pong(self.now, action.number, self.now))
+                if action.what == "prove" and self.proves:
+                    self.key(self.current)
             elif isinstance(action, ListenKeyError):
                 self.errors.append(action)
             else:
@@ -71,9 +96,10 @@ class Peer:
             self.obey(self.link.frame(self.now, number, each))
 
     def closed(self, number: int, *, clean: bool = False, status: int | None = None) -> None:
-        self.obey(self.link.closed(self.now, number, clean=clean, status=status))
+        self.obey(self.link.closed(self.now, number, clean=clean, error=None if status is None else refusal(status)))
 
     def key(self, key: str, age: float = 0.0) -> None:
+        self.current = key
         self.obey(self.link.key(self.now, key, self.now - age))
 
     def did(self, what: str) -> list[int]:
@@ -547,16 +573,75 @@ class TestRow7Doubles:
         peer.frame(2, event(1))
         assert peer.story == ["started", 1, 1]
 
-    def test_what_is_remembered_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("listenkey._link._COPIES", 2)
+    def test_a_drain_that_brings_too_much_is_over_and_marked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("listenkey._link.MOST", 2)
         peer = running()
-        peer.frame(1, json.dumps({"e": "serverShutdown"}))
-        peer.wait(2)
-        peer.frame(1, event(1), event(2), event(3))
+        peer.wait(100)
+        peer.frame(1, SHUTDOWN)
         peer.opened(2)
-        peer.frame(2, event(1), event(2), event(3))
+        peer.frame(2, event(1), event(2))
+        peer.frame(1, event(1))
+        assert peer.story == ["started", 1]
+        peer.frame(2, event(3))
+        peer.frame(1, event(2), event(3))  # nobody reads the old one any more
+        assert peer.story == ["started", 1, "reconnected", 2, 3]
+        assert peer.gap() == ("reconnected", 1096.0, 1100.0)
+
+    def test_a_change_that_takes_long_forgets_the_oldest(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("listenkey._link.MOST", 2)
+        peer = running()
+        peer.frame(1, SHUTDOWN)
+        peer.frame(1, *map(event, range(5)))  # the new one cannot have been sent the first ones
+        assert len(peer.link._copies or ()) == 2
+        peer.opened(2)
+        peer.frame(2, event(3), event(4))
         peer.closed(1, clean=True)
-        assert peer.story == ["started", 1, 2, 3, 1, 2, 3]  # forgotten, and so passed twice: the memory is bounded
+        peer.frame(2, event(5))
+        assert peer.story == ["started", 0, 1, 2, 3, 4, 5]
+
+    def test_more_events_than_any_buffer_in_an_overlap_come_once_and_in_order(self) -> None:
+        peer = running()
+        peer.frame(1, SHUTDOWN)
+        peer.opened(2)
+        for i in range(10_500):
+            peer.frame(2, event(i))
+        for i in range(10_500):
+            peer.frame(1, event(i))
+        peer.closed(1, clean=True)
+        assert peer.story == ["started", *range(10_500)]
+        assert peer.link._copies is not None
+        peer.frame(2, event(10_500))
+        assert len(peer.link._copies) == 10_500  # nothing is remembered once nobody else can bring the same
+
+    def test_two_frames_that_cannot_be_read_are_two(self) -> None:
+        peer = running()
+        peer.frame(1, SHUTDOWN)
+        peer.wait(2)
+        peer.frame(1, "{", "[1]", '{"e":"A"}')
+        peer.opened(2)
+        peer.frame(2, "[2]", '{"e":"B"}', '{"e":"A"}', "{")
+        peer.closed(1, clean=True)
+        assert sum(isinstance(each, UnknownEvent) for each in peer.items) == 5
+
+    def test_equal_events_around_a_change_are_two(self) -> None:
+        """A content that repeats itself: what came before the new connection was open came to the old alone."""
+        peer = running()
+        peer.frame(1, event(1))
+        peer.frame(1, SHUTDOWN)
+        peer.frame(1, event(1))
+        peer.opened(2)
+        peer.closed(1, clean=True)
+        peer.frame(2, event(1))
+        assert peer.story == ["started", 1, 1, 1]
+
+    def test_equal_events_while_a_new_connection_is_opened_are_two(self) -> None:
+        peer = running()
+        peer.frame(1, SHUTDOWN)
+        peer.frame(1, event(1), event(1))
+        peer.opened(2)
+        peer.closed(1, clean=True)
+        peer.frame(2, event(1))
+        assert peer.story == ["started", 1, 1, 1]
 
 
 class TestRow8TheBufferIsFull:
@@ -651,8 +736,9 @@ def test_row_9_a_pause_too_short_to_be_seen_proves_nothing_either() -> None:
 def test_row_9_a_socket_that_is_being_opened_is_not_asked() -> None:
     peer = Peer()
     peer.now += 2 * HOUR
-    peer.opened(1)
+    peer.obey(peer.link.tick(peer.now))
     assert peer.did("ping") == []
+    peer.opened(1)
     assert peer.story == ["started"]
 
 
@@ -782,10 +868,10 @@ class TestRow14Backoff:
 @pytest.mark.parametrize(
     ("status", "error", "text"),
     [
-        (401, Unauthorized, "The stream's address refused the connection; check stream_url and form."),
-        (403, ApiError, "The stream's address refused the connection; check stream_url and form."),
-        (404, ApiError, "The stream's address refused the connection; check stream_url and form."),
-        (410, ApiError, "The stream's address refused the connection; check stream_url and form."),
+        (401, Unauthorized, "refused; check stream_url."),
+        (403, ApiError, "refused; check stream_url."),
+        (404, ApiError, "refused; check stream_url."),
+        (410, ApiError, "refused; check stream_url."),
         (302, UnexpectedResponse, "a redirect, which is not followed"),  # row 17
         (200, UnexpectedResponse, "no WebSocket"),
     ],
@@ -836,11 +922,13 @@ class TestTheSubscribeForm:
         peer.frame(1, json.dumps({"error": {"code": 2}, "id": 1}))
         assert peer.did("close") == [1]
         assert caplog.messages == ["the server refused SUBSCRIBE"]
+        assert str(peer.link.trouble) == "The connection to the stream is of no use: it refused SUBSCRIBE."
 
 
 def test_row_16_no_action_shows_the_key_and_no_log_line_does(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     peer = running(subscribe=True)
+    peer.frame(1, '{"result": null, "id": 1}')
     peer.frame(1, json.dumps({"stream": KEY, "data": {"e": "NEWS", "listenKey": OTHER}}), expired(KEY))
     peer.key(OTHER)
     peer.wait(100)
@@ -868,9 +956,6 @@ def test_every_duration_can_be_scaled() -> None:
 
 def test_a_pause_that_is_not_seen_is_shorter_than_any_judgement() -> None:
     assert Pace().late < min(Pace().verdict, Pace().drain, Pace().pong)
-
-
-SHUTDOWN = json.dumps({"e": "serverShutdown", "E": 1})
 
 
 class TestOldFaults:
@@ -1133,3 +1218,233 @@ class TestOldFaults:
             peer.frame(1, event(deep)[:-1] + ', "z": ' + "[" * deep + "]" * deep + "}")
         peer.frame(1, '{"e": "x", "v": 1e9999999999999999999999}')  # beyond Decimal
         assert len(peer.items) == 1 + len(depths) + 1
+
+
+class TestTheKeyIsProvenBeforeEventsAreCompleteAgain:
+    def lost(self, *, proves: bool = False) -> Peer:
+        """Return a peer that has lost its socket, and has another one open since 1101."""
+        peer = running(proves=proves)
+        peer.wait(100)
+        peer.closed(1)
+        peer.wait(1)
+        peer.opened(2)
+        return peer
+
+    def test_the_gap_waits_for_a_renewal_that_was_asked_for_later(self) -> None:
+        peer = self.lost()
+        assert peer.when("prove") == [1101]
+        assert peer.story == ["started"]
+        assert peer.link.connected_since == peer.link.at(1101)
+        assert not peer.link.is_key_proven
+        assert peer.link.blind_since == peer.link.at(1096)
+        peer.wait(2)
+        peer.key(KEY, age=1)
+        assert peer.story == ["started", "reconnected"]
+        assert peer.gap() == ("reconnected", 1096.0, 1101.0)
+        assert peer.link.is_key_proven
+        assert peer.link.blind_since is None
+
+    def test_a_renewal_from_before_is_no_proof_and_another_is_asked_for_at_once(self) -> None:
+        peer = self.lost()
+        peer.wait(1)
+        peer.key(KEY, age=1.5)
+        assert peer.story == ["started"]
+        assert peer.when("prove") == [1101, 1102]
+        peer.wait(1)
+        peer.key(KEY, age=0.5)
+        assert peer.story == ["started", "reconnected"]
+
+    def test_an_event_that_was_sent_later_is_a_proof_too(self) -> None:
+        peer = self.lost()
+        peer.frame(2, event(1))  # after the pong
+        assert peer.story == ["started", "reconnected", 1]
+        assert peer.gap()[2] == 1101.0
+
+    def test_an_event_that_may_have_waited_is_no_proof(self) -> None:
+        peer = running(proves=False)
+        peer.wait(100)
+        peer.closed(1)
+        peer.answer_pings = False
+        peer.now += 600  # the machine slept in the middle of the handshake
+        peer.obey(peer.link.opened(peer.now, 2, asked=1101.0))
+        peer.frame(2, event(1))
+        assert peer.story == ["started"]
+        peer.key(OTHER)  # and meanwhile the key was replaced
+        peer.opened(3)
+        peer.key(OTHER)
+        assert peer.story == ["started", "key_replaced"]
+        assert peer.gap()[1] == 1096.0
+
+    def test_another_key_is_one_gap(self) -> None:
+        peer = self.lost()
+        peer.key(OTHER)
+        assert peer.did("open") == [1, 2, 3]
+        peer.wait(0.5)
+        peer.opened(3)
+        peer.frame(3, event(1))
+        assert peer.story == ["started", "key_replaced", 1]
+        assert peer.gap() == ("key_replaced", 1000.0, 1101.5)  # the last proof of the key was the first
+
+    def test_without_rest_the_stream_stays_connected_and_says_what_is_wrong(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        peer = self.lost()
+        peer.link.key_error = TransportError("No answer from REST.")
+        peer.wait(600)
+        assert peer.link.connected_since is not None
+        assert peer.story == ["started"]
+        assert str(peer.link.trouble) == "No answer from REST."
+        text = "the connection is open, but the listen key is not proven: No answer from REST."
+        assert caplog.messages == [f"no events for {seconds} s: {text}" for seconds in (10, 40, 130, 400)]
+        assert len(peer.when("prove")) == 21  # the keeper sends them when it can
+
+    def test_what_cannot_be_read_waits_for_the_gap(self) -> None:
+        peer = self.lost()
+        peer.frame(2, "{")
+        assert peer.story == ["started"]
+        peer.key(KEY)
+        assert [type(each) for each in peer.items] == [Gap, Gap, UnknownEvent]
+
+    def test_a_socket_that_dies_unproven_is_part_of_one_gap(self) -> None:
+        peer = self.lost()
+        peer.closed(2)
+        peer.wait(5)
+        peer.opened(3)
+        peer.key(KEY)
+        assert peer.story == ["started", "reconnected"]
+        assert peer.gap()[1] == 1096.0
+
+    def test_a_stream_begins_without_a_second_renewal(self) -> None:
+        peer = Peer(proves=False)
+        peer.wait(8)
+        peer.opened(1)
+        assert (peer.story, peer.did("prove")) == (["started"], [])
+
+    def test_a_stream_of_an_older_keeper_asks_first(self) -> None:
+        peer = Peer(proves=False)
+        peer.wait(60)
+        peer.opened(1)
+        assert (peer.story, peer.did("prove")) == ([], [0])
+        peer.key(KEY)
+        assert peer.story == ["started"]
+
+
+class TestBlindnessIsTold:
+    def test_warnings_come_at_growing_distance_and_end_with_one(self, caplog: pytest.LogCaptureFixture) -> None:
+        peer = running()
+        peer.wait(100)
+        peer.closed(1, status=503)
+        for _ in range(40):
+            peer.wait(60)
+            peer.closed(peer.did("open")[-1], status=503)
+        spoken = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert [round(vars(each)["listenkey_seconds"], 3) for each in spoken] == [10, 40, 130, 400, 1210]
+        assert spoken[0].getMessage().startswith("no events for 10 s: no connection: refused; check stream_url.")
+        peer.wait(60)
+        peer.opened(peer.did("open")[-1])
+        assert caplog.messages[-1].startswith("events come again, after ")
+        assert peer.link.trouble is None
+
+    def test_a_short_loss_warns_of_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        peer = running()
+        peer.closed(1, status=503)
+        peer.wait(5)
+        peer.opened(2)
+        peer.wait(100)
+        assert caplog.messages == []
+
+    def test_an_item_tells_at_once_if_asked_for(self) -> None:
+        peer = Peer()
+        peer.link = Link(peer.now, START, KEY, Pace(), Random(1), tell_blind=True)
+        peer.obey(peer.link.tick(peer.now))
+        peer.opened(1)
+        peer.wait(100)
+        peer.closed(1, status=503)
+        (blind,) = (each for each in peer.items if isinstance(each, Blind))
+        assert blind.since == peer.link.at(1096)
+        assert isinstance(blind.error, ServerError)
+        peer.wait(1)
+        peer.opened(2)
+        assert [type(each) for each in peer.items] == [Gap, Blind, Gap]
+
+    def test_an_item_tells_that_a_stream_cannot_begin(self) -> None:
+        peer = Peer()
+        peer.link = Link(peer.now, START, KEY, Pace(), Random(1), tell_blind=True)
+        peer.obey(peer.link.tick(peer.now))
+        peer.closed(1, status=503)
+        peer.wait(9)
+        assert peer.items == []
+        peer.wait(2)
+        (blind,) = peer.items
+        assert isinstance(blind, Blind)
+        assert blind.since is None
+
+    def test_a_refused_change_beside_a_good_connection_is_no_blindness(self) -> None:
+        peer = running()
+        peer.frame(1, SHUTDOWN)
+        peer.closed(2, status=503)
+        assert isinstance(peer.link.trouble, ServerError)
+        assert peer.link.blind_since is None
+        peer.wait(5)
+        peer.opened(3)
+        assert peer.link.trouble is None
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 407, 302])
+def test_a_link_that_has_worked_goes_on_slower(status: int) -> None:
+    peer = running()
+    peer.wait(6 * HOUR)
+    peer.closed(1, status=503)
+    lost = peer.now
+    while peer.now < lost + HOUR / 2:
+        if peer.did("open")[-1] > len(peer.did("open")) - 1:
+            peer.closed(peer.did("open")[-1], status=status)
+        peer.wait(1)
+    tries = [moment - lost for moment in peer.when("open")[1:]]
+    assert peer.errors == []
+    assert 5 <= len(tries) <= 7
+    assert min(after - before for before, after in itertools.pairwise(tries)) >= 30
+    peer.wait(HOUR)
+    peer.opened(peer.did("open")[-1])
+    assert peer.story[-1] == "reconnected"
+
+
+@pytest.mark.parametrize(
+    "error", [ApiError(407, None, "check HTTPS_PROXY"), ConfigurationError("SSL_CERT_FILE"), TransportError("no trust")]
+)
+def test_a_link_that_never_worked_ends_at_once_where_settings_are_wrong(error: ListenKeyError) -> None:
+    if isinstance(error, TransportError):
+        error.__cause__ = ssl.SSLCertVerificationError(1, "self-signed certificate")
+    peer = Peer()
+    peer.obey(peer.link.closed(peer.now, 1, error=error))
+    assert peer.errors == [error]
+
+
+def test_since_is_never_later_than_the_loss() -> None:
+    """The new socket dies right after its handshake: it was never known to live later than when it was asked for."""
+    peer = running(proves=False)
+    peer.wait(100)
+    peer.frame(1, SHUTDOWN)
+    asked = peer.now
+    peer.wait(0.4)
+    peer.answer_pings = False
+    peer.obey(peer.link.opened(peer.now, 2, asked))
+    peer.closed(1, clean=True)
+    peer.wait(30)
+    peer.opened(3)
+    peer.answer_pings = True
+    peer.key(KEY)
+    assert peer.gap()[1] == asked
+
+
+def test_instants_follow_a_wall_clock_that_is_set_right() -> None:
+    peer = running()
+    peer.wait(100)
+    peer.link.set_wall(peer.now, START - timedelta(hours=8) + timedelta(seconds=100))
+    peer.closed(1)
+    peer.wait(1)
+    peer.opened(2)
+    gap = peer.items[-1]
+    assert isinstance(gap, Gap)
+    assert gap.until == START - timedelta(hours=8) + timedelta(seconds=101)
+    assert gap.since == START - timedelta(hours=8) + timedelta(seconds=96)

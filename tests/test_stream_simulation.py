@@ -1,13 +1,15 @@
 """A thousand days of a stream, in seconds, against an exchange, a network and a machine that have bad days.
 
-What must hold: each event that was sent is delivered, or was sent within a marked gap. None is delivered twice. Run a
-case again with LISTENKEY_SEED=<the printed seed>.
+What must hold: each event that was sent is delivered, or was sent within a marked gap. None is delivered twice. No Gap
+says "complete again" of a connection whose listen key was dead by then. Run a case again with LISTENKEY_SEED=<the
+printed seed>.
 """
 
 import heapq
 import itertools
 import json
 import logging
+import math
 import os
 import random
 from collections.abc import Callable, Sequence
@@ -15,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from listenkey._buffer import Buffer
 from listenkey._events import AccountUpdate, Gap, Item, RiskLevelChange
-from listenkey._link import Action, Buffer, Do, Link, Pace
+from listenkey._link import Action, Do, Link, Pace
 from listenkey.errors import ListenKeyError
 
 DAY = 24 * 3600.0
@@ -25,14 +28,23 @@ LATENCY = 0.4  # seconds at most, one way
 START = datetime(2026, 1, 1, tzinfo=UTC)
 # Pings are rarer than in earnest, or most of the days would be spent on them. A dead link is found in 144 seconds.
 PACE = Pace(ping=120.0, pong=24.0, silence=300.0)
-ADVERSITIES = ["cut", "cut", "half-open", "mute", "key deleted", "key deleted in silence", "shutdown", "slow", "sleep"]
+ADVERSITIES = [
+    *("cut", "cut", "half-open", "mute", "key deleted", "key deleted in silence", "shutdown", "slow", "sleep"),
+    *("key replaced", "cut and key replaced", "cut and key replaced", "REST away", "REST away and cut"),
+]
+
+
+def named(key: int) -> str:
+    """Give the listen key of a number."""
+    return f"key{key:061}"
 
 
 class Connection:
     """One socket: what the server knows of it. Bytes arrive in their order."""
 
-    def __init__(self, number: int, key: int) -> None:
-        self.number, self.key = number, key
+    def __init__(self, number: int, key: int, asked: float) -> None:
+        self.number, self.key, self.asked = number, key, asked
+        self.opened = -1.0
         self.attached = False  # the server sends events to it
         self.given_up = False  # the client closed it, perhaps before the server accepted it
         self.alive = True  # bytes pass
@@ -49,7 +61,10 @@ class World:
         self.now, self.asleep_until, self.reads_from = 0.0, 0.0, 0.0
         self.counter = itertools.count()
         self.heap: list[tuple[float, int, Callable[[], None]]] = []
-        self.key, self.key_lives, self.keeper_key = 1, True, 1
+        self.key, self.key_lives = 1, True
+        self.died: dict[int, float] = {}  # when each key died
+        self.rest_until = 0.0  # REST is away until then
+        self.asks: list[float] = []  # for a renewal or a proof
         self.connections: dict[int, Connection] = {}
         self.holds_position = False
         self.kinds = ADVERSITIES
@@ -58,7 +73,7 @@ class World:
         self.gaps: list[Gap] = []
         self.opens = 0
         self.buffer = Buffer(20)
-        self.link = Link(0.0, START, "1", PACE, random.Random(chance.random()))
+        self.link = Link(0.0, START, named(1), PACE, random.Random(chance.random()))
         self.ticking = -1.0
 
     # The machinery.
@@ -107,7 +122,7 @@ class World:
         match action.what:
             case "open":
                 self.opens += 1
-                connection = self.connections[action.number] = Connection(action.number, int(action.key))
+                connection = self.connections[action.number] = Connection(action.number, int(action.key[3:]), self.now)
                 self.at(self.now + self.delay(), lambda: self.accept(connection))
             case "ping":
                 connection, asked = self.connections[action.number], self.now
@@ -115,8 +130,9 @@ class World:
             case "close":
                 connection = self.connections[action.number]
                 self.at(self.now + self.delay(), lambda: self.close(connection))
-            case _:
-                self.on_machine(self.now + self.chance.uniform(0.1, 20), self.renew)
+            case _:  # the keeper sends when it is its turn
+                self.asks.append(self.now)
+                self.on_machine(self.now + self.chance.choice([0.001, self.chance.uniform(0.1, 20)]), self.renew)
 
     def pong(self, number: int, asked: float) -> None:
         self.obey(self.link.pong(self.now, number, asked))
@@ -131,15 +147,42 @@ class World:
     def consume(self, item: Item) -> None:
         if isinstance(item, Gap):
             self.gaps.append(item)
+            self.check(item)
         else:
             assert isinstance(item, RiskLevelChange | AccountUpdate)
             number = int(item.raw["id"])
             self.delivered[number] = self.delivered.get(number, 0) + 1
 
+    def check(self, gap: Gap) -> None:
+        """See that the key of the connection that the Gap is about lived when the connection was open."""
+        until = (gap.until - START).total_seconds()
+        about = [each for each in self.connections.values() if abs(each.opened - until) < 1e-4]
+        for connection in about if gap.reason not in ("overflow", "started") else ():
+            assert self.died.get(connection.key, math.inf) >= until, f"deaf since {until}, and nothing says so"
+
     def renew(self) -> None:
+        """Send a renewal. The answer takes its time, and tells of the moment at which the server made it."""
+        sent = self.now
+        if self.now < self.rest_until:  # as a keeper: again in half a minute at most
+            self.on_machine(min(self.rest_until, self.now + self.chance.uniform(1, 30)), self.renew)
+        else:
+            self.at(self.now + self.delay(), lambda: self.answer(sent))
+
+    def answer(self, sent: float) -> None:
         if not self.key_lives:
             self.key, self.key_lives = self.key + 1, True
-        self.obey(self.link.key(self.now, str(self.key), self.now))
+        key = named(self.key)
+        self.on_machine(self.now + self.delay(), lambda: self.obey(self.link.key(self.now, key, sent)))
+
+    def end_key(self) -> None:
+        if self.key_lives:
+            self.key_lives = False
+            self.died[self.key] = self.now
+
+    def replace_key(self) -> None:
+        """Let another program of the account delete the key, and make another."""
+        self.end_key()
+        self.key, self.key_lives = self.key + 1, True
 
     # The server and the network.
 
@@ -160,8 +203,12 @@ class World:
                 self.to_client(old, lambda number: self.closed(number, clean=False))
                 old.alive = False
         connection.attached = True
-        self.to_client(connection, lambda number: self.obey(self.link.opened(self.now, number)))
+        self.to_client(connection, lambda _: self.opened(connection))
         self.at(self.now + DAY, lambda: self.cut(connection))
+
+    def opened(self, connection: Connection) -> None:
+        connection.opened = self.now
+        self.obey(self.link.opened(self.now, connection.number, connection.asked))
 
     def receivers(self) -> list[Connection]:
         return [each for each in self.connections.values() if each.attached]
@@ -217,7 +264,7 @@ class World:
     def misfortune(self) -> None:
         self.at(self.now + self.chance.expovariate(1 / 7200) * self.chance.choice([0.01, 1, 1]), self.misfortune)
         kind = self.chance.choice(self.kinds)
-        some = self.chance.choice(self.receivers() or [Connection(0, 0)])
+        some = self.chance.choice(self.receivers() or [Connection(0, 0, 0.0)])
         match kind:
             case "cut":
                 self.cut(some)
@@ -226,14 +273,23 @@ class World:
             case "mute":
                 some.mute = some.mute or (self.holds_position and some.beats > 5 and self.now > self.asleep_until + 60)
             case "key deleted":
-                self.key_lives = False
-                expired = json.dumps({"e": "listenKeyExpired", "E": str(int(self.now)), "listenKey": str(self.key)})
+                self.end_key()
+                expired = json.dumps({"e": "listenKeyExpired", "E": str(int(self.now)), "listenKey": named(self.key)})
                 for each in self.receivers():
                     if each.key == self.key:
                         for _ in range(self.chance.choice([1, 2])):
                             self.frame(each, expired)
             case "key deleted in silence":
-                self.key_lives = False
+                self.end_key()
+            case "key replaced":
+                self.replace_key()
+            case "cut and key replaced":
+                self.cut(some)
+                self.at(self.now + self.chance.uniform(0, 2), self.replace_key)
+            case "REST away" | "REST away and cut":
+                self.rest_until = self.now + self.chance.choice([20, 300, 1500])
+                if kind != "REST away":
+                    self.cut(some)
             case "shutdown":
                 for each in self.receivers():
                     self.frame(each, json.dumps({"e": "serverShutdown", "E": 1}))

@@ -1,0 +1,177 @@
+"""TCP connections in an event loop, for the async client's calls and for the stream: look-up, addresses in turn, TLS.
+
+httpcore would take anyio's connections. These can also be given up at once, without an await: a block that is left
+inside a cancelled scope leaves no socket behind.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, cast
+
+import httpcore  # noqa: TID251  this is a module that may
+
+from listenkey._blocking import threads
+from listenkey._transport import attempt_under_way
+
+HEAD_START = 0.25  # seconds until the next address of a host is tried beside the last (RFC 8305)
+MOST_UNREAD = 2**20  # bytes; no more is read from the system until somebody takes them
+_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]  # as socket.getaddrinfo gives it
+
+
+class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
+    """A TCP connection, with or without TLS. asyncio tells what happens, one task reads."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._unread = bytearray()
+        self._is_over = False  # nothing more will come
+        self._error: Exception | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    # News from asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        if len(self._unread) > MOST_UNREAD:
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._is_over = True
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._is_over = True
+        self._error = self._error or error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    # For httpcore, and for the stream.
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  as in the base class
+        while not self._unread and not self._is_over:
+            self._waiting = self._loop.create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        if self._unread:
+            data = bytes(self._unread[:max_bytes])
+            del self._unread[:max_bytes]
+            if not self._is_over:
+                self._transport.resume_reading()
+            return data
+        if self._error is not None:
+            raise httpcore.ReadError(str(self._error)) from self._error
+        return b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        if not self.try_to_send(buffer):
+            raise httpcore.WriteError("the connection is closed") from self._error
+
+    def try_to_send(self, data: bytes) -> bool:
+        """Write without waiting: what we send is a kilobyte at most. False: the connection is closed."""
+        if self._is_over or self._transport.is_closing():
+            return False
+        self._transport.write(data)
+        return True
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: object, **__: object
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            secured = await self._loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        if secured is None:
+            raise httpcore.ConnectError("the other side ended the connection")
+        self._transport = secured
+        return self
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  as in the base class
+        # A kept connection is of no more use when the other side has closed it, or has sent bytes unasked.
+        return bool(self._unread) or self._is_over if info == "is_readable" else self._transport.get_extra_info(info)
+
+    def abort(self) -> None:
+        """Close at once. May be repeated."""
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, and the connection with it
+            self._transport.abort()
+
+    async def aclose(self) -> None:
+        self.abort()
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    """Makes the connections."""
+
+    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
+        """Try each address of the host, the next one beside a silent one. The first that answers is taken."""
+        try:
+            connection = await _first_that_answers(await _look_up(host, port))
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        attempt_under_way.get().connections.append(connection)
+        return connection
+
+
+async def _look_up(host: str, port: int) -> Sequence[_Address]:
+    look_up: Callable[[], Sequence[_Address]] = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:  # it is a name
+        return await threads.run((host, port), look_up)
+    return look_up()
+
+
+async def _first_that_answers(addresses: Iterable[_Address]) -> Connection:
+    untried, trying = deque(addresses), set[asyncio.Task[Connection]]()
+    last: BaseException = OSError("the host has no address")
+    try:
+        while untried or trying:
+            if untried:
+                trying.add(asyncio.create_task(_connect(untried.popleft()), name="listenkey-connect"))
+            head_start = HEAD_START if untried else None
+            done, _ = await asyncio.wait(trying, timeout=head_start, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                trying.remove(task)
+                if (error := task.exception()) is None:
+                    return task.result()
+                last = error
+    finally:
+        for task in trying:
+            task.cancel()
+            task.add_done_callback(_give_up)
+    raise last
+
+
+async def _connect(address: _Address) -> Connection:
+    family, kind, protocol, _, where = address
+    loop, connecting = asyncio.get_running_loop(), socket.socket(family, kind, protocol)
+    try:
+        connecting.setblocking(False)
+        await loop.sock_connect(connecting, where)
+        return (await loop.create_connection(Connection, sock=connecting))[1]
+    except BaseException as error:
+        connecting.close()
+        if isinstance(error, OSError) and error.errno:  # asyncio's text has the address in place of the system's words
+            raise OSError(error.errno, os.strerror(error.errno)) from None
+        raise
+
+
+def _give_up(task: "asyncio.Task[Connection]") -> None:
+    """Close a connection that came too late."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().abort()

@@ -1,0 +1,126 @@
+"""A WebSocket over a connection that was made as REST's are. The library websockets knows the protocol, and no socket.
+
+`listenkey.stream` alone enters here. Importing this module needs the package websockets.
+"""
+
+import logging
+from collections.abc import Iterator
+from itertools import count
+from typing import Literal, NamedTuple
+
+try:
+    from websockets.client import ClientProtocol  # noqa: TID251  this is the module that may
+    from websockets.exceptions import PayloadTooBig  # noqa: TID251  this is the module that may
+    from websockets.frames import Opcode  # noqa: TID251  this is the module that may
+    from websockets.uri import parse_uri  # noqa: TID251  this is the module that may
+except ImportError as _missing:
+    raise ImportError(
+        "listenkey.stream needs the package websockets: pip install 'binance-options-listenkey[stream]'",
+        name=_missing.name,
+    ) from None
+
+from listenkey._answer import Secret
+from listenkey._http import AsyncExchange, Upgraded
+from listenkey._settings import Account
+from listenkey.errors import UnexpectedResponse
+
+LARGEST = 2**20  # bytes of a message
+CHUNK = 2**16  # bytes taken from a connection at once
+# The library logs frames, which hold the listen key. No setting of a program wakes this logger.
+_silent = logging.Logger("listenkey.stream.websockets", logging.CRITICAL + 1)  # noqa: LOG001
+
+
+class Frame(NamedTuple):
+    """What came: a message, or the number of the ping that was answered."""
+
+    kind: Literal["message", "pong"]
+    message: bytes = b""
+    ping: int = 0
+
+
+class WebSocket:
+    """An open WebSocket."""
+
+    def __init__(self, protocol: ClientProtocol, upgraded: Upgraded) -> None:
+        self._protocol, self._stream, self._connection = protocol, upgraded.stream, upgraded.connection
+        self._pings = count(1)
+        self._parts: list[bytes] = []  # of a message that comes in several frames
+        protocol.receive_data(upgraded.head)
+        protocol.events_received()
+        if protocol.handshake_exc is not None:
+            self._connection.abort()
+            raise UnexpectedResponse(101, "the handshake was answered with no WebSocket")
+
+    async def read(self) -> bytes:
+        """Wait for bytes. None left: the connection has ended. Raises httpcore.ReadError."""
+        return await self._stream.read(CHUNK)
+
+    def received(self, data: bytes) -> Iterator[Frame]:
+        """Read bytes, and answer pings and a close frame."""
+        self._protocol.receive_data(data)
+        events = self._protocol.events_received()
+        self._flush()
+        for event in events:
+            opcode, content, is_whole = event.opcode, bytes(event.data), event.fin  # type: ignore[union-attr]
+            if opcode is Opcode.PONG:
+                if content.isdigit():
+                    yield Frame("pong", ping=int(content))
+            elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+                if is_whole and not self._parts:
+                    yield Frame("message", content)
+                    continue
+                self._parts.append(content)
+                if is_whole:
+                    whole, self._parts = b"".join(self._parts), []
+                    yield Frame("message", whole)
+
+    def ending(self) -> tuple[bool, str | None]:
+        """Say whether both sides have closed, we first, and why nothing more comes. None: more may come."""
+        protocol = self._protocol
+        if protocol.close_rcvd is not None:
+            is_clean = protocol.close_rcvd_then_sent is False
+            return is_clean, f"the server closed it with code {protocol.close_rcvd.code}"
+        if isinstance(protocol.parser_exc, PayloadTooBig):
+            return False, f"a message was over {LARGEST // 2**20} MiB"
+        if protocol.parser_exc is not None:
+            return False, f"the server broke the protocol ({type(protocol.parser_exc).__name__})"
+        return False, None
+
+    def ping(self) -> int:
+        """Send a ping. Returns the number of the ping."""
+        number = next(self._pings)
+        if self._is_open():
+            self._protocol.send_ping(str(number).encode())
+            self._flush()
+        return number
+
+    def send(self, text: str) -> None:
+        """Send a message."""
+        if self._is_open():
+            self._protocol.send_text(text.encode())
+            self._flush()
+
+    def close(self) -> None:
+        """Send a close frame."""
+        if self._is_open():
+            self._protocol.send_close(1000)
+            self._flush()
+
+    def abort(self) -> None:
+        """End the connection at once. May be repeated."""
+        self._connection.abort()
+
+    def _is_open(self) -> bool:
+        return self._protocol.state.name == "OPEN"
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:  # else: the end of what we send
+                self._connection.try_to_send(data)
+
+
+async def open_websocket(exchange: AsyncExchange, target: Secret, account: Account) -> WebSocket:
+    """Open a WebSocket at `target`: path and query, with the listen key. Raises as `AsyncExchange.upgrade`."""
+    protocol = ClientProtocol(parse_uri("ws://stream/"), max_size=LARGEST, logger=_silent)
+    headers = [(name, value) for name, value in protocol.connect().headers.raw_items() if name != "Host"]
+    return WebSocket(protocol, await exchange.upgrade(target, headers, account))
