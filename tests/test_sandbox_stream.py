@@ -64,14 +64,48 @@ def test_the_stream_path_brings_wrapped_events(sandbox: Sandbox, subscribe: bool
         assert got(socket)["data"]["e"] == "listenKeyExpired"
 
 
-@pytest.mark.parametrize("message", ["x", "[]", '{"method": "LIST", "id": 1}', '{"method": "SUBSCRIBE", "id": "a"}'])
-def test_what_is_no_subscription_is_refused(sandbox: Sandbox, message: str) -> None:
+@pytest.mark.parametrize(
+    ("message", "code", "number"),
+    [
+        ("x", 3, None),
+        ("[" * 9999, 3, None),
+        ("[]", 2, None),
+        ('{"method": "SUBSCRIBE", "params": ["k"]}', 2, None),
+        ('{"method": "SUBSCRIBE", "params": ["k"], "id": "a"}', 2, None),
+        ('{"method": "SUBSCRIBE", "params": ["k"], "id": -1}', 2, None),
+        ('{"method": "SUBSCRIBE", "params": ["k"], "id": true}', 2, None),
+        ('{"method": "SUBSCRIBE", "params": ["k"], "id": 1.5}', 2, None),
+        ('{"method": "SUBSCRIBE", "params": "k", "id": 1}', 2, 1),
+        ('{"method": "SUBSCRIBE", "params": [1], "id": 1}', 2, 1),
+        ('{"method": "LIST", "id": 1}', 2, 1),
+    ],
+)
+def test_what_is_no_subscription_is_refused(sandbox: Sandbox, message: str, code: int, number: int | None) -> None:
     with connect(sandbox.stream_url + "/stream") as socket:
-        socket.send(message)
-        assert got(socket)["error"]["code"] == 2
-        socket.send(b"bytes are passed over")
-        socket.send(message)
-        assert got(socket)["error"]["code"] == 2
+        for _ in range(2):
+            socket.send(message)
+            answer = got(socket)
+            assert (answer["error"]["code"], answer["id"]) == (code, number)
+            socket.send(b"bytes are passed over")
+        socket.send('{"method": "LIST_SUBSCRIPTIONS", "id": 4}')
+        assert got(socket) == {"result": [], "id": 4}
+
+
+def test_subscriptions_are_taken_back_and_listed(sandbox: Sandbox) -> None:
+    key, other = key_of(sandbox), key_of(sandbox, "other")
+    with connect(f"{sandbox.stream_url}/stream?streams={key}/made-up") as socket:
+        socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": 0}))
+        assert got(socket) == {"result": [key, "made-up"], "id": 0}
+        socket.send(json.dumps({"method": "UNSUBSCRIBE", "params": [key, "never was"], "id": 1}))
+        assert got(socket) == {"result": None, "id": 1}
+        assert sandbox.emit(EVENT) == 0
+        text = json.dumps({"method": "SUBSCRIBE", "params": [other, other, "made-up"], "id": 2})
+        socket.send([text[:9], text[9:]])  # in two fragments
+        assert got(socket) == {"result": None, "id": 2}
+        socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": 3}))
+        assert got(socket) == {"result": [other, "made-up"], "id": 3}
+        assert sandbox.emit(EVENT) == 1
+        assert got(socket)["stream"] == other
 
 
 def test_a_key_that_does_not_exist_is_taken_and_brings_nothing(sandbox: Sandbox) -> None:
@@ -86,8 +120,9 @@ def test_events_go_to_one_account(sandbox: Sandbox) -> None:
         connect(f"{sandbox.stream_url}/ws/{key_of(sandbox, 'one')}") as one,
         connect(f"{sandbox.stream_url}/ws/{key_of(sandbox, 'two')}") as two,
     ):
-        assert post(sandbox, "/events", {"event": EVENT, "account": "two"}) == (204, "")
-        assert post(sandbox, "/events", {"event": {**EVENT, "E": 2}}) == (204, "")
+        assert post(sandbox, "/events", {"event": EVENT, "account": "two"}) == (200, '{"sent":1}')
+        assert post(sandbox, "/events", {"event": {**EVENT, "E": 2}}) == (200, '{"sent":2}')
+        assert post(sandbox, "/events", {"event": EVENT, "account": "three"}) == (200, '{"sent":0}')
         assert (got(one)["E"], got(two)["E"], got(two)["E"]) == (2, 1, 2)
 
 
@@ -97,16 +132,20 @@ def test_events_go_to_one_account(sandbox: Sandbox) -> None:
         ("/events", {"account": "x"}, 'with \\"event\\" in it'),
         ("/events", {"event": 7}, "must be a mapping"),
         ("/events", {"event": EVENT, "other": 1}, "unexpected keyword"),
-        ("/faults", {"fault": "stream-drop", "other": 1}, "has no option 'other'; it has: none"),
-        ("/faults", {"fault": "stream-close", "other": 1}, "has no option 'other'; it has: code"),
+        ("/events", {"event": EVENT, "account": 1}, "account must be the name of an account"),
+        ("/faults", {"fault": "stream-drop", "other": 1}, "has no option 'other'; it has: only"),
+        ("/faults", {"fault": "stream-close", "other": 1}, "has no option 'other'; it has: only, code"),
+        ("/faults", {"fault": "stream-oops"}, "There is no fault 'stream-oops'; there are: status, "),
     ],
 )
 def test_what_cannot_be_done_is_said(sandbox: Sandbox, path: str, body: object, text: str) -> None:
     status, answer = post(sandbox, path, body)
     assert status == 400
     assert text in answer
-    with pytest.raises(ValueError, match="no fault 'stream-x' of the stream"):
+    with pytest.raises(ValueError, match=r"There is no fault 'stream-x'; there are: status, .*, stream-accept-close"):
         sandbox.stream.fault("stream-x")
+    with pytest.raises(ValueError, match=r"Fault reset is none of the stream, whose faults are: stream-drop, "):
+        sandbox.stream.fault("reset")
 
 
 def test_the_end_of_a_key_is_told_once_and_to_each_socket(sandbox: Sandbox) -> None:
