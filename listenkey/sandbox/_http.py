@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from listenkey.sandbox._accounts import ENDPOINT, Answer, as_json, error
 from listenkey.sandbox._faults import FAULTS, REQUESTS, Faults
-from listenkey.sandbox._websocket import PATH, reset_when_closed
+from listenkey.sandbox._websocket import PATH, reset_when_closed, resets_when_closed
 
 if TYPE_CHECKING:
     from email.message import Message
@@ -125,7 +125,6 @@ class Handler(BaseHTTPRequestHandler):
     method = ""
     api_key: str | None = None
     used: int | None = None  # weight for the answer's header; None: no header
-    _is_over = False  # nothing of this connection is to be read any more
 
     # Reading a request. The base class reads; what it would take and Binance would not is refused here.
 
@@ -168,9 +167,9 @@ class Handler(BaseHTTPRequestHandler):
     def finish(self) -> None:
         """Let a client that is still sending read the answer: closing now would reset the connection."""
         super().finish()
-        if self._is_over or self.server.stopping.is_set():
-            return
         with suppress(OSError):
+            if self.server.stopping.is_set() or resets_when_closed(self.connection):
+                return
             self.connection.shutdown(socket.SHUT_WR)
             until, taken = time.monotonic() + _LINGER, 0
             while taken < _UNREAD and (left := until - time.monotonic()) > 0:
@@ -229,8 +228,6 @@ class Handler(BaseHTTPRequestHandler):
         if answer:
             self.record(answer.status)
             self.send(answer)
-        else:
-            self._is_over = True
 
     def early(self) -> bytes:
         """Give what came together with the request. The socket does not block."""
@@ -304,11 +301,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def wait_for_the_end(self) -> None:
         """Wait until the client leaves or the sandbox stops."""
-        self.close_connection = self._is_over = True
+        self.close_connection = True
         while self.connection.recv(65_536):
             pass
 
     def reset(self) -> None:
         """End the connection with a reset instead of an answer."""
-        self.close_connection = self._is_over = True
+        self.close_connection = True
         reset_when_closed(self.connection)

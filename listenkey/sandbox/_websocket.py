@@ -55,6 +55,11 @@ def reset_when_closed(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
+def resets_when_closed(sock: socket.socket) -> bool:
+    """Whether the end of this socket will be a reset."""
+    return any(sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)))
+
+
 class Connection:
     """A WebSocket. One thread reads, any thread may write, none waits for the client to take what is written.
 
