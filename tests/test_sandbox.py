@@ -14,11 +14,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx  # noqa: TID251  the sandbox shares no code with listenkey, and neither do its tests
 import pytest
 
+from listenkey import sandbox as sandbox_package
 from listenkey.sandbox import FAULTS, Faults, Request, Sandbox
 
 if TYPE_CHECKING:
@@ -936,3 +938,110 @@ def test_pytest_pays_nothing_for_the_fixture_until_a_test_asks_for_it(
     result.stdout.fnmatch_lines(["loaded: []"])
     fixtures = pytester.runpytest_subprocess("--fixtures", *plugin, "-p", "no:cacheprovider")
     fixtures.stdout.fnmatch_lines(["listenkey_sandbox*"])
+
+
+def test_the_marker_gives_the_fixture_options(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from urllib.request import Request, urlopen
+
+        import pytest
+
+        pytestmark = pytest.mark.listenkey_sandbox(life=5.0, limit=7)
+
+        def test_of_the_module(listenkey_sandbox):
+            assert listenkey_sandbox.life == 5.0
+
+        @pytest.mark.listenkey_sandbox(life=2.0, accounts={"key-1": "alice"})
+        def test_of_the_test(listenkey_sandbox):
+            assert listenkey_sandbox.life == 2.0
+            url = listenkey_sandbox.url + "/eapi/v1/listenKey"
+            with urlopen(Request(url, method="POST", headers={"X-MBX-APIKEY": "key-1"})) as answer:
+                assert answer.status == 200
+
+        @pytest.mark.listenkey_sandbox(lief=2.0)
+        def test_unknown(listenkey_sandbox): pass
+
+        @pytest.mark.listenkey_sandbox(2.0)
+        def test_without_a_name(listenkey_sandbox): pass
+
+        @pytest.mark.listenkey_sandbox(life=0)
+        def test_impossible(listenkey_sandbox): pass
+
+        @pytest.mark.listenkey_sandbox(life="2")
+        def test_of_a_wrong_type(listenkey_sandbox): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-W", "error", "--strict-markers", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=2, errors=4)
+    result.stdout.fnmatch_lines(
+        [
+            "The marker listenkey_sandbox has no option 'lief'; it has: life, accounts, expiration, limit, host, port.",
+            "The marker listenkey_sandbox takes options by name alone, such as life=2.0.",
+            "The marker listenkey_sandbox: life must be a number of seconds above 0, not 0.",
+            "The marker listenkey_sandbox: *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    markers = pytester.runpytest_subprocess("--markers", "-p", "no:cacheprovider")
+    markers.stdout.fnmatch_lines(["@pytest.mark.listenkey_sandbox(**options): the options of the fixture*"])
+
+
+# A page that teaches, and the room
+
+
+def test_the_page_teaches(sandbox: Sandbox) -> None:
+    answer = call(sandbox, "GET", "/", headers={})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    for text in (sandbox.url, sandbox.stream_url, "/faults", "/expire", "/events", "curl -X POST", *FAULTS):
+        assert text in answer.text
+    assert "lives 3600 seconds" in answer.text
+    assert "eapi.binance.com" not in answer.text
+    assert call(sandbox, "HEAD", "/", headers={}).content == b""
+    assert call(sandbox, "GET", "/", headers=REBOUND).status_code == 403
+    assert sandbox.requests == []
+    assert call(sandbox, "POST", "/").status_code == 404
+
+
+def test_the_commands_of_the_page_work(sandbox: Sandbox) -> None:
+    page = call(sandbox, "GET", "/", headers={}).text
+    for path, body in re.findall(r"-X POST \S+(/faults|/events) -d '(.*)'", page):
+        assert steer(sandbox, "POST", path, content=body).status_code in (200, 204)
+    assert sandbox.faults.waiting == ["status", "stream-drop"]
+
+
+def test_the_docstring_names_every_fault_with_its_options() -> None:
+    told = re.findall(r"- ``([\w-]+)``(?: \(``(.*?)``\))?", Faults.__doc__ or "")
+    assert {name: f"dict({options})" for name, options in told} == {
+        name: f"dict({', '.join(f'{option}={_written(value)}' for option, value in options.items())})"
+        for name, options in FAULTS.items()
+    }
+
+
+def _written(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value).replace("b''", 'b""')
+
+
+def test_the_sandbox_shares_no_code_with_the_client() -> None:
+    files = list(Path(sandbox_package.__file__).parent.glob("*.py"))
+    assert len(files) >= 6
+    imported = {name for file in files for name in re.findall(r"(?:from|import) (listenkey[\w.]*)", file.read_text())}
+    assert [name for name in imported if not name.startswith("listenkey.sandbox")] == []
+
+
+def test_a_thread_that_cannot_be_started_costs_one_connection(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    listen_key(sandbox)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "listenkey-sandbox-connection":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert raw(sandbox, b"") == b""
+    assert listen_key(sandbox)
+    assert "Traceback" not in capfd.readouterr().err

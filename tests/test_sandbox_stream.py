@@ -2,6 +2,7 @@
 
 import json
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -503,3 +504,23 @@ def test_the_record_tells_the_status_of_each_handshake(sandbox: Sandbox) -> None
         urllib.request.urlopen(sandbox.url + "/private/ws/secret", timeout=20)
     caught.value.close()
     assert "secret" not in str(sandbox.requests)
+
+
+def test_the_command_line_knows_faults_of_the_stream() -> None:
+    faults = ["--fault", 'stream-refuse {"status": 429}', "--fault", "stream-close", "--fault", "reset"]
+    command = [sys.executable, "-m", "listenkey", "sandbox", "--json", *faults]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout is not None
+            url = json.loads(program.stdout.readline())["url"].replace("http", "ws")
+            with pytest.raises(InvalidStatus, match="429"):
+                connect(url + "/private/ws/x").__enter__()
+            with connect(url + "/private/ws/x") as socket:
+                assert closed(socket) == (1001, "")
+        finally:
+            program.kill()
+    refused = subprocess.run([*command, "--fault", "stream-x"], capture_output=True, text=True, timeout=50)
+    assert refused.returncode == 2
+    assert "There is no fault 'stream-x'; there are: status, " in refused.stderr
+    assert "stream-accept-close" in refused.stderr
+    assert "Traceback" not in refused.stderr
