@@ -414,10 +414,11 @@ class Streams:
             connection = Connection(sock, protocol, _keys(path), wrapped=wrapped)
             record(101)
             protocol.send_response(response)
-            connection.start()
             if fault and fault.name in HANDSHAKES:
+                connection.start()
                 return None
-            self._add(connection)
+            self._add(connection)  # before the client knows: a key that ends from now on is a key whose end is told
+            connection.start()
             if fault:
                 CONNECTIONS[fault.name][1](connection, fault)
         try:
