@@ -76,7 +76,7 @@ def test_the_key_is_not_shown(command: subprocess.Popen[str], listenkey_sandbox:
     line(command)
     command.send_signal(signal.SIGINT)
     _, errors = command.communicate(timeout=20)
-    (key,) = listenkey_sandbox._exchange._keys.values()
+    (key,) = listenkey_sandbox._accounts._keys.values()
     assert key[0] not in errors
 
 

@@ -14,11 +14,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx  # noqa: TID251  the sandbox shares no code with listenkey, and neither do its tests
 import pytest
 
+from listenkey import sandbox as sandbox_package
 from listenkey.sandbox import FAULTS, Faults, Request, Sandbox
 
 if TYPE_CHECKING:
@@ -240,7 +242,7 @@ def test_what_is_not_http_is_a_bad_request(sandbox: Sandbox) -> None:
 
 def later(sandbox: Sandbox, seconds: float) -> None:
     """Make the sandbox remember the client's calls and bans as `seconds` older than they are."""
-    for usage in sandbox._exchange._usages.values():
+    for usage in sandbox._accounts._usages.values():
         usage.since -= seconds
         usage.banned_until -= seconds
 
@@ -486,7 +488,9 @@ def test_fault_lost_takes_effect_without_an_answer(sandbox: Sandbox) -> None:
     assert [request.status for request in sandbox.requests] == [None, 200, None, 400]
 
 
-@pytest.mark.parametrize("name", [name for name in FAULTS if "status" in FAULTS[name]])
+@pytest.mark.parametrize(
+    "name", [name for name in FAULTS if "status" in FAULTS[name] and not name.startswith("stream-")]
+)
 def test_every_faulty_answer_can_have_another_status(sandbox: Sandbox, name: str) -> None:
     options: dict[str, Any] = {"interval": 0.0001} if "interval" in FAULTS[name] else {}
     sandbox.faults.add(name, status=555, **options)
@@ -516,7 +520,9 @@ def test_a_faulty_answer_comes_before_the_limit() -> None:
 
 
 NAMES = (
-    "status, redirect, echo, cut, not-utf8, bad-gzip, gzip-bomb, nested, huge, drip, drip-headers, silent, reset, lost"
+    "status, redirect, echo, cut, not-utf8, bad-gzip, gzip-bomb, nested, huge, drip, drip-headers, silent, reset, "
+    "lost, stream-drop, stream-half-open, stream-mute, stream-close, stream-frame, stream-huge, "
+    "stream-refuse, stream-redirect, stream-accept-close"
 )
 
 
@@ -536,6 +542,19 @@ NAMES = (
         ("drip", {"interval": 0}, "interval must be a number of seconds above 0, not 0."),
         ("drip", {"interval": float("inf")}, "interval must be a number of seconds above 0, not inf."),
         ("drip", {"interval": "1"}, "interval must be a number of seconds above 0, not '1'."),
+        ("stream-drop", {"code": 1}, "Fault stream-drop has no option 'code'; it has: only."),
+        ("stream-accept-close", {"only": 1}, "Fault stream-accept-close has no option 'only'; it has: none."),
+        ("stream-refuse", {"status": 1}, "status must be a whole number from 200 to 999, not 1."),
+        ("stream-drop", {"only": 0}, "only must be a whole number from 1, or None for every connection, not 0."),
+        (
+            "stream-close",
+            {"code": 1006},
+            "code must be a close code that may be sent: 1000 to 1003, 1007 to 1014 or 3000 to 4999, not 1006.",
+        ),
+        ("stream-frame", {"text": b"x"}, "text must be a text that UTF-8 can hold, not b'x'."),
+        ("stream-huge", {"bytes": -1}, "bytes must be a whole number from 8 to 1073741824, not -1."),
+        ("stream-redirect", {"location": "a\nb"}, "location must be a text of one line, not 'a\\nb'."),
+        ("stream-refuse", {"times": 0}, "times must be a whole number from 1, or None for every request, not 0."),
     ],
 )
 def test_what_cannot_be_a_fault_is_refused(name: str, options: dict[str, Any], text: str) -> None:
@@ -919,3 +938,110 @@ def test_pytest_pays_nothing_for_the_fixture_until_a_test_asks_for_it(
     result.stdout.fnmatch_lines(["loaded: []"])
     fixtures = pytester.runpytest_subprocess("--fixtures", *plugin, "-p", "no:cacheprovider")
     fixtures.stdout.fnmatch_lines(["listenkey_sandbox*"])
+
+
+def test_the_marker_gives_the_fixture_options(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from urllib.request import Request, urlopen
+
+        import pytest
+
+        pytestmark = pytest.mark.listenkey_sandbox(life=5.0, limit=7)
+
+        def test_of_the_module(listenkey_sandbox):
+            assert listenkey_sandbox.life == 5.0
+
+        @pytest.mark.listenkey_sandbox(life=2.0, accounts={"key-1": "alice"})
+        def test_of_the_test(listenkey_sandbox):
+            assert listenkey_sandbox.life == 2.0
+            url = listenkey_sandbox.url + "/eapi/v1/listenKey"
+            with urlopen(Request(url, method="POST", headers={"X-MBX-APIKEY": "key-1"})) as answer:
+                assert answer.status == 200
+
+        @pytest.mark.listenkey_sandbox(lief=2.0)
+        def test_unknown(listenkey_sandbox): pass
+
+        @pytest.mark.listenkey_sandbox(2.0)
+        def test_without_a_name(listenkey_sandbox): pass
+
+        @pytest.mark.listenkey_sandbox(life=0)
+        def test_impossible(listenkey_sandbox): pass
+
+        @pytest.mark.listenkey_sandbox(life="2")
+        def test_of_a_wrong_type(listenkey_sandbox): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-W", "error", "--strict-markers", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=2, errors=4)
+    result.stdout.fnmatch_lines(
+        [
+            "The marker listenkey_sandbox has no option 'lief'; it has: life, accounts, expiration, limit, host, port.",
+            "The marker listenkey_sandbox takes options by name alone, such as life=2.0.",
+            "The marker listenkey_sandbox: life must be a number of seconds above 0, not 0.",
+            "The marker listenkey_sandbox: *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    markers = pytester.runpytest_subprocess("--markers", "-p", "no:cacheprovider")
+    markers.stdout.fnmatch_lines(["@pytest.mark.listenkey_sandbox(**options): the options of the fixture*"])
+
+
+# A page that teaches, and the room
+
+
+def test_the_page_teaches(sandbox: Sandbox) -> None:
+    answer = call(sandbox, "GET", "/", headers={})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    for text in (sandbox.url, sandbox.stream_url, "/faults", "/expire", "/events", "curl -X POST", *FAULTS):
+        assert text in answer.text
+    assert "lives 3600 seconds" in answer.text
+    assert "eapi.binance.com" not in answer.text
+    assert call(sandbox, "HEAD", "/", headers={}).content == b""
+    assert call(sandbox, "GET", "/", headers=REBOUND).status_code == 403
+    assert sandbox.requests == []
+    assert call(sandbox, "POST", "/").status_code == 404
+
+
+def test_the_commands_of_the_page_work(sandbox: Sandbox) -> None:
+    page = call(sandbox, "GET", "/", headers={}).text
+    for path, body in re.findall(r"-X POST \S+(/faults|/events) -d '(.*)'", page):
+        assert steer(sandbox, "POST", path, content=body).status_code in (200, 204)
+    assert sandbox.faults.waiting == ["status", "stream-drop"]
+
+
+def test_the_docstring_names_every_fault_with_its_options() -> None:
+    told = re.findall(r"- ``([\w-]+)``(?: \(``(.*?)``\))?", Faults.__doc__ or "")
+    assert {name: f"dict({options})" for name, options in told} == {
+        name: f"dict({', '.join(f'{option}={_written(value)}' for option, value in options.items())})"
+        for name, options in FAULTS.items()
+    }
+
+
+def _written(value: object) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value).replace("b''", 'b""')
+
+
+def test_the_sandbox_shares_no_code_with_the_client() -> None:
+    files = list(Path(sandbox_package.__file__).parent.glob("*.py"))
+    assert len(files) >= 6
+    imported = {name for file in files for name in re.findall(r"(?:from|import) (listenkey[\w.]*)", file.read_text())}
+    assert [name for name in imported if not name.startswith("listenkey.sandbox")] == []
+
+
+def test_a_thread_that_cannot_be_started_costs_one_connection(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    listen_key(sandbox)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "listenkey-sandbox-connection":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert raw(sandbox, b"") == b""
+    assert listen_key(sandbox)
+    assert "Traceback" not in capfd.readouterr().err

@@ -27,6 +27,7 @@ from typing import IO, cast
 from bench.server import trusted_by_peers
 from listenkey import AsyncListenKeyClient, AsyncListenKeyKeeper, ListenKeyClient, ListenKeyError, ListenKeyKeeper
 from listenkey import sandbox as exchange
+from listenkey.sandbox import _accounts
 
 HOUR = 3600.0
 
@@ -58,7 +59,7 @@ class Tally:
 
 async def serve(folder: Path, life: float) -> None:
     """Run a sandbox with TLS in front of it, until standard input ends. Then print what it saw."""
-    minute = exchange._MINUTE = 60 * life / HOUR
+    minute = _accounts._MINUTE = 60 * life / HOUR
     with exchange.Sandbox(life=life) as sandbox:
         host, _, port = sandbox.url.removeprefix("http://").partition(":")
 
