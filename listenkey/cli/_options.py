@@ -54,13 +54,24 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends as commands do: standard error and standard output have one rule each, whoever writes."""
+    """Writes and ends as commands do. The base class passes over an output that cannot be written."""
+
+    def print_help(self, file: object = None) -> None:  # to standard output, always
+        print(self.format_help(), end="")
 
     def error(self, message: str) -> NoReturn:
         raise Stop(2, f"{self.format_usage()}{self.prog}: error: {message}")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         raise Stop(status, message or "")
+
+
+class _Version(argparse.Action):
+    """Prints the version."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"listenkey {__version__}")
+        parser.exit()
 
 
 class _Completion(argparse.Action):
@@ -91,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=STATUSES,
         formatter_class=formats,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     what = "print a completion script for this shell; needs the extra `completion`"
     parser.add_argument("--print-completion", action=_Completion, choices=SHELLS, help=what)
     _add_common(parser, default=False)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CLEAR = "\r\x1b[K"  # back to the start of the line, and erase the line
 COLOURS = {"●": "\x1b[32m", "▲": "\x1b[33m", "■": "\x1b[31m"}  # green, yellow, red, by the mark that a text begins with
 PLAIN = str.maketrans("●▲■○·…", "*!!o|~")  # for terminals without these signs
-MOST = 1000  # texts that wait to be written; further texts are dropped, counted and told
+MOST = 1000  # lines that wait to be written; further log lines are dropped, counted and told
 PATIENCE = 2.0  # seconds that the command waits for standard error: at the end, and before it shares the terminal
 
 
@@ -70,15 +70,14 @@ class Screen(logging.Handler):
 
     def say(self, text: str, end: str = "\n") -> None:
         """Write a line."""
-        with self.lock or contextlib.nullcontext():  # logging's own, for the count
-            if self._queue.qsize() < MOST:
-                self._queue.put(text + end)
-            else:
-                self._dropped += 1
+        self._queue.put(text + end)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a log line."""
-        self.say(in_our_words(self.format(record)))
+        """Write a log line. The base class calls this with a lock, so that the count is exact."""
+        if self._queue.qsize() < MOST:
+            self.say(in_our_words(self.format(record)))
+        else:
+            self._dropped += 1
 
     def show(self, text: Callable[[], str], after: float = 0.0) -> None:
         """Show a live line on a terminal, after so many seconds, and anew each second. A thread asks for the text."""
@@ -122,12 +121,17 @@ class Screen(logging.Handler):
                 item.set()
             elif item:
                 self._write(item)
-            if self._dropped and self._queue.empty():
-                with self.lock or contextlib.nullcontext():
-                    dropped, self._dropped = self._dropped, 0
-                self._write(f"listenkey: {dropped} lines were dropped here: nobody read them for too long.\n")
-            self._draw(is_due=was_drawn)
+            if self._queue.empty():
+                self._tell_of_dropped()
+                self._draw(is_due=was_drawn)
+        self._tell_of_dropped()
         self._write("")
+
+    def _tell_of_dropped(self) -> None:
+        with self.lock or contextlib.nullcontext():
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self._write(f"listenkey: {dropped} lines of the log were dropped here: nobody read them for too long.\n")
 
     def _next(self) -> str | threading.Event | None:
         """Wait for the next text; "" when it is time to draw."""
@@ -138,11 +142,9 @@ class Screen(logging.Handler):
             return ""
 
     def _draw(self, *, is_due: bool) -> None:
-        """Draw the live line anew, once all that waits is written."""
-        now = time.monotonic()
-        if self._live_text is None or not self._is_live or self._is_shared or not self._queue.empty():
-            return
-        if is_due or now >= self._draw_at:
+        """Draw the live line anew, if there is to be a live line."""
+        now, is_shown = time.monotonic(), self._is_live and not self._is_shared
+        if self._live_text is not None and is_shown and (is_due or now >= self._draw_at):
             self._draw_at = now + 1.0
             self._write(_dressed(self._live_text()))
             self._is_drawn = True
