@@ -48,6 +48,7 @@ WORDS = (
     (r", or pass ssl_context\b", ""),
     (r"\bStart anew, with a new keeper\b", "Start the command anew"),
     (r"\bMake a new one\b", "Start the command anew"),
+    (r"\bits attribute is None\b", "its value is null"),
     (r"\bor None for no limit\b", "or 0 for no limit"),
     (r"\bor None for every request\b", "or null for every request"),
     (r"\bor to None\b", "or to null"),

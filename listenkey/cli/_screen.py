@@ -59,8 +59,9 @@ class Screen(logging.Handler):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        logging.getLogger().removeHandler(self)
-        self._queue.put(None)
+        self._queue.put(
+            None
+        )  # the handler stays: without a handler, logging itself would write, and could wait for ever
         if self._thread.is_alive():
             self._thread.join(PATIENCE)
         else:
