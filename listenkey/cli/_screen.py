@@ -61,7 +61,7 @@ class Screen(logging.Handler):
     def __exit__(self, *exc: object) -> None:
         self._queue.put(
             None
-        )  # the handler stays: without a handler, logging itself would write, and could wait for ever
+        )  # the handler stays: without any, logging itself would write, and could wait for ever
         if self._thread.is_alive():
             self._thread.join(PATIENCE)
         else:
