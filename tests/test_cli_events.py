@@ -74,6 +74,15 @@ def test_a_reader_that_leaves_ends_it_though_nothing_comes(command: subprocess.P
     assert command.stderr.read() == ""
 
 
+def test_warnings_are_shown_in_a_pipe_too(command: subprocess.Popen[str], listenkey_sandbox: Sandbox) -> None:
+    line(command)
+    listenkey_sandbox.emit({"e": "NEWS", "x": 1})
+    while line(command)["type"] != "UnknownEvent":
+        pass
+    assert command.stderr is not None
+    assert "listenkey: an event arrived that could not be read whole: 'NEWS'" in command.stderr.readline()
+
+
 def test_the_key_is_not_shown(command: subprocess.Popen[str], listenkey_sandbox: Sandbox) -> None:
     line(command)
     command.send_signal(signal.SIGINT)

@@ -165,6 +165,21 @@ def test_what_is_dropped_is_counted_and_told() -> None:
     assert all(line.endswith("x" * 500) for line in lines if "xxx" in line), "whole lines"
 
 
+def test_without_a_thread_to_spare_the_lines_come_at_the_end(listenkey_sandbox: Sandbox) -> None:
+    code = """
+import threading
+from listenkey import cli
+from listenkey.cli import _screen
+def start(self):
+    raise RuntimeError("can't start new thread")
+_screen.threading.Thread = type("Thread", (threading.Thread,), {"start": start})
+cli.main()
+"""
+    env = environment(listenkey_sandbox.url)
+    ended = subprocess.run([sys.executable, "-c", code, "keepalive"], env=env, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr[:38]) == (4, b"listenkey: This listenKey does not exi")
+
+
 def test_a_standard_error_that_another_program_made_non_blocking(full_pipe: tuple[int, int]) -> None:
     code = "from listenkey.cli._screen import Screen\nwith Screen() as screen:\n screen.say('said')\n screen.settle()"
     read, write = full_pipe

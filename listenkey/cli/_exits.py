@@ -34,7 +34,7 @@ OF_ERRORS: dict[type[ListenKeyError], int] = {
     LeaseLost: 7,
 }
 READER_LEFT = 141  # as a shell says of a program that SIGPIPE has ended
-# Python's words for a setting or a call, and the command line's. The first that fits is taken.
+# Python's words for a setting or a call, and the command line's words. Replaced in this order.
 WORDS = (
     (r"\bpass stream_url\b", "give --stream-url or LISTENKEY_STREAM_URL"),
     (r"\bstream_url\b", "--stream-url or LISTENKEY_STREAM_URL"),

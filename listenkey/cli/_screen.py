@@ -59,9 +59,7 @@ class Screen(logging.Handler):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._queue.put(
-            None
-        )  # the handler stays: without any, logging itself would write, and could wait for ever
+        self._queue.put(None)  # the handler stays: without any, logging itself would write, and could wait for ever
         if self._thread.is_alive():
             self._thread.join(PATIENCE)
         else:
