@@ -3,8 +3,7 @@
 Each name is loaded when a program first asks for the name. A program that uses the errors alone never loads httpx.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # `typing` takes longer to load than this file, and Ctrl-C would show a traceback meanwhile
 if TYPE_CHECKING:  # for type checkers and editors
     from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
     from listenkey.errors import (

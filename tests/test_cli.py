@@ -31,8 +31,9 @@ from listenkey import (
     TransportError,
     Unauthorized,
     UnexpectedResponse,
-    cli,
 )
+from listenkey.cli._exits import status_of
+from listenkey.cli._screen import Screen
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY
@@ -112,7 +113,7 @@ def test_keepalive_and_delete(listenkey_sandbox: Sandbox) -> None:
     none = run(env, "keepalive")
     assert none.returncode == 4
     assert none.stderr == (
-        "listenkey: This listenKey does not exist. Call start() for a new one. (HTTP 400, code -1125)\n"
+        "listenkey: This listenKey does not exist. `listenkey start` gets a new one. (HTTP 400, code -1125)\n"
     )
     run(env, "start")
     assert run(env, "keepalive").stdout == "valid for another 60 minutes\n"
@@ -215,7 +216,10 @@ def test_ctrl_c_and_ctrl_d_at_a_prompt_end_its_line(listenkey_sandbox: Sandbox, 
     ],
 )
 def test_each_error_has_its_status(error: ListenKeyError, status: int) -> None:
-    assert cli._status(error) == status
+    def run() -> int:
+        raise error
+
+    assert status_of(run, Screen()) == status
 
 
 @pytest.mark.parametrize(
@@ -273,14 +277,20 @@ def test_version() -> None:
     assert run(os.environ, "--version").stdout == f"listenkey {version('binance-options-listenkey')}\n"
 
 
-def test_completion_for_shells_with_the_extra_and_no_word_of_it_without() -> None:
+def test_completion_for_shells_with_the_extra_and_its_name_without() -> None:
     script = run(os.environ, "--print-completion", "bash").stdout
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
     assert "keepalive" in script
     assert "--plain-http" in script
-    without = "import sys; sys.modules['shtab'] = None; from listenkey import cli; cli.main(['--help'])"
-    told = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=True).stdout
-    assert "completion" not in told
+    without = "import sys; sys.modules['shtab'] = None; from listenkey import cli; cli.main(sys.argv[1:])"
+    for shell in ("bash", "zsh", "tcsh"):
+        command = [sys.executable, "-c", without, "--print-completion", shell]
+        missing = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (missing.returncode, missing.stdout) == (2, "")
+        assert missing.stderr == (
+            "listenkey: --print-completion needs the extra `completion`: in a clone of the repository, "
+            "pip install '.[completion]'.\n"
+        )
 
 
 def test_json_of_every_command_that_prints(listenkey_sandbox: Sandbox) -> None:
@@ -337,7 +347,7 @@ def test_a_terminal_is_told_of_a_wait_and_nobody_else(listenkey_sandbox: Sandbox
 def test_plain_http_to_a_host_that_is_named() -> None:
     env = environment("http://sandbox.invalid")
     refused = run(env, "start", "--attempts", "1")
-    assert (refused.returncode, "base_url must start with https" in refused.stderr) == (2, True)
+    assert (refused.returncode, "--base-url or LISTENKEY_BASE_URL must start with https" in refused.stderr) == (2, True)
     assert run(env, "start", "--attempts", "1", "--plain-http", "another.invalid").returncode == 2
     assert run({**env, "PLAIN_HTTP": "sandbox.invalid"}, "start", "--attempts", "1").returncode == 2
     assert run(env, "start", "--attempts", "1", "--plain-http", "Sandbox.invalid").returncode == 6  # asked for, in vain
@@ -355,7 +365,7 @@ def test_a_reader_that_leaves_early(listenkey_sandbox: Sandbox) -> None:
         check=False,
     )
     os.close(write)
-    assert (result.returncode, result.stderr) == (6, "listenkey: input or output failed: Broken pipe.\n")
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, ""), "as other programs do: in silence"
 
 
 @pytest.mark.parametrize(("target", "status"), [(">&-", 2), (">/dev/full", 6)])

@@ -69,7 +69,18 @@ def test_a_reader_that_leaves_ends_it_though_nothing_comes(command: subprocess.P
     line(command)
     assert command.stdout is not None
     command.stdout.close()
-    assert command.wait(20) == 6
+    assert command.wait(20) == 128 + signal.SIGPIPE
+    assert command.stderr is not None
+    assert command.stderr.read() == ""
+
+
+def test_warnings_are_shown_in_a_pipe_too(command: subprocess.Popen[str], listenkey_sandbox: Sandbox) -> None:
+    line(command)
+    listenkey_sandbox.emit({"e": "NEWS", "x": 1})
+    while line(command)["type"] != "UnknownEvent":
+        pass
+    assert command.stderr is not None
+    assert "listenkey: an event arrived that could not be read whole: 'NEWS'" in command.stderr.readline()
 
 
 def test_the_key_is_not_shown(command: subprocess.Popen[str], listenkey_sandbox: Sandbox) -> None:
@@ -84,7 +95,10 @@ def test_without_the_extra_it_says_which_package_is_missing() -> None:
     code = "import sys; sys.modules['websockets'] = None; from listenkey.cli import main; main(['events'])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "pip install 'binance-options-listenkey[stream]'" in run.stderr
+    assert run.stderr == (
+        "listenkey: `listenkey events` needs the extra `stream`: "
+        "in a clone of the repository, pip install '.[stream]'.\n"
+    )
 
 
 def test_an_address_that_nobody_named_is_refused() -> None:
@@ -92,4 +106,4 @@ def test_an_address_that_nobody_named_is_refused() -> None:
     program = [sys.executable, "-m", "listenkey", "events"]
     run = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert "pass stream_url" in run.stderr
+    assert "give --stream-url or LISTENKEY_STREAM_URL, like wss://" in run.stderr

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 from ruamel.yaml import YAML
 
-from listenkey import cli
+from listenkey.cli import _exits, _options
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY
@@ -195,8 +195,8 @@ def test_unit_of_systemd(tmp_path: Path) -> None:
     service = unit["Service"]
     name, *arguments = service["ExecStart"].removeprefix("/opt/bot/.venv/bin/").split()
     assert name == "listenkey"
-    assert cli._parser().parse_args(arguments).program == ["/opt/bot/.venv/bin/python", "/opt/bot/bot.py"]
-    told = dict(re.findall(r"^  (\d+) +(.*)$", cli.STATUSES, re.MULTILINE))
+    assert _options.parser().parse_args(arguments).program == ["/opt/bot/.venv/bin/python", "/opt/bot/bot.py"]
+    told = dict(re.findall(r"^  (\d+) +(.*)$", _exits.STATUSES, re.MULTILINE))
     assert [told[status] for status in service["RestartPreventExitStatus"].split()] == [
         "usage, or a setting that cannot work",
         "the API key is not accepted",

@@ -11,17 +11,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from listenkey._screen import is_terminal, say
+from listenkey.cli._exits import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listenkey.keeper import ListenKeyKeeper
+    from listenkey import ListenKeyKeeper
+    from listenkey.cli._screen import Screen
 
 LAUNCH = [sys.executable, "-I", "-S", str(Path(__file__).with_name("_launch.py"))]
 
 
-def supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
+def supervise(keeper: ListenKeyKeeper, program: list[str], screen: Screen) -> int:
     """Run the program with the key until the program ends by itself or a signal ends both. Returns the exit status."""
     caught: list[int] = []  # noted, not raised: at any time the program is ended first, and in peace
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
@@ -37,7 +38,7 @@ def supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
                     _reap_orphans(running.pid)
                     time.sleep(0.1)
             finally:
-                _stop(running, interrupted=caught[:1] == [signal.SIGINT])
+                _stop(running, screen, interrupted=caught[:1] == [signal.SIGINT])
             with contextlib.suppress(BrokenPipeError):  # the watcher was killed
                 os.write(write, b"ended")
         finally:
@@ -46,7 +47,7 @@ def supervise(keeper: ListenKeyKeeper, program: list[str]) -> int:
             return 128 + caught[0]
         if status is not None:
             return status if status >= 0 else 128 - status
-        say("listenkey: the listen key was replaced; starting the program anew.")
+        screen.say("listenkey: the listen key was replaced; starting the program anew.")
 
 
 def _start(program: list[str], key: str, pipe: int) -> subprocess.Popen[bytes]:
@@ -56,8 +57,7 @@ def _start(program: list[str], key: str, pipe: int) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(program, env=environment)  # noqa: S603  the user's own
         except OSError as error:
-            say(f"listenkey: cannot run {program[0]}: {error.strerror}.")
-            sys.exit(2)
+            raise Stop(2, f"cannot run {program[0]}: {error.strerror}.") from error
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C waits for the program
     try:
         command = [*LAUNCH, str(pipe), *program]
@@ -75,22 +75,22 @@ def _reap_orphans(program: int) -> None:
                 os.waitpid(ended.si_pid, 0)
 
 
-def _stop(running: subprocess.Popen[bytes], *, interrupted: bool) -> None:
+def _stop(running: subprocess.Popen[bytes], screen: Screen, *, interrupted: bool) -> None:
     """End the program, if the program still runs: 10 seconds for each way."""
     ways: list[Callable[[], object]] = [running.terminate, running.kill]
     if interrupted:
         ways.insert(0, running.poll if _in_foreground() else lambda: running.send_signal(signal.SIGINT))
-    any(_ends(running, way) for way in ways)
+    any(_ends(running, way, screen) for way in ways)
 
 
-def _ends(running: subprocess.Popen[bytes], way: Callable[[], object]) -> bool:
+def _ends(running: subprocess.Popen[bytes], way: Callable[[], object], screen: Screen) -> bool:
     way()
     for left in range(8, -1, -2):  # seconds
         with contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(2)
             return True
-        if is_terminal(sys.stderr):
-            say(f"listenkey: waiting for the program to end, {left} s left.")
+        if screen.is_terminal:
+            screen.say(f"listenkey: waiting for the program to end, {left} s left.")
     return False
 
 

@@ -1,0 +1,158 @@
+"""The command line's options. The parser names a command; `_commands` runs the command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from listenkey import __version__
+from listenkey.cli._exits import STATUSES, Stop, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+API_KEY = """\
+The API key comes from BINANCE_API_KEY; else from a hidden prompt on a
+terminal; else from the first line of standard input. It is never an argument,
+which every user of the machine could read."""
+KEEP = """\
+Without a program, each key is a line on standard output: the first key, then
+replacements. On a terminal a live line on standard error tells the state.
+
+A program finds its key in LISTENKEY, and no BINANCE_API_KEY. Standard input
+is the program's. When the key is replaced, the program gets SIGTERM, after 10
+seconds SIGKILL, and is started anew. Its exit status is passed on (128 and the
+signal's number, when a signal ended it).
+
+Ctrl-C leaves the program 10 seconds for its own end before that SIGTERM.
+SIGTERM and SIGHUP do not; further signals change nothing. Whatever else ends
+this command, the program gets SIGTERM. Signals reach the program alone, not
+programs that it has started: a shell wrapper should `exec` its last command."""
+SANDBOX = "Any API key in visible ASCII is an account of its own."
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+def hold_closed_descriptors() -> None:
+    """Take the places of closed standard files, which the next files to be opened would take."""
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(spare, True)
+    os.close(spare)
+
+
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line. Raises Stop: there is nothing to run, or a mistake."""
+    reader = parser()
+    args = reader.parse_args(argv)
+    if args.command is None:
+        reader.print_help()
+        raise Stop(2, "")
+    if "--" in argv and getattr(args, "program", None) == []:  # an empty variable, perhaps: keep would show the key
+        reader.error("no program follows --")
+    return args
+
+
+class _Parser(argparse.ArgumentParser):
+    """Writes and ends as commands do. The base class passes over an output that cannot be written."""
+
+    def print_help(self, file: object = None) -> None:  # to standard output, always
+        print(self.format_help(), end="")
+
+    def error(self, message: str) -> NoReturn:
+        raise Stop(2, f"{self.format_usage()}{self.prog}: error: {message}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise Stop(status, message or "")
+
+
+class _Version(argparse.Action):
+    """Prints the version."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"listenkey {__version__}")
+        parser.exit()
+
+
+class _Completion(argparse.Action):
+    """Prints a completion script. The package that writes the script is loaded when somebody asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _: object, shell: object, option: str | None = None) -> None:
+        try:
+            import shtab
+        except ImportError:
+            raise missing(str(option), "completion") from None
+        print(shtab.complete(parser, shell=str(shell)))
+        parser.exit()
+
+
+def _add_common(parser: argparse.ArgumentParser, default: object) -> None:
+    """Add the options that every command has. They may stand before the command, too."""
+    parser.add_argument("--json", action="store_true", default=default, help="print JSON, one object a line")
+    what = "log each request and each wait"
+    parser.add_argument("-v", "--verbose", action="store_true", default=default, help=what)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the whole command line."""
+    formats = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="listenkey",
+        description="Binance European Options' user data stream: the account's listen key.",
+        epilog=STATUSES,
+        formatter_class=formats,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    what = "print a completion script for this shell; needs the extra `completion`"
+    parser.add_argument("--print-completion", action=_Completion, choices=SHELLS, help=what)
+    _add_common(parser, default=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+
+    def add(name: str, what: str, example: str, about: str = API_KEY) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=f"{about}\n\nexample:\n  {example}\n\nexit statuses: listenkey --help",
+            formatter_class=formats,
+        )
+        _add_common(command, default=argparse.SUPPRESS)  # or what stands before the command would be forgotten
+        return command
+
+    start = add("start", "print a listen key, valid for 60 minutes", 'KEY="$(listenkey start)"')
+    keepalive = add("keepalive", "put the listen key back to 60 minutes", "listenkey keepalive")
+    delete = add("delete", "end the listen key, for every program on the account", "listenkey delete --yes")
+    delete.add_argument("--yes", action="store_true", help="do not ask first")
+    what = "keep a listen key alive until Ctrl-C"
+    keep = add("keep", what, "listenkey keep -- python bot.py", f"{API_KEY}\n\n{KEEP}")
+    what = "run this program with the key, and restart it with the next"
+    keep.add_argument("program", nargs="*", metavar="-- PROGRAM ARG", help=what)
+    what = "print the account's events and gaps, one JSON object a line, until Ctrl-C"
+    events = add("events", what, "listenkey events | jq .order.status")
+    what = "where the stream is (default: LISTENKEY_STREAM_URL, else known from the base URL)"
+    events.add_argument("--stream-url", metavar="URL", help=what)
+    what = "how a connection names its key: path, query or subscribe (path)"
+    events.add_argument("--form", default="path", choices=("path", "query", "subscribe"), help=what)
+    for command in (start, keepalive, delete, keep, events):
+        what = "where the exchange is (default: LISTENKEY_BASE_URL, else Binance)"
+        command.add_argument("--base-url", metavar="URL", help=what)
+        what = "accept plain http to this host, such as a sandbox in the next container"
+        command.add_argument("--plain-http", metavar="HOST", help=what)
+        command.add_argument(
+            "--timeout", type=float, default=10.0, metavar="S", help="seconds an attempt may take (10)"
+        )
+        command.add_argument("--attempts", type=int, default=3, metavar="N", help="how often a call is tried (3)")
+
+    example = "listenkey sandbox --port 8080 --life 60 --fault silent \\\n    --fault 'status {\"status\": 503}'"
+    sandbox = add("sandbox", "run a stand-in for the exchange on this machine", example, SANDBOX)
+    what = "where to listen (127.0.0.1); elsewhere everyone in reach may use and steer it"
+    sandbox.add_argument("--host", default="127.0.0.1", help=what)
+    sandbox.add_argument("--port", type=int, default=0, help="(any free one)")
+    sandbox.add_argument("--life", type=float, default=3600.0, metavar="S", help="seconds a key lives (3600)")
+    what = "weight a minute (2400; 0: no limit)"
+    sandbox.add_argument("--limit", type=int, default=2400, metavar="N", help=what)
+    what = "leave `expiration` out, as the Chinese page does"
+    sandbox.add_argument("--no-expiration", action="store_true", help=what)
+    what = "misbehave once: a fault's name, then its options as JSON"
+    sandbox.add_argument("--fault", action="append", default=[], metavar="FAULT", help=what)
+    return parser
