@@ -12,10 +12,14 @@ from typing import Any, Protocol
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 
 from listenkey import AsyncListenKeyClient, ListenKey, ListenKeyClient, _address
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.time_limit"]
+# On a busy machine any example may take long. The time limit of the whole test remains.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 API_KEY = "test-api-key-0123456789abcdef"
 
 
