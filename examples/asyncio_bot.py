@@ -66,8 +66,12 @@ async def follow(client: AsyncListenKeyClient) -> None:
 async def main() -> None:
     """Run until SIGTERM or Ctrl-C. Without a handler, a container's first process would ignore SIGTERM."""
     loop, bot = asyncio.get_running_loop(), asyncio.current_task()
-    if bot is not None:  # signal.signal, because Windows has no loop.add_signal_handler
-        signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(bot.cancel))
+
+    def stop(*_: object) -> None:
+        if bot is not None:
+            loop.call_soon_threadsafe(bot.cancel)
+
+    signal.signal(signal.SIGTERM, stop)  # not loop.add_signal_handler, which Windows does not have
     async with AsyncListenKeyClient(API_KEY, base_url=BASE_URL) as client:
         await follow(client)
 

@@ -89,8 +89,12 @@ class Shard:
 async def main(index: int, count: int, accounts: list[list[str]]) -> None:
     """Run until SIGTERM or Ctrl-C. Without a handler, a container's first process would ignore SIGTERM."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    if task is not None:  # signal.signal, because Windows has no loop.add_signal_handler
-        signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(task.cancel))
+
+    def stop(*_: object) -> None:
+        if task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+
+    signal.signal(signal.SIGTERM, stop)  # not loop.add_signal_handler, which Windows does not have
     shard = Shard({name: api_key for name, api_key in accounts if shard_of(name, count) == index})
     with contextlib.ExitStack() as stack:
         if HEALTH_PORT:
