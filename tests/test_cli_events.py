@@ -56,26 +56,26 @@ def test_each_item_is_one_line_of_json(command: subprocess.Popen[str], listenkey
         unknown = line(command)
     assert (unknown["type"], unknown["raw"]) == ("UnknownEvent", {"e": "NEWS", "x": 1})
     command.send_signal(signal.SIGINT)
-    assert command.wait(20) == 130
+    assert command.wait(50) == 130
 
 
 def test_sigterm_ends_it(command: subprocess.Popen[str]) -> None:
     line(command)
     command.terminate()
-    assert command.wait(20) == 128 + signal.SIGTERM
+    assert command.wait(50) == 128 + signal.SIGTERM
 
 
 def test_a_reader_that_leaves_ends_it_though_nothing_comes(command: subprocess.Popen[str]) -> None:
     line(command)
     assert command.stdout is not None
     command.stdout.close()
-    assert command.wait(20) == 6
+    assert command.wait(50) == 6
 
 
 def test_the_key_is_not_shown(command: subprocess.Popen[str], listenkey_sandbox: Sandbox) -> None:
     line(command)
     command.send_signal(signal.SIGINT)
-    _, errors = command.communicate(timeout=20)
+    _, errors = command.communicate(timeout=50)
     (key,) = listenkey_sandbox._exchange._keys.values()
     assert key[0] not in errors
 
