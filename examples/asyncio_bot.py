@@ -8,12 +8,23 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 
-from listenkey import AsyncListenKeyClient, ListenKeyError
-from listenkey.stream import AsyncUserDataStream, Gap, OrderTradeUpdate
+from listenkey import (
+    AsyncListenKeyClient,
+    ConfigurationError,
+    LeaseLost,
+    ListenKeyError,
+    RateLimited,
+    ServerError,
+    TransportError,
+)
+from listenkey.stream import AsyncUserDataStream, Gap, Item, OrderTradeUpdate
 
 API_KEY = os.environ.get("BINANCE_API_KEY", "")
 BASE_URL = os.environ.get("LISTENKEY_BASE_URL", "https://eapi.binance.com")
+FIRST_WAIT, LONGEST_WAIT = 5.0, 960.0  # seconds until the next stream: doubled until a stream begins
+PASSING = (TransportError, RateLimited, ServerError, LeaseLost)  # trouble that ends by itself; all else is a refusal
 
 
 async def take_snapshot(gap: Gap) -> None:
@@ -21,23 +32,48 @@ async def take_snapshot(gap: Gap) -> None:
     print(f"snapshot, because {gap.reason}", flush=True)
 
 
+async def handle(item: Item) -> None:
+    """Your part: what an event does."""
+    match item:
+        case Gap():
+            await take_snapshot(item)  # the events after a Gap follow the snapshot
+        case OrderTradeUpdate(order=order):
+            print(f"order {order.client_order_id} is {order.status}", flush=True)
+        case _:
+            pass  # balances, positions, greeks, risk: docs/stream.md
+
+
+async def follow(client: AsyncListenKeyClient) -> None:
+    """Read one stream after another. A refusal ends the bot at its first start, and later only slows the bot down."""
+    has_worked, wait = False, FIRST_WAIT
+    while True:
+        try:
+            async with AsyncUserDataStream(client) as stream:
+                has_worked, wait = True, FIRST_WAIT
+                async for item in stream:
+                    await handle(item)
+        except ConfigurationError:
+            raise  # waiting would not mend it
+        except ListenKeyError as error:
+            if not has_worked and not isinstance(error, PASSING):
+                raise
+            pause = getattr(error, "retry_after", None) or wait
+            print(f"no events: {error} The next try is in {pause:.0f} s.", file=sys.stderr, flush=True)
+            await asyncio.sleep(pause)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+
 async def main() -> None:
-    """Run until SIGTERM or Ctrl-C."""
-    bot = asyncio.current_task()
-    if bot is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, bot.cancel)
-    async with (
-        AsyncListenKeyClient(API_KEY, base_url=BASE_URL) as client,
-        AsyncUserDataStream(client) as stream,
-    ):
-        async for item in stream:
-            match item:
-                case Gap():
-                    await take_snapshot(item)  # the events after a Gap follow the snapshot
-                case OrderTradeUpdate(order=order):
-                    print(f"order {order.client_order_id} is {order.status}", flush=True)
-                case _:
-                    pass  # balances, positions, greeks, risk: docs/stream.md
+    """Run until SIGTERM or Ctrl-C. Without a handler, a container's first process would ignore SIGTERM."""
+    loop, bot = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop(*_: object) -> None:
+        if bot is not None:
+            loop.call_soon_threadsafe(bot.cancel)
+
+    signal.signal(signal.SIGTERM, stop)  # not loop.add_signal_handler, which Windows does not have
+    async with AsyncListenKeyClient(API_KEY, base_url=BASE_URL) as client:
+        await follow(client)
 
 
 if __name__ == "__main__":

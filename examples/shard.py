@@ -1,14 +1,30 @@
-"""Keep the listen keys of one shard's accounts: python shard.py INDEX COUNT FILE. A line of the file: NAME API-KEY."""
+"""Keep the listen keys of one shard's accounts: python shard.py INDEX COUNT FILE. A line of the file: NAME API-KEY.
+
+With HEALTH_PORT the shard answers two questions over HTTP. /live: does the shard run? /ready: has each account its key?
+"""
 
 import asyncio
+import contextlib
 import hashlib
 import os
+import signal
 import sys
 from pathlib import Path
 
-from listenkey import AsyncListenKeyClient, AsyncListenKeyKeeper, ListenKeyError
+from listenkey import (
+    AsyncListenKeyClient,
+    AsyncListenKeyKeeper,
+    LeaseLost,
+    ListenKeyError,
+    RateLimited,
+    ServerError,
+    TransportError,
+)
 
 BASE_URL = os.environ.get("LISTENKEY_BASE_URL", "https://eapi.binance.com")
+HEALTH_PORT = int(os.environ.get("HEALTH_PORT", "0"))
+FIRST_WAIT, LONGEST_WAIT = 30.0, 960.0  # seconds until an account is tried again: doubled until the account has a key
+PASSING = (TransportError, RateLimited, ServerError, LeaseLost)  # trouble that ends by itself; all else is a refusal
 
 
 def shard_of(account: str, count: int) -> int:
@@ -16,21 +32,78 @@ def shard_of(account: str, count: int) -> int:
     return max(range(count), key=lambda index: hashlib.sha256(f"{index} {account}".encode()).digest())
 
 
-async def keep(account: str, api_key: str) -> None:
-    """Keep one account's key. What goes wrong here stays with this account."""
-    try:
-        async with AsyncListenKeyClient(api_key, base_url=BASE_URL) as client, AsyncListenKeyKeeper(client) as keeper:
-            async for key in keeper.changes():
-                print(f"{account}: listen to {key.value[:6]}…", flush=True)  # your part: the account's stream
-    except ListenKeyError as error:
-        print(f"{account}: {error}", file=sys.stderr, flush=True)
+class Shard:
+    """Keeps a key for each account. What goes wrong with an account delays no other account."""
+
+    def __init__(self, accounts: dict[str, str]) -> None:
+        self.accounts = accounts
+        self.states = dict.fromkeys(accounts, "waiting")  # then "kept" or "refused"
+        self.has_worked = False
+        self.all_refused = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep the keys until the task is cancelled. The keys live on for half an hour or more."""
+        async with asyncio.TaskGroup() as tasks:
+            for account, api_key in self.accounts.items():
+                tasks.create_task(self.keep(account, api_key))
+            await self.all_refused.wait()
+            raise SystemExit(
+                "Binance refuses every account: check the API keys, and the addresses that they are bound to."
+            )
+
+    async def keep(self, account: str, api_key: str) -> None:
+        """Keep one account's key. Whatever happens, try again: sooner if Binance says when, slower each time if not."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                async with (
+                    AsyncListenKeyClient(api_key, base_url=BASE_URL) as client,
+                    AsyncListenKeyKeeper(client) as keeper,
+                ):
+                    wait = FIRST_WAIT
+                    self.has_worked = True
+                    self.states[account] = "kept"
+                    async for key in keeper.changes():
+                        print(f"{account}: listen to {key.value[:6]}…", flush=True)  # your part: the account's stream
+            except ListenKeyError as error:
+                self.states[account] = "waiting" if isinstance(error, PASSING) else "refused"
+                pause = getattr(error, "retry_after", None) or wait
+                print(f"{account}: {error} The next try is in {pause:.0f} s.", file=sys.stderr, flush=True)
+                if not self.has_worked and set(self.states.values()) == {"refused"}:
+                    self.all_refused.set()
+                await asyncio.sleep(pause)
+                wait = min(2 * wait, LONGEST_WAIT)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer a probe. Binance away: alive, and not ready."""
+        with contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            async with asyncio.timeout(10):
+                request = await reader.readuntil(b"\r\n\r\n")
+                ready = "waiting" not in self.states.values()
+                status = b"200 OK" if ready or request.startswith(b"GET /live ") else b"503 Service Unavailable"
+                writer.write(b"HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+                await writer.drain()
+        writer.close()
 
 
 async def main(index: int, count: int, accounts: list[list[str]]) -> None:
-    """Keep the keys of this shard until the process ends. The keys live on for half an hour or more."""
-    await asyncio.gather(*(keep(name, api_key) for name, api_key in accounts if shard_of(name, count) == index))
+    """Run until SIGTERM or Ctrl-C. Without a handler, a container's first process would ignore SIGTERM."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop(*_: object) -> None:
+        if task is not None:
+            loop.call_soon_threadsafe(task.cancel)
+
+    signal.signal(signal.SIGTERM, stop)  # not loop.add_signal_handler, which Windows does not have
+    shard = Shard({name: api_key for name, api_key in accounts if shard_of(name, count) == index})
+    with contextlib.ExitStack() as stack:
+        if HEALTH_PORT:
+            stack.enter_context(contextlib.closing(await asyncio.start_server(shard.answer, port=HEALTH_PORT)))
+        await shard.run()
 
 
 if __name__ == "__main__":
     lines = Path(sys.argv[3]).read_text(encoding="utf-8").splitlines()
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), [line.split() for line in lines]))
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+        asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), [line.split() for line in lines if line.strip()]))
+    print("stopped")

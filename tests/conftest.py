@@ -3,19 +3,28 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 
 from listenkey import AsyncListenKeyClient, ListenKey, ListenKeyClient, _address
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.time_limit"]
+# What the tests start by name is what is installed beside this Python, even if nobody has activated the environment.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+# On a busy machine any example may take long. The time limit of the whole test remains.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 API_KEY = "test-api-key-0123456789abcdef"
 
 

@@ -74,7 +74,7 @@ def test_a_ban_is_waited_out() -> None:
             keeper.wait()
 
         lost, refused = run(sandbox, trade, 2)
-        assert 590 < refused < lost < 601
+        assert 500 < refused < lost < 601
     assert len(sandbox.requests) == 2, "the second keeper asks nothing"
 
 

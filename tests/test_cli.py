@@ -79,7 +79,7 @@ def on_terminal(
     program, terminal = spawn([*(command or COMMAND), *args], env, columns)
     shown = ""
     waiting = dict(typed)
-    while select.select([terminal], [], [], 20)[0]:
+    while select.select([terminal], [], [], 50)[0]:
         try:
             shown += os.read(terminal, 4096).decode()
         except OSError:  # the program has ended

@@ -56,20 +56,20 @@ def test_each_item_is_one_line_of_json(command: subprocess.Popen[str], listenkey
         unknown = line(command)
     assert (unknown["type"], unknown["raw"]) == ("UnknownEvent", {"e": "NEWS", "x": 1})
     command.send_signal(signal.SIGINT)
-    assert command.wait(20) == 130
+    assert command.wait(50) == 130
 
 
 def test_sigterm_ends_it(command: subprocess.Popen[str]) -> None:
     line(command)
     command.terminate()
-    assert command.wait(20) == 128 + signal.SIGTERM
+    assert command.wait(50) == 128 + signal.SIGTERM
 
 
 def test_a_reader_that_leaves_ends_it_though_nothing_comes(command: subprocess.Popen[str]) -> None:
     line(command)
     assert command.stdout is not None
     command.stdout.close()
-    assert command.wait(20) == 128 + signal.SIGPIPE
+    assert command.wait(50) == 128 + signal.SIGPIPE
     assert command.stderr is not None
     assert command.stderr.read() == ""
 
@@ -86,7 +86,7 @@ def test_warnings_are_shown_in_a_pipe_too(command: subprocess.Popen[str], listen
 def test_the_key_is_not_shown(command: subprocess.Popen[str], listenkey_sandbox: Sandbox) -> None:
     line(command)
     command.send_signal(signal.SIGINT)
-    _, errors = command.communicate(timeout=20)
+    _, errors = command.communicate(timeout=50)
     (key,) = listenkey_sandbox._accounts._keys.values()
     assert key[0] not in errors
 

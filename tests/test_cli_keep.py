@@ -74,7 +74,7 @@ def start(sandbox: Sandbox, *args: str, shell: str = "", before: str = "", **opt
     )
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 50.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
@@ -617,7 +617,7 @@ for _ in range(3):
     subprocess.run(["sh", "-c", "sleep 0.1 & sleep 0.3 &"])
 def states():
     return [path.read_text().rpartition(") ")[2][0] for path in pathlib.Path("/proc").glob("[0-9]*/stat")]
-end = time.monotonic() + 10
+end = time.monotonic() + 40
 time.sleep(0.5)
 while len(states()) > 3:  # the command, its watcher and this program
     assert time.monotonic() < end, states()

@@ -6,11 +6,15 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import nbclient
 import nbformat
@@ -99,22 +103,136 @@ def test_a_refused_api_key_is_one_line(
     assert re.fullmatch(rf"{why}: Binance does not accept the API key\. .*\(HTTP 401\)\n", errors)
 
 
+def may_unshare() -> bool:
+    namespace = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    return shutil.which("unshare") is not None and subprocess.run(namespace, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not may_unshare(), reason="needs Linux, and the right to make a PID namespace")
+@pytest.mark.parametrize("program", ["asyncio_bot.py", "container_bot.py", "shard.py", "threads.py"])
+def test_sigterm_ends_the_first_process_of_a_container(
+    start: Callable[..., Process], environment: dict[str, str], tmp_path: Path, program: str
+) -> None:
+    # The first process of a PID namespace gets only the signals that it handles.
+    environment["LISTENKEY"] = "a-key"  # as `listenkey keep` gives it to a program
+    (tmp_path / "accounts.txt").write_text(f"account {API_KEY}\n", encoding="utf-8")
+    arguments = ["0", "1", str(tmp_path / "accounts.txt")] if program == "shard.py" else []
+    host = start("unshare", "--pid", "--fork", "--mount-proc", sys.executable, program, *arguments)
+    assert line(host)
+    first = int(Path(f"/proc/{host.pid}/task/{host.pid}/children").read_text(encoding="ascii"))
+    os.kill(first, signal.SIGTERM)
+    out, errors = host.communicate(timeout=50)
+    assert (host.returncode, errors) == (0, "")
+    assert out.splitlines()[-1] in ("stopped", "stopping", "stopped in peace")
+
+
+# Runs a program whose keys live for a second, and whose waits are short.
+FAST = r"""
+import re, sys
+from pathlib import Path
+from listenkey import AsyncListenKeyKeeper, ListenKeyKeeper
+for keeper in (AsyncListenKeyKeeper, ListenKeyKeeper):
+    keeper.__init__.__kwdefaults__["_assumed_life"] = 1.0
+del sys.argv[0]
+text = Path(sys.argv[0]).read_text(encoding="utf-8")
+text, replaced = re.subn(r"FIRST_WAIT, LONGEST_WAIT = [\d.]+, [\d.]+", "FIRST_WAIT, LONGEST_WAIT = 0.05, 0.2", text)
+assert replaced == 1
+exec(compile(text, sys.argv[0], "exec"))
+"""
+BEGUN = {
+    "asyncio_bot.py": "snapshot, because started",
+    "shard.py": "account: listen to ",
+    "threads.py": "orders uses ",
+}
+TROUBLE: dict[str, tuple[str, dict[str, Any]]] = {
+    "no answer": ("reset", {}),
+    "fault": ("status", {"status": 503}),
+    "API key refused": ("status", {"status": 401, "body": {"code": -2015, "msg": "Invalid API-key."}}),
+    "firewall": ("status", {"status": 403, "headers": {"Content-Type": "text/html"}, "body": "<html></html>"}),
+    "login page": ("status", {"headers": {"Content-Type": "text/html"}, "body": "<html></html>"}),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("program", BEGUN)
+def test_a_lost_key_and_refusals_end_no_program(
+    start: Callable[..., Process], listenkey_sandbox: Sandbox, tmp_path: Path, program: str, trouble: str
+) -> None:
+    (tmp_path / "accounts.txt").write_text(f"account {API_KEY}\n", encoding="utf-8")
+    arguments = ["0", "1", str(tmp_path / "accounts.txt")] if program == "shard.py" else []
+    process = start(sys.executable, "-c", FAST, program, *arguments)
+    wait_for(process.stdout, BEGUN[program])
+    name, options = TROUBLE[trouble]
+    listenkey_sandbox.faults.add(name, times=None, **options)
+    for _ in range(4):  # the key is lost; then new keepers are refused
+        wait_for(process.stderr, "The next try is in ")
+    listenkey_sandbox.faults.clear()
+    wait_for(process.stdout, BEGUN[program])
+    assert end(process, signal.SIGTERM)[0] == 0
+
+
+def wait_for(pipe: IO[str] | None, text: str) -> None:
+    """Read lines up to a line with this text."""
+    assert pipe is not None
+    assert any(text in row for row in iter(pipe.readline, "")), "the program ended"
+
+
+# The same for a module that uvicorn serves.
+FAST_APP = """
+import sys, uvicorn
+from listenkey import AsyncListenKeyKeeper
+AsyncListenKeyKeeper.__init__.__kwdefaults__["_assumed_life"] = 1.0
+sys.path.insert(0, ".")
+import fastapi_app
+fastapi_app.FIRST_WAIT, fastapi_app.LONGEST_WAIT = 0.05, 0.2
+uvicorn.run(fastapi_app.app, port=0)
+"""
+
+
+def url_of(server: Process) -> str:
+    assert server.stderr is not None
+    for said in iter(server.stderr.readline, ""):
+        if found := re.search(r"running on (http://[\d.:]+)", said):
+            return found[1]
+    pytest.fail("the server ended")
+
+
+def health(url: str) -> tuple[int, dict[str, Any]]:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
 def test_fastapi(start: Callable[..., Process], listenkey_sandbox: Sandbox) -> None:
     server = start(str(BIN / "uvicorn"), "fastapi_app:app", "--port", "0")
-    assert server.stderr is not None
-    url = ""
-    while not url:
-        said = server.stderr.readline()
-        assert said, "the server ended"
-        url = "".join(re.findall(r"running on (http://[\d.:]+)", said))
-    with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:
-        status = json.load(answer)
-    assert (answer.status, status["state"], status["renewals"], status["last_error"]) == (200, "running", 1, None)
-    assert 3500 < status["time_left"] <= 3600
-    code, _, errors = end(server, signal.SIGTERM)
-    assert code in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+    code, status = health(url_of(server))
+    assert (code, status["state"], status["renewals"], status["last_error"]) == (200, "running", 1, None)
+    assert status["time_left"] <= 3600
+    ended, _, errors = end(server, signal.SIGTERM)
+    assert ended in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
     assert "Application shutdown complete" in errors
     assert [request.method for request in listenkey_sandbox.requests] == ["POST"]
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_fastapi_is_healthy_again_after_a_lost_key(
+    start: Callable[..., Process], listenkey_sandbox: Sandbox, trouble: str
+) -> None:
+    server = start(sys.executable, "-c", FAST_APP)
+    url = url_of(server)
+    name, options = TROUBLE[trouble]
+    listenkey_sandbox.faults.add(name, times=None, **options)
+    while health(url)[0] != 503:
+        time.sleep(0.05)
+    refused = len(listenkey_sandbox.requests)
+    while len(listenkey_sandbox.requests) < refused + 3:
+        time.sleep(0.05)
+    listenkey_sandbox.faults.clear()
+    while health(url)[0] != 200:
+        time.sleep(0.05)
 
 
 def test_fastapi_does_not_start_without_a_key(start: Callable[..., Process], listenkey_sandbox: Sandbox) -> None:
@@ -166,6 +284,37 @@ def test_dockerfile() -> None:
     assert (copied != [], missing) == (True, [])
 
 
+def test_the_images_can_read_the_stream() -> None:
+    page = (EXAMPLES.parent / "docs" / "containers.md").read_text(encoding="utf-8")
+    installs = re.findall(r"RUN pip install .*", (EXAMPLES / "Dockerfile").read_text(encoding="utf-8") + page)
+    assert [install.rstrip("'\"").endswith("[stream]") for install in installs] == [True, True]
+
+
+def test_the_compose_file_starts_the_bot_once_the_sandbox_listens(start: Callable[..., Process]) -> None:
+    page = (EXAMPLES.parent / "docs" / "containers.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    services = YAML(typ="safe").load(text.replace("8080", port))["services"]
+    assert services["bot"]["depends_on"] == {"sandbox": {"condition": "service_healthy"}}
+    kind, *probe = services["sandbox"]["healthcheck"]["test"]
+    assert (kind, probe[0]) == ("CMD", "python"), "the image has no curl"
+    probe[0] = sys.executable
+
+    def healthy() -> bool:
+        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+    assert not healthy()
+    sandbox = start(str(BIN / "listenkey"), *services["sandbox"]["command"][1:])
+    while not healthy():
+        assert sandbox.poll() is None
+    url = services["bot"]["environment"]["LISTENKEY_BASE_URL"].replace("//sandbox:", "//127.0.0.1:")
+    bot = start(str(BIN / "listenkey"), "keep", "--base-url", url, "--", "printenv", "LISTENKEY")
+    out, errors = bot.communicate(timeout=50)
+    assert (bot.returncode, len(out), errors) == (0, 65, "")
+    assert "Traceback" not in end(sandbox, signal.SIGTERM)[2]
+
+
 def test_the_package_can_be_built_from_what_the_dockerfile_copies(tmp_path: Path) -> None:
     for names, target in re.findall(
         r"^COPY (.*) /src/(\S*)$", (EXAMPLES / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
@@ -197,9 +346,9 @@ def test_unit_of_systemd(tmp_path: Path) -> None:
     assert name == "listenkey"
     assert _options.parser().parse_args(arguments).program == ["/opt/bot/.venv/bin/python", "/opt/bot/bot.py"]
     told = dict(re.findall(r"^  (\d+) +(.*)$", _exits.STATUSES, re.MULTILINE))
+    assert (unit["Unit"]["StartLimitIntervalSec"], service["Restart"]) == ("0", "on-failure"), "or systemd gives up"
     assert [told[status] for status in service["RestartPreventExitStatus"].split()] == [
-        "usage, or a setting that cannot work",
-        "the API key is not accepted",
+        "usage, or a setting that cannot work"
     ]
     assert service["KillMode"] == "mixed", "or the bot would get two signals"
     assert int(service["TimeoutStopSec"]) > 10, "the command gives the bot 10 seconds"

@@ -1,14 +1,18 @@
 """What of `make reuse` needs no other language: the page shows its programs line for line, and its driver judges."""
 
 import contextlib
+import re
+import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 
 import other_languages
 import pytest
+from ruamel.yaml import YAML
 
 from .reuse.clients import settle
-from .reuse.rows import COLUMNS, HERE, PASSED, SCENARIOS, Row, judge
+from .reuse.rows import COLUMNS, HERE, PASSED, ROOT, SCENARIOS, Row, judge
 
 
 def test_the_page_is_what_make_other_languages_writes() -> None:
@@ -22,6 +26,26 @@ def test_every_row_with_a_program_for_readers_has_it_on_the_page() -> None:
         if "run" in manifest:
             program = [path for path in folder.rglob("*") if path.suffix in other_languages.FENCES]
             assert any(other_languages.shown(path) for path in program), folder
+
+
+def test_the_lines_for_events_are_those_of_programs_that_run() -> None:
+    page = (HERE / "page.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^  ```(?:js|ts)\n(.*?)^  ```", page, re.MULTILINE | re.DOTALL)
+    programs = (HERE / "typescript/event-types/decode.ts", HERE / "typescript/modelina/models.mjs")
+    assert len(blocks) == len(programs)
+    for block, program in zip(blocks, programs, strict=True):
+        assert textwrap.dedent(block) in program.read_text(encoding="utf-8")
+
+
+def test_the_copy_without_ranges_says_the_same(tmp_path: Path) -> None:
+    page = (HERE / "page.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^sed .*$", page, re.MULTILINE)
+    shutil.copy(ROOT / "openapi.yaml", tmp_path)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    before, after = ((tmp_path / name).read_text() for name in ("openapi.yaml", "openapi-numbers.yaml"))
+    responses = YAML(typ="safe").load(after)["paths"]["/eapi/v1/listenKey"]["post"]["responses"]
+    assert list(responses) == ["200", "418", "429", "400", "500"]
+    assert after.replace('"400":', "4XX:").replace('"500":', "5XX:") == before
 
 
 def test_a_mark_without_an_end_is_refused(tmp_path: Path) -> None:

@@ -36,13 +36,13 @@ def key_of(sandbox: Sandbox, api_key: str = API_KEY) -> str:
 
 
 def got(socket: ClientConnection) -> Any:
-    return json.loads(socket.recv(timeout=10))
+    return json.loads(socket.recv(timeout=45))
 
 
 def post(sandbox: Sandbox, path: str, body: object) -> tuple[int, str]:
     request = urllib.request.Request(sandbox.url + path, json.dumps(body).encode(), method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=45) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -173,7 +173,7 @@ def test_a_mute_socket_is_not_told(sandbox: Sandbox) -> None:
         sandbox.expire()
         with pytest.raises(TimeoutError):
             socket.recv(timeout=0.5)
-        assert socket.ping().wait(10)
+        assert socket.ping().wait(45)
 
 
 def test_a_half_open_socket_is_silent_whatever_happens(sandbox: Sandbox) -> None:
@@ -192,7 +192,7 @@ def test_a_key_that_runs_out_and_a_connection_whose_life_is_over() -> None:
         with connect(f"{sandbox.stream_url}/ws/{key_of(sandbox)}") as socket:
             assert got(socket)["e"] == "listenKeyExpired"
             with pytest.raises(ConnectionClosed) as caught:
-                socket.recv(timeout=10)
+                socket.recv(timeout=45)
     assert caught.value.rcvd is not None
     assert caught.value.rcvd.code == 1001
 
@@ -216,7 +216,7 @@ def test_a_new_one_closes_the_others_of_its_key(sandbox: Sandbox) -> None:
         connect(f"{sandbox.stream_url}/ws/{key}") as new,
     ):
         with pytest.raises(ConnectionClosed):
-            old.recv(timeout=10)
+            old.recv(timeout=45)
         assert sandbox.emit(EVENT) == 2
         assert got(new) == got(other) == EVENT
         sandbox.stream.fault("stream-close", code=1000)
@@ -244,7 +244,7 @@ def test_without_the_library_it_says_which_package_is_missing(
 
 def test_a_request_that_is_no_upgrade_is_a_call(sandbox: Sandbox) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404") as caught:
-        urllib.request.urlopen(sandbox.url + "/private/ws/x", timeout=10)
+        urllib.request.urlopen(sandbox.url + "/private/ws/x", timeout=45)
     caught.value.close()
 
 
@@ -259,7 +259,7 @@ def test_it_stops_with_open_sockets() -> None:
     with Sandbox() as sandbox:
         socket = connect(sandbox.stream_url + "/ws/x").__enter__()
     with pytest.raises(ConnectionClosed):
-        socket.recv(timeout=10)
+        socket.recv(timeout=45)
     socket.__exit__(None, None, None)
 
 

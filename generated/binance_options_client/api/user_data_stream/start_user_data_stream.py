@@ -72,7 +72,8 @@ def sync_detailed(
     """Start User Data Stream
 
      Makes the account's listen key, valid for 60 minutes. While the account has a live key, returns that
-    same key and puts its validity back to 60 minutes.
+    same key and puts its validity back to 60 minutes. The stream closes after 60 minutes unless a
+    keepalive is sent.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -98,7 +99,8 @@ def sync(
     """Start User Data Stream
 
      Makes the account's listen key, valid for 60 minutes. While the account has a live key, returns that
-    same key and puts its validity back to 60 minutes.
+    same key and puts its validity back to 60 minutes. The stream closes after 60 minutes unless a
+    keepalive is sent.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -120,7 +122,8 @@ async def asyncio_detailed(
     """Start User Data Stream
 
      Makes the account's listen key, valid for 60 minutes. While the account has a live key, returns that
-    same key and puts its validity back to 60 minutes.
+    same key and puts its validity back to 60 minutes. The stream closes after 60 minutes unless a
+    keepalive is sent.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -144,7 +147,8 @@ async def asyncio(
     """Start User Data Stream
 
      Makes the account's listen key, valid for 60 minutes. While the account has a live key, returns that
-    same key and puts its validity back to 60 minutes.
+    same key and puts its validity back to 60 minutes. The stream closes after 60 minutes unless a
+    keepalive is sent.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

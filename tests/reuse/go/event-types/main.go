@@ -19,7 +19,26 @@ func exact(data []byte) any {
 	return value
 }
 
+// mindCase holds what docs/other-languages.md says: a key of the other case overwrites a field, unless it has a field.
+func mindCase() {
+	frame := []byte(`{"s": "NORMAL", "S": "new"}`)
+	var short struct {
+		Level string `json:"s"`
+	}
+	var whole struct {
+		Level string          `json:"s"`
+		Other json.RawMessage `json:"S"`
+	}
+	if json.Unmarshal(frame, &short) != nil || json.Unmarshal(frame, &whole) != nil {
+		panic("a frame was not read")
+	}
+	if short.Level != "new" || whole.Level != "NORMAL" {
+		panic(fmt.Sprintf("read %q and %q", short.Level, whole.Level))
+	}
+}
+
 func main() {
+	mindCase()
 	data, err := os.ReadFile("examples.json")
 	if err != nil {
 		panic(err)
