@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -230,6 +230,8 @@ class _TlsStream(httpcore.NetworkStream):
         return _TlsStream(self, ssl_context, server_hostname)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  as in the base class
+        if info == "is_readable" and (self._tls.pending() or self._incoming.pending):
+            return True  # the socket may be empty, and this layer is not
         return self._tls if info == "ssl_object" else self._stream.get_extra_info(info)
 
 
@@ -282,6 +284,33 @@ def _options(route: Route, ssl_context: ssl.SSLContext | None) -> dict[str, Any]
 # to keep connections has a lock, which a fork or an interrupt may leave taken.
 
 
+# A kept connection with one of these errors has died. Before an answer began, the call is sent anew. A timeout is none.
+_DEAD = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError, ssl.SSLError)
+
+
+def _is_all_read(response: httpcore.Response) -> bool:
+    """Whether httpcore holds no bytes behind the answer. Such bytes would pass for the answer to the next call.
+
+    httpcore has no public way to tell. Where its private way is another, no connection is kept.
+    """
+    parser = getattr(getattr(response.stream, "_connection", None), "_h11_state", None)
+    return parser is not None and parser.trailing_data == (b"", False)
+
+
+def _is_drained(stream: httpcore.AsyncNetworkStream) -> bool:
+    """Whether no layer of an async stream holds bytes: take a byte, as far as that needs no wait for the socket."""
+    reading = cast(Coroutine[object, None, bytes], stream.read(1))
+    try:
+        for _ in range(16):  # a layer lets the event loop run before it gives what it holds
+            if reading.send(None) is not None:
+                return True  # it waits for the socket
+    except Exception:  # noqa: BLE001  a byte (StopIteration), the end, or a broken connection
+        return False
+    finally:
+        reading.close()
+    return False
+
+
 class _Connection(Protocol):
     def is_available(self) -> bool: ...
     def has_expired(self) -> bool: ...
@@ -310,9 +339,10 @@ class _Kept(Generic[C]):
             return connection
         return None
 
-    def put_back(self, connection: C) -> None:
-        """Keep a connection for the next call, unless enough are kept."""
-        keep = connection.is_available() and len(self._idle) < KEPT_CONNECTIONS
+    def put_back(self, connection: C, *, is_drained: bool) -> None:
+        """Keep a connection for the next call, unless enough are kept or anything is left to read."""
+        keep = is_drained and connection.is_available() and not connection.has_expired()
+        keep = keep and len(self._idle) < KEPT_CONNECTIONS
         (self._idle if keep else self.useless).append(connection)
         if not self.is_open:  # the exchange was closed while this call was under way
             self.discard()
@@ -341,10 +371,10 @@ class Transport(httpx.BaseTransport):
         if kept:
             try:
                 return self._over(kept, outgoing)
-            except httpcore.RemoteProtocolError:
+            except _DEAD:
                 if attempt.answer is not None:
                     raise
-            # The other side closed the kept connection as the request was on its way: connect anew.
+            # The other side closed or reset the kept connection as the request was on its way: connect anew.
         if self._pool is None:
             kind = httpcore.__dict__[_POOLS[self._route.proxy_scheme]]
             self._pool = kind(**_options(self._route, self._route.ssl_context()), network_backend=_Backend())
@@ -362,7 +392,7 @@ class Transport(httpx.BaseTransport):
         except BaseException:
             connection.close()  # an interrupt may leave the connection in any state, its locks taken
             raise
-        self._kept.put_back(connection)
+        self._kept.put_back(connection, is_drained=_is_all_read(response))
         self._close_useless()
         return attempt.note_body(body)
 
@@ -395,10 +425,10 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         if kept:
             try:
                 return await self._over(kept, outgoing)
-            except httpcore.RemoteProtocolError:
+            except _DEAD:
                 if attempt.answer is not None:
                     raise
-            # The other side closed the kept connection as the request was on its way: connect anew.
+            # The other side closed or reset the kept connection as the request was on its way: connect anew.
         if self._pool is None:
             import asyncio  # programs without an event loop need not load it
 
@@ -420,7 +450,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         except BaseException:
             await connection.aclose()  # an interrupt may leave the connection in any state, its locks taken
             raise
-        self._kept.put_back(connection)
+        stream = response.extensions["network_stream"]
+        self._kept.put_back(connection, is_drained=_is_all_read(response) and _is_drained(stream))
         await self._close_useless()
         return attempt.note_body(body)
 
