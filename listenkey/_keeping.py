@@ -6,14 +6,13 @@ every other call. After each call the door writes `log` and, if `changed` is set
 
 import copy
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from listenkey._address import Address
 from listenkey._answer import is_refusal
-from listenkey._lease import LONGEST_WAIT, Lease
+from listenkey._lease import JITTER, LONGEST_WAIT, Lease
 from listenkey.client import ListenKey, Started
 from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, ServerError, TransportError
 
@@ -197,7 +196,7 @@ class Keeping:
 
     def pause(self, now: float) -> float:
         """Seconds until someone who waits has to look again. At random: ten thousand must not wake together."""
-        slice_ = self._lease.slice * random.uniform(0.5, 1)  # noqa: S311  jitter, no secret
+        slice_ = self._lease.slice * JITTER.uniform(0.5, 1)
         return max(0.0, min(self._lease.deadline - now, slice_))
 
     def status(self, now: float) -> KeeperStatus:

@@ -43,7 +43,7 @@ class Attempt:
     def __init__(self, account: Account) -> None:
         self.account = account
         self.sent = datetime.now(UTC)
-        self._number = account.address.count(clock())
+        self.count()
         self.answer: RawAnswer | None = None
         self.is_complete = False  # whether the whole answer came
         self.parsed: object = None
@@ -52,6 +52,10 @@ class Attempt:
         self.streams: list[_Stream] = []
         self.async_streams: list[httpcore.AsyncNetworkStream] = []
         self._deadline = time.monotonic() + account.timeout
+
+    def count(self) -> None:
+        """Count a request that is sent: one an attempt, and one more when a kept connection was dead."""
+        self._number = self.account.address.count(clock())
 
     def left(self) -> float:
         """Seconds until the deadline. Raises httpcore.ReadTimeout when there are none."""
@@ -325,7 +329,7 @@ class _Kept(Generic[C]):
     def __init__(self) -> None:
         self._idle: deque[C] = deque()
         self._pid = os.getpid()
-        self.is_open = True
+        self.users: list[None] = []  # a mark for each client
         self.useless: deque[C] = deque()  # for the transport to close
 
     def take(self) -> C | None:
@@ -344,7 +348,7 @@ class _Kept(Generic[C]):
         keep = is_drained and connection.is_available() and not connection.has_expired()
         keep = keep and len(self._idle) < KEPT_CONNECTIONS
         (self._idle if keep else self.useless).append(connection)
-        if not self.is_open:  # the exchange was closed while this call was under way
+        if not self.users:  # the last client was closed while this call was under way
             self.discard()
 
     def discard(self) -> None:
@@ -361,6 +365,7 @@ class Transport(httpx.BaseTransport):
         self._route = route
         self._pool: httpcore.ConnectionPool | None = None
         self._kept: _Kept[httpcore.ConnectionInterface] = _Kept()
+        self.users = self._kept.users
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, with the API key of the attempt under way, and note the answer in the attempt."""
@@ -375,6 +380,7 @@ class Transport(httpx.BaseTransport):
                 if attempt.answer is not None:
                     raise
             # The other side closed or reset the kept connection as the request was on its way: connect anew.
+            attempt.count()
         if self._pool is None:
             kind = httpcore.__dict__[_POOLS[self._route.proxy_scheme]]
             self._pool = kind(**_options(self._route, self._route.ssl_context()), network_backend=_Backend())
@@ -398,7 +404,6 @@ class Transport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close the connections. A connection under way is closed when its call ends."""
-        self._kept.is_open = False
         self._kept.discard()
         self._close_useless()
 
@@ -415,6 +420,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._route = route
         self._pool: httpcore.AsyncConnectionPool | None = None
         self._kept: _Kept[httpcore.AsyncConnectionInterface] = _Kept()
+        self.users = self._kept.users
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """As `Transport.handle_request`."""
@@ -429,6 +435,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                 if attempt.answer is not None:
                     raise
             # The other side closed or reset the kept connection as the request was on its way: connect anew.
+            attempt.count()
         if self._pool is None:
             import asyncio  # programs without an event loop need not load it
 
@@ -457,7 +464,6 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """As `Transport.close`."""
-        self._kept.is_open = False
         self._kept.discard()
         await self._close_useless()
 

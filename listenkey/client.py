@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 from listenkey._address import address_of
 from listenkey._answer import Secret, worth_repeating
 from listenkey._clock import clock
+from listenkey._lease import JITTER
 from listenkey._settings import Account, Route, checked_api_key, checked_timeout, hidden, route_to
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, RateLimited, ServerError
 
@@ -84,7 +84,7 @@ class _Client:
             raise ConfigurationError("attempts must be a whole number, 1 or more.")
         self._attempts = attempts
         self._route = route_to(base_url, ssl_context, plain_http_host)
-        self._address = address_of(self._route.base_url, self._route.proxy and self._route.proxy.url)
+        self._address = address_of(self._route.base_url, self._route.proxy and str(self._route.proxy.url))
         self._account = Account(key, seconds, self._address)
 
     @property
@@ -345,7 +345,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 def _backoff(error: ListenKeyError, attempt: int) -> float:
     """Seconds to wait after the given attempt (1 is the first). Raises the error when the wait would be too long."""
-    wait = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 10) / 4) * random.uniform(0.5, 1)  # noqa: S311  jitter, no secret
+    wait = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 10) / 4) * JITTER.uniform(0.5, 1)
     retry_after = error.retry_after if isinstance(error, ServerError) else None
     if retry_after is not None:
         if retry_after > LONGEST_BACKOFF:
