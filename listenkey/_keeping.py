@@ -61,7 +61,7 @@ class Keeping:
         self._rate_limit_wait = address.rate_limit_wait
         self.state: Literal["new", "starting", "running", "lost", "closed"] = "new"
         self.changed = False
-        self.log: list[tuple[int, str, dict[str, object]]] = []  # level, text, fields
+        self.log: list[tuple[int, str, dict[str, object]]] = []  # level, text, attributes of the record
         self._key: ListenKey | None = None
         self._keys = 0  # how many different keys there were
         self._renewals = self._failures = 0
@@ -190,7 +190,9 @@ class Keeping:
         self._record(logging.ERROR, "lost", "%(why)s", why=why)
 
     def _record(self, level: int, event: str, text: str, **fields: object) -> None:
-        self.log.append((level, text % fields, {"event": event, **fields}))
+        # With a prefix, or a name would take the place of a name of the log's own: structlog's text is called `event`.
+        named = {f"listenkey_{name}": value for name, value in {"event": event, **fields}.items()}
+        self.log.append((level, text % fields, named))
 
     # What users ask. None means: not yet, ask again after at most `pause(now)` seconds.
 

@@ -32,7 +32,7 @@ CLOSED = "This client is closed: make a new one."
 _log = logging.getLogger("listenkey")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the comparison is below: pytest prints what a generated comparison compares
 class ListenKey:
     """A listen key, as the answer to `start()` gave it.
 
@@ -45,9 +45,17 @@ class ListenKey:
         estimated: True when the answer had no `expiration`.
     """
 
-    value: str = field(repr=False)
+    value: str = field(repr=False, compare=False)
     expires_at: datetime
     estimated: bool
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.value, self.expires_at, self.estimated) == (other.value, other.expires_at, other.estimated)
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.expires_at, self.estimated))
 
     def __format__(self, spec: str) -> str:
         """Refuse f"wss://…/{key}": the server accepts any text for a key, and then sends no event."""
@@ -351,7 +359,8 @@ def _backoff(error: ListenKeyError, attempt: int) -> float:
         if retry_after > LONGEST_BACKOFF:
             raise error
         wait = max(wait, retry_after)
-    _log.info("attempt %d failed, next in %.1f s: %s", attempt, wait, error)
+    named = {"listenkey_event": "retry", "listenkey_attempt": attempt, "listenkey_wait": wait, "listenkey_error": error}
+    _log.info("attempt %d failed, next in %.1f s: %s", attempt, wait, error, extra=named)
     return wait
 
 

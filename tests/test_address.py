@@ -311,7 +311,7 @@ def test_entering_waits_for_a_turn_and_says_so(sandbox: Sandbox, caplog: pytest.
         with ListenKeyKeeper(client) as keeper:
             assert time.monotonic() - began >= 2.0
             assert keeper.key.value
-    assert [vars(record)["event"] for record in caplog.records] == ["waiting", "started"]
+    assert [vars(record)["listenkey_event"] for record in caplog.records] == ["waiting", "started"]
     assert caplog.messages[0] == "1 keepers of this address wait for their turn to send"
 
 

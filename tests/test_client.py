@@ -2,9 +2,11 @@
 
 import inspect
 import logging
+import pickle
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from importlib.metadata import version
@@ -119,6 +121,24 @@ def test_a_listen_key_hides_its_value_and_cannot_be_changed() -> None:
     assert KEY not in repr(key)
     with pytest.raises(AttributeError):
         key.value = "another"  # type: ignore[misc]
+
+
+def test_listen_keys_are_equal_by_all_of_their_attributes() -> None:
+    key = ListenKey("k", datetime(2026, 1, 1, tzinfo=UTC), estimated=False)
+    same, others = (
+        replace(key),
+        [
+            replace(key, value="l"),
+            replace(key, estimated=True),
+            replace(key, expires_at=datetime(2026, 1, 2, tzinfo=UTC)),
+        ],
+    )
+    assert key == same == pickle.loads(pickle.dumps(key))
+    assert {key, same} == {key}
+    for other in others:
+        assert key != other
+        assert len({key, other}) == 2
+    assert key != ("k", key.expires_at, False)
 
 
 def test_requests_say_who_sends_them(twin: Twin, listenkey_sandbox: Sandbox) -> None:

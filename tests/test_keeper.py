@@ -225,7 +225,7 @@ def test_an_outage_shorter_than_half_a_life_loses_no_key(twins: Twins, caplog: p
         until(lambda: keeper.status().last_error is None)
         assert keeper.key.value == first
         assert not keeper.status().at_risk
-    levels = [(record.levelname, record.event) for record in caplog.records if record.name == "listenkey"]  # type: ignore[attr-defined]
+    levels = [(record.levelname, record.listenkey_event) for record in caplog.records if record.name == "listenkey"]  # type: ignore[attr-defined]
     assert levels[-3:] == [("INFO", "failed"), ("WARNING", "at_risk"), ("INFO", "renewed")]
 
 
@@ -499,7 +499,7 @@ def test_a_key_that_has_worked_is_kept_through_refusals(
         until(lambda: keeper.status().last_error is None)
         assert keeper.key.value == first
         assert not keeper.status().at_risk
-    levels = [vars(record)["event"] for record in caplog.records if record.levelno == logging.WARNING]
+    levels = [vars(record)["listenkey_event"] for record in caplog.records if record.levelno == logging.WARNING]
     assert levels == ["at_risk"]
 
 
@@ -1014,7 +1014,7 @@ def test_log_records_have_an_event(twins: Twins, sandbox: Sandbox, caplog: pytes
         keeper.renew_now()
 
     def events() -> list[object]:
-        return [vars(record).get("event") for record in caplog.records if record.name == "listenkey"]
+        return [vars(record).get("listenkey_event") for record in caplog.records if record.name == "listenkey"]
 
     until(lambda: len(events()) == 3)
     assert events() == ["started", "renewed", "replaced"]
