@@ -167,7 +167,7 @@ def test_without_a_free_thread_the_async_client_names_its_error(listenkey_sandbo
         listenkey_sandbox,
         tmp_path,
     )
-    assert "(RuntimeError: can). Repeating the call is safe. RuntimeError(" in out
+    assert "(RuntimeError: can't start new thread). Repeating the call is safe. RuntimeError(" in out
     assert out.endswith("False\n")
 
 
