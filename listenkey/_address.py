@@ -12,21 +12,58 @@ share an Address, sync and async alike. For a client:
 A user's own call takes no turn. It is counted, and it is sent even during a wait: the user decides.
 
 Closing a client changes nothing here. An Address lives while someone holds it, and until its wait is over and its
-minute of weight has passed. A forked child keeps the waits, and begins with no turns and with locks of its own.
+minute of weight has passed. A forked child keeps the waits, and begins with no turns.
+
+Nobody waits for an Address: no thread, signal handler or finalizer. See Locks in CONTRIBUTING.md.
 """
 
 import math
 import os
-import threading
+from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import suppress
+from functools import partial
+from itertools import count, starmap
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
+from listenkey._answer import Secret
 from listenkey._clock import clock
 from listenkey._lease import Lease, RateLimitWait
 from listenkey._openings import Openings
 from listenkey._turns import AT_ONCE, MINUTE, Turns
 from listenkey.errors import RateLimited
+
+_ONCE = ((),)
+
+
+class Orders:
+    """Carries out orders one at a time. Nobody waits here, as one would wait for a lock.
+
+    If a thread is at work here, others leave their orders to that thread and go on. So does a finalizer or a signal
+    handler whose own thread is at work here: a collection may run a user's finalizer at any place in our code.
+    """
+
+    def __init__(self) -> None:
+        self._orders: deque[Callable[[], object]] = deque()
+        self._token: deque[None] = deque([None])  # who has it is at work
+
+    def give(self, order: Callable[[], object]) -> None:
+        """Carry out the order, now or as soon as the orders before are carried out."""
+        self._orders.append(order)
+        while self._orders:  # who found no token has left an order, perhaps after the last look at the orders
+            hand: list[None] = []
+            try:
+                with suppress(IndexError):
+                    hand.extend(
+                        starmap(self._token.popleft, _ONCE)
+                    )  # a single step for Python: no interrupt in between
+                if not hand:
+                    return
+                while self._orders:
+                    self._orders.popleft()()
+            finally:
+                self._token.extend(hand)
 
 
 class Address:
@@ -42,44 +79,43 @@ class Address:
         self.begin_anew(-math.inf, None)
 
     def begin_anew(self, until: float, error: RateLimited | None) -> None:
-        """Know nothing but a wait: in a forked child, where another thread may have held the lock."""
-        self._lock = threading.RLock()  # a signal handler may ask while its thread holds the lock
+        """Know nothing but a wait: in a forked child, where a thread of the parent's may be at work for ever."""
+        self._give = Orders().give
+        self._numbers = count(1)
         self._turns = Turns(self.minute)
-        self.rate_limit_wait = RateLimitWait(self._lock, until, error)
+        self.rate_limit_wait = RateLimitWait(self._give, until, error)
         self.openings = Openings()  # of streams
 
     def count(self, now: float) -> int:
         """Count an attempt at any call. Returns the number of the attempt, for `learn`."""
-        with self._lock:
-            _busy.add(self)
-            return self._turns.count(now)
+        _busy.add(self)
+        self._give(partial(self._turns.count, now))
+        return next(self._numbers)
 
     def learn(self, number: int, used_weight: int, now: float) -> None:
         """Note the used weight in the answer to that attempt."""
-        with self._lock:
-            self.used_weight = used_weight
-            self._turns.learn(number, used_weight, now)
+        self.used_weight = used_weight
+        self._give(partial(self._turns.learn, number, used_weight, now))
 
     def turn(self, lease: Lease, wake: Callable[[], None], now: float) -> float:
         """Take a turn to send. Returns 0.0; else the seconds after which to ask again, infinite: when `wake` is called.
 
-        `wake` may be called in any thread, under any lock of ours: it must take none that is held elsewhere.
+        `wake` may be called in any thread, under a keeper's lock.
         """
-        with self._lock:
-            self._turns.ask(lease, wake, now)
-            self._grant(now)
-            return self._turns.pause(lease)
+        self._give(partial(self._turns.ask, lease, wake, now))
+        self._give(partial(self._grant, now))
+        return self._turns.pause(lease)
 
     def waiting(self, now: float) -> int | None:
         """How many wait for their turn, if the log has to say so now."""
-        with self._lock:
-            return self._turns.report(now)
+        told: list[int | None] = []
+        self._give(lambda: told.append(self._turns.report(now)))
+        return told[0] if told else None
 
     def done(self, lease: Lease, now: float) -> None:
         """End the lease's turn, or the wait for a turn."""
-        with self._lock:
-            self._turns.done(lease)
-            self._grant(now)
+        self._give(partial(self._turns.done, lease))
+        self._give(partial(self._grant, now))
 
     def ended(self, lease: Lease, now: float) -> None:
         """Note that nobody keeps this lease any more."""
@@ -88,8 +124,7 @@ class Address:
 
     def is_idle(self, now: float) -> bool:
         """Whether there is nothing left to remember."""
-        with self._lock:
-            return now >= self.rate_limit_wait.until and not self._turns.used(now)
+        return now >= self.rate_limit_wait.until and self._turns.is_idle(now)
 
     def _grant(self, now: float) -> None:
         if now >= self.rate_limit_wait.until:
@@ -99,23 +134,33 @@ class Address:
 
 
 _addresses: WeakValueDictionary[Hashable, Address] = WeakValueDictionary()
+_making: dict[Hashable, Address] = {}
 _busy: set[Address] = set()  # kept, though nobody may hold them
-_lock = threading.Lock()
 
 
-def address_of(base_url: str, proxy: Hashable = None) -> Address:
+def address_of(base_url: str, proxy: str | None = None) -> Address:
     """Get the Address of a base URL and the proxy on the way, the same for every client of this process."""
     now, url = clock(), urlsplit(base_url)
-    with _lock:
-        for address in [address for address in list(_busy) if address.is_idle(now)]:
+    for address in list(_busy):
+        if address.is_idle(now):
             _busy.discard(address)
-        key = url.scheme, url.netloc, proxy
-        return _addresses.get(key) or _addresses.setdefault(key, Address())
+            if not address.is_idle(now):  # it was used meanwhile
+                _busy.add(address)
+    key = url.scheme, url.netloc, Secret(proxy or "")
+    # Who comes while another makes the Address of this key gets the same: the first to put one into `_making` made it.
+    new = Address()
+    made = _making.setdefault(key, new)
+    try:
+        if (found := _addresses.get(key)) is None:
+            _addresses[key] = found = made
+        return found
+    finally:
+        if made is new:
+            _making.pop(key, None)
 
 
 def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
+    _making.clear()
     for address in list(_addresses.values()):
         address.begin_anew(address.rate_limit_wait.until, address.rate_limit_wait.error)
 

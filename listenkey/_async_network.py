@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import select
 import socket
 import ssl
 from collections import deque
@@ -102,8 +103,10 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  as in the base class
+        if info != "is_readable":
+            return self._transport.get_extra_info(info)
         # A kept connection is of no more use when the other side has closed it, or has sent bytes unasked.
-        return bool(self._unread) or self._is_over if info == "is_readable" else self._transport.get_extra_info(info)
+        return bool(self._unread) or self._is_over or _has_news(self._transport.get_extra_info("socket").fileno())
 
     def abort(self) -> None:
         """Close at once. May be repeated."""
@@ -112,6 +115,17 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         self.abort()
+
+
+def _has_news(descriptor: int) -> bool:
+    """Whether the system holds something of a socket that the event loop has not read yet."""
+    if descriptor < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Backend(httpcore.AsyncNetworkBackend):

@@ -216,7 +216,7 @@ class Decoder:
     def _tell(self, where: str, what: str, text: str) -> None:
         if (where, what) not in self._told and len(self._told) < _TOLD:
             self._told.add((where, what))
-            _log.warning("%s", text, extra={"event": "unreadable"})
+            _log.warning("%s", text, extra={"listenkey_event": "unreadable", "listenkey_kind": where or what})
 
 
 def _may_hold_key(text: str, keys: Collection[str]) -> bool:

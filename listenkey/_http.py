@@ -69,11 +69,11 @@ OPERATIONS: dict[Operation, _Generated] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answer:
     """A 200: the body as the generated parser reads it, the `Date` (None without `Date`), when the request was sent."""
 
-    parsed: object = field(repr=False)
+    parsed: object = field(repr=False, compare=False)  # pytest prints what may be compared
     date: datetime | None
     sent: datetime
 
@@ -102,10 +102,11 @@ class _NotForTheParserError(Exception):
 class _Exchange:
     """An exchange over HTTP, without any API key."""
 
+    users: list[None]
+
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
         self.route = route
         self.loop = loop
-        self.users = 0  # clients; counted under `_sharing`
 
     def _client(self, **arguments: object) -> AuthenticatedClient:
         return AuthenticatedClient(
@@ -124,6 +125,7 @@ class Exchange(_Exchange):
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None = None) -> None:
         super().__init__(route, loop)
         self._transport = Transport(route)
+        self.users = self._transport.users
         self._generated = self._client(transport=self._transport, event_hooks={"response": [_stop]})
         self._generated.get_httpx_client()  # made now, or each thread would make an httpx client
 
@@ -162,6 +164,7 @@ class AsyncExchange(_Exchange):
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
         super().__init__(route, loop)
         self._transport = AsyncTransport(route)
+        self.users = self._transport.users
         self._generated = self._client(transport=self._transport, event_hooks={"response": [_async_stop]})
 
     async def send(self, operation: Operation, account: Account) -> Answer:
@@ -234,15 +237,14 @@ class AsyncExchange(_Exchange):
             await self._transport.aclose()
 
 
-_sharing = threading.Lock()
+# Without a lock: a collection may run a user's finalizer at any place here, which may close or make clients. Where two
+# make an exchange at once, or one closes what another has just got, both go on with what they have.
 _exchanges: WeakValueDictionary[object, _Exchange] = WeakValueDictionary()
 E = TypeVar("E", bound=_Exchange)
 
 
 def _after_fork() -> None:
-    """Begin with no exchange in a child process: the connections are the parent's, and the lock may be taken."""
-    global _sharing
-    _sharing = threading.Lock()
+    """Begin with no exchange in a child process: the connections are the parent's."""
     _exchanges.clear()
 
 
@@ -252,21 +254,22 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 def share(kind: type[E], route: Route, loop: asyncio.AbstractEventLoop | None = None) -> E:
     """Get the exchange of a route, for async in the running event loop. Each client must call `release`."""
-    with _sharing:
-        exchange = _exchanges.get((kind, route, id(loop)))
-        if exchange is None or exchange.loop is not loop:  # an ended loop's id may come again
-            exchange = _exchanges[kind, route, id(loop)] = kind(route, loop)
-        exchange.users += 1
-        return cast(E, exchange)
+    key = kind, route, id(loop)
+    exchange = _exchanges.get(key)
+    if exchange is None or exchange.loop is not loop:  # an ended loop's id may come again
+        exchange = kind(route, loop)
+    exchange.users.append(None)
+    _exchanges[key] = exchange
+    return cast(E, exchange)
 
 
 def _is_last(exchange: _Exchange) -> bool:
     """Count a client less. The last one closes the connections, and the next client gets a new exchange."""
-    with _sharing:
-        exchange.users -= 1
-        if not exchange.users:
-            _exchanges.pop((type(exchange), exchange.route, id(exchange.loop)), None)
-        return not exchange.users
+    exchange.users.pop()
+    key = type(exchange), exchange.route, id(exchange.loop)
+    if not exchange.users and _exchanges.get(key) is exchange:
+        _exchanges.pop(key, None)
+    return not exchange.users
 
 
 def _stop(response: httpx.Response) -> None:

@@ -6,14 +6,13 @@ every other call. After each call the door writes `log` and, if `changed` is set
 
 import copy
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from listenkey._address import Address
 from listenkey._answer import is_refusal
-from listenkey._lease import LONGEST_WAIT, Lease
+from listenkey._lease import JITTER, LONGEST_WAIT, Lease
 from listenkey.client import ListenKey, Started
 from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, ServerError, TransportError
 
@@ -62,7 +61,7 @@ class Keeping:
         self._rate_limit_wait = address.rate_limit_wait
         self.state: Literal["new", "starting", "running", "lost", "closed"] = "new"
         self.changed = False
-        self.log: list[tuple[int, str, dict[str, object]]] = []  # level, text, fields
+        self.log: list[tuple[int, str, dict[str, object]]] = []  # level, text, attributes of the record
         self._key: ListenKey | None = None
         self._keys = 0  # how many different keys there were
         self._renewals = self._failures = 0
@@ -194,13 +193,15 @@ class Keeping:
         self._record(logging.ERROR, "lost", "%(why)s", why=why)
 
     def _record(self, level: int, event: str, text: str, **fields: object) -> None:
-        self.log.append((level, text % fields, {"event": event, **fields}))
+        # With a prefix, or a name would take the place of a name of the log's own: structlog's text is called `event`.
+        named = {f"listenkey_{name}": value for name, value in {"event": event, **fields}.items()}
+        self.log.append((level, text % fields, named))
 
     # What users ask. None means: not yet, ask again after at most `pause(now)` seconds.
 
     def pause(self, now: float) -> float:
         """Seconds until someone who waits has to look again. At random: ten thousand must not wake together."""
-        slice_ = self._lease.slice * random.uniform(0.5, 1)  # noqa: S311  jitter, no secret
+        slice_ = self._lease.slice * JITTER.uniform(0.5, 1)
         return max(0.0, min(self._lease.deadline - now, slice_))
 
     def status(self, now: float) -> KeeperStatus:

@@ -4,9 +4,8 @@ Times are seconds on a clock that counts sleep. The figures are for a life of an
 """
 
 import math
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from random import Random
+from collections.abc import Callable, Iterable
+from random import Random, SystemRandom
 from weakref import WeakSet
 
 from listenkey._answer import is_refusal
@@ -22,7 +21,9 @@ BURST_WINDOW = 75.0
 RATE_LIMIT_WAIT = 60.0  # after a 429 that does not say how long
 BAN_WAIT = 120.0  # after a 418 that does not say: the shortest ban (options general-info page), then twice as long
 LONGEST_BAN = 3 * 24 * HOUR  # options general-info page; not scaled, because the server's figures are not
-_random = Random()  # noqa: S311  jitter, no secret
+# The source of every jitter of this package. The system's source needs no seed, so processes that were forked after the
+# import do not draw the same numbers and send in step.
+JITTER: Random = SystemRandom()
 
 
 def growing_wait(first: float, times: int, last_tries: Iterable[float], now: float) -> float:
@@ -42,49 +43,52 @@ class RateLimitWait:
     """The wait that a 429 or 418 asks of an address, whose clients and keepers share it.
 
     Args:
-        lock: of the address; any thread may call a method here.
+        give: takes an order of ours and carries it out, one order at a time: `Orders.give` of the address.
         until: when the wait is over.
         error: the 429 or 418.
     """
 
-    def __init__(self, lock: AbstractContextManager[object], until: float, error: RateLimited | None) -> None:
+    def __init__(self, give: Callable[[Callable[[], object]], None], until: float, error: RateLimited | None) -> None:
         self.until, self.error = until, error
         self.untested = until > -math.inf  # whether no request has succeeded since the wait
         self._leases: WeakSet[Lease] = WeakSet()  # each has a key to lose
         self._bans = 0  # in a row, without a stated end
-        self._lock = lock
+        self._give = give
 
     def refused(
-        self, error: RateLimited, sent: float, now: float, *, scale: float = 1.0, random: Random = _random
+        self, error: RateLimited, sent: float, now: float, *, scale: float = 1.0, random: Random = JITTER
     ) -> None:
         """Note the 429 or 418 that answered a request. A wait of our own choice leaves each lease a last try."""
-        with self._lock:
-            self.untested = True
-            stated = error.retry_after
-            if isinstance(error, Banned):
-                stated = stated or None  # a ban whose stated end is past is not over: the server still refuses
-            if stated is not None:
-                wait = min(max(stated, 0.0), LONGEST_BAN)
-            elif isinstance(error, Banned):
-                self._bans += sent >= self.until  # a request from before is about the same ban
-                wait = growing_wait(BAN_WAIT * scale, self._bans, (lease.last_try for lease in self._leases), now)
-            else:
-                wait = RATE_LIMIT_WAIT * scale
-            wait += random.uniform(0, min(wait, LONGEST_WAIT * scale) / 2)
-            if now + wait > self.until:
-                self.until, self.error = now + wait, error
+        self._give(lambda: self._refused(error, sent, now, scale, random))
+
+    def _refused(self, error: RateLimited, sent: float, now: float, scale: float, random: Random) -> None:
+        self.untested = True
+        stated = error.retry_after
+        if isinstance(error, Banned):
+            stated = stated or None  # a ban whose stated end is past is not over: the server still refuses
+        if stated is not None:
+            wait = min(max(stated, 0.0), LONGEST_BAN)
+        elif isinstance(error, Banned):
+            self._bans += sent >= self.until  # a request from before is about the same ban
+            wait = growing_wait(BAN_WAIT * scale, self._bans, (lease.last_try for lease in self._leases), now)
+        else:
+            wait = RATE_LIMIT_WAIT * scale
+        wait += random.uniform(0, min(wait, LONGEST_WAIT * scale) / 2)
+        if now + wait > self.until:
+            self.error, self.until = error, now + wait  # in this order: who reads meanwhile needs the error
 
     def answered(self, lease: "Lease") -> None:
         """Note a success: this lease has a key to lose. A success after the wait ends the wait's story."""
-        with self._lock:
-            if lease.sent >= self.until:
-                self._bans, self.untested = 0, False
-            self._leases.add(lease)
+        self._give(lambda: self._answered(lease, lease.sent))
+
+    def _answered(self, lease: "Lease", sent: float) -> None:
+        if sent >= self.until:
+            self._bans, self.untested = 0, False
+        self._leases.add(lease)
 
     def ended(self, lease: "Lease") -> None:
         """Note that nobody keeps this lease any more."""
-        with self._lock:
-            self._leases.discard(lease)
+        self._give(lambda: self._leases.discard(lease))
 
     def raise_if_rate_limited(self, now: float) -> None:
         """Raise the 429 or 418 again, with the seconds that are left, unless the wait is over."""
@@ -103,9 +107,7 @@ class Lease:
         random: the source of jitter.
     """
 
-    def __init__(
-        self, assumed: float, timeout: float, rate_limit_wait: RateLimitWait, random: Random = _random
-    ) -> None:
+    def __init__(self, assumed: float, timeout: float, rate_limit_wait: RateLimitWait, random: Random = JITTER) -> None:
         self._assumed = assumed
         self._timeout = timeout
         self._rate_limit_wait = rate_limit_wait

@@ -470,7 +470,7 @@ class Link:
         self._actions.append(Do("close", socket.number))
         if socket is not self._old:
             self.last_error = TransportError(f"The connection to {self._where} is of no use: {why}.")
-            _log.info("%s", self.last_error, extra={"listenkey_event": "disconnected"})
+            _log.info("%s", self.last_error, extra={"listenkey_event": "disconnected", "listenkey_reason": why})
         self._gone(socket, now, clean=False)
 
     def _gone(self, socket: _Socket, now: float, *, clean: bool = False) -> None:
@@ -620,7 +620,7 @@ class Link:
             return
         if self._tells:
             text = "events come again, after %.0f s; a Gap tells what may be missing"
-            _log.warning(text, now - (self._blind_at or now), extra={"listenkey_event": "sees"})
+            _log.warning(text, now - (self._blind_at or now), extra={"listenkey_event": "sees_again"})
         self._blind_at, self._tell_at = None, math.inf
 
     def _tell(self, now: float) -> None:
@@ -633,7 +633,13 @@ class Link:
         else:
             state = "the connection is open, but the listen key is not proven"
         why = "" if error is None else f": {error}"
-        extra = {"listenkey_event": "blind", "listenkey_seconds": seconds, "listenkey_error": error}
+        since = self.blind_since
+        extra = {
+            "listenkey_event": "blind",
+            "listenkey_since": since and since.isoformat(),
+            "listenkey_seconds": seconds,
+            "listenkey_reason": str(error or state),
+        }
         _log.warning("no events for %.0f s: %s%s", seconds, state, why, extra=extra)
         if self._tells_blind and not self._has_worked and not self._tells:
             self._actions.append(Blind(None, error))

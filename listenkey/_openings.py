@@ -10,11 +10,12 @@ import threading
 from collections import deque
 from random import Random
 
+from listenkey._lease import JITTER
+
 WINDOW = 300.0  # seconds
 MOST = 240  # openings in a window; the rest is left to other programs of the address
 PAUSE = 0.05  # seconds from one opening to the next: an outage ends for all streams at once
 STALE = 30.0  # seconds; a waiting stream that does not ask for so long has gone
-_random = Random()  # noqa: S311  jitter, no secret
 
 
 class Openings:
@@ -24,7 +25,7 @@ class Openings:
         random: the source of jitter.
     """
 
-    def __init__(self, random: Random = _random) -> None:
+    def __init__(self, random: Random = JITTER) -> None:
         self._random = random
         self._lock = threading.RLock()
         self._opened: deque[float] = deque()  # in the last window

@@ -9,7 +9,7 @@ import os
 import re
 import ssl
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,7 +95,7 @@ class Route(NamedTuple):
         return f"{self.base_url} through the proxy {self.proxy}" if self.proxy else self.base_url
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class Account:
     """The account's own data. They travel with each call, because accounts share an Exchange.
 
@@ -105,7 +105,7 @@ class Account:
         address: which counts the account's calls.
     """
 
-    api_key: Secret
+    api_key: Secret = field(compare=False)  # pytest prints what may be compared
     timeout: float
     address: Address
 
@@ -145,7 +145,7 @@ def route_to(
     url = _parsed(base_url)
     if url is None:
         raise ConfigurationError("base_url is not a URL: it must be like https://eapi.binance.com.")
-    if url.userinfo:
+    if url.userinfo or "@" in str(base_url):  # a password may end what passes for the host
         raise ConfigurationError("base_url must not carry a user or a password.")
     if not _has_address(url) or re.search("[?#]", str(base_url)):
         raise ConfigurationError("base_url must be a scheme, a host and at most a port and a path.")
@@ -199,11 +199,17 @@ def _proxy_to(url: httpx.URL) -> Proxy | str | None:
     proxy = _parsed(value if "://" in value else f"http://{value}")
     if proxy is not None and proxy.scheme in ("socks", "socks4", "socks4a"):
         return f"{variable} names a {proxy.scheme} proxy, which httpx does not know: write socks5://HOST:PORT."
-    if proxy is None or proxy.scheme not in ("http", "https", "socks5", "socks5h") or not _has_address(proxy):
+    if proxy is None or not _is_bare(proxy, value) or not _has_address(proxy):
         return f"{variable} is not the address of a proxy: it must be like http://HOST:PORT, special signs as %2F."
     if proxy.scheme.startswith("socks") and not _is_installed("socksio"):
         return f"{variable} names a SOCKS proxy, which needs the package socksio: pip install 'httpx[socks]'."
     return Proxy(variable, proxy)
+
+
+def _is_bare(proxy: httpx.URL, text: str) -> bool:
+    """Whether a URL is scheme, login, host and port alone. In http://user:12345?x@host a password looks like a port."""
+    known = proxy.scheme in ("http", "https", "socks5", "socks5h")
+    return known and proxy.path in ("", "/") and not re.search("[?#]", text)
 
 
 def _is_installed(package: str) -> bool:

@@ -46,7 +46,9 @@ class Attempt:
     def __init__(self, account: Account, *, is_call: bool = True) -> None:
         self.account = account
         self.sent = datetime.now(UTC)
-        self._number = account.address.count(clock()) if is_call else None  # a handshake has no weight
+        self._number: int | None = None  # a handshake has no weight
+        if is_call:
+            self.count()
         self.answer: RawAnswer | None = None
         self.is_complete = False  # whether the whole answer came
         self.parsed: object = None
@@ -55,6 +57,10 @@ class Attempt:
         self.streams: list[_Stream] = []
         self.connections: list[Connection] = []  # the async twin's
         self._deadline = time.monotonic() + account.timeout
+
+    def count(self) -> None:
+        """Count a request that is sent: one an attempt, and one more when a kept connection was dead."""
+        self._number = self.account.address.count(clock())
 
     def left(self) -> float:
         """Seconds until the deadline. Raises httpcore.ReadTimeout when there are none."""
@@ -240,6 +246,8 @@ class _TlsStream(httpcore.NetworkStream):
         return _TlsStream(self, ssl_context, server_hostname)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  as in the base class
+        if info == "is_readable" and (self._tls.pending() or self._incoming.pending):
+            return True  # the socket may be empty, and this layer is not
         return self._tls if info == "ssl_object" else self._stream.get_extra_info(info)
 
 
@@ -283,6 +291,19 @@ def _options(route: Route, ssl_context: ssl.SSLContext | None) -> dict[str, Any]
 # to keep connections has a lock, which a fork or an interrupt may leave taken.
 
 
+# A kept connection with one of these errors has died. Before an answer began, the call is sent anew. A timeout is none.
+_DEAD = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError, ssl.SSLError)
+
+
+def _is_all_read(response: httpcore.Response) -> bool:
+    """Whether httpcore holds no bytes behind the answer. Such bytes would pass for the answer to the next call.
+
+    httpcore has no public way to tell. Where its private way is another, no connection is kept.
+    """
+    parser = getattr(getattr(response.stream, "_connection", None), "_h11_state", None)
+    return parser is not None and parser.trailing_data == (b"", False)
+
+
 class _Connection(Protocol):
     def is_available(self) -> bool: ...
     def has_expired(self) -> bool: ...
@@ -297,7 +318,7 @@ class _Kept(Generic[C]):
     def __init__(self) -> None:
         self._idle: deque[C] = deque()
         self._pid = os.getpid()
-        self.is_open = True
+        self.users: list[None] = []  # a mark for each client
         self.useless: deque[C] = deque()  # for the transport to close
 
     def take(self) -> C | None:
@@ -311,11 +332,12 @@ class _Kept(Generic[C]):
             return connection
         return None
 
-    def put_back(self, connection: C) -> None:
-        """Keep a connection for the next call, unless enough are kept."""
-        keep = connection.is_available() and len(self._idle) < KEPT_CONNECTIONS
+    def put_back(self, connection: C, *, is_drained: bool) -> None:
+        """Keep a connection for the next call, unless enough are kept or anything is left to read."""
+        keep = is_drained and connection.is_available() and not connection.has_expired()
+        keep = keep and len(self._idle) < KEPT_CONNECTIONS
         (self._idle if keep else self.useless).append(connection)
-        if not self.is_open:  # the exchange was closed while this call was under way
+        if not self.users:  # the last client was closed while this call was under way
             self.discard()
 
     def discard(self) -> None:
@@ -332,6 +354,7 @@ class Transport(httpx.BaseTransport):
         self._route = route
         self._pool: httpcore.ConnectionPool | None = None
         self._kept: _Kept[httpcore.ConnectionInterface] = _Kept()
+        self.users = self._kept.users
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, with the API key of the attempt under way, and note the answer in the attempt."""
@@ -342,10 +365,11 @@ class Transport(httpx.BaseTransport):
         if kept:
             try:
                 return self._over(kept, outgoing)
-            except httpcore.RemoteProtocolError:
+            except _DEAD:
                 if attempt.answer is not None:
                     raise
-            # The other side closed the kept connection as the request was on its way: connect anew.
+            # The other side closed or reset the kept connection as the request was on its way: connect anew.
+            attempt.count()
         if self._pool is None:
             kind = httpcore.__dict__[_POOLS[self._route.proxy_scheme]]
             self._pool = kind(**_options(self._route, self._route.ssl_context()), network_backend=_Backend())
@@ -363,13 +387,12 @@ class Transport(httpx.BaseTransport):
         except BaseException:
             connection.close()  # an interrupt may leave the connection in any state, its locks taken
             raise
-        self._kept.put_back(connection)
+        self._kept.put_back(connection, is_drained=_is_all_read(response))
         self._close_useless()
         return attempt.note_body(body)
 
     def close(self) -> None:
         """Close the connections. A connection under way is closed when its call ends."""
-        self._kept.is_open = False
         self._kept.discard()
         self._close_useless()
 
@@ -386,6 +409,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._route = route
         self._pool: httpcore.AsyncConnectionPool | None = None
         self._kept: _Kept[httpcore.AsyncConnectionInterface] = _Kept()
+        self.users = self._kept.users
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """As `Transport.handle_request`."""
@@ -396,10 +420,11 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         if kept:
             try:
                 return await self._over(kept, outgoing)
-            except httpcore.RemoteProtocolError:
+            except _DEAD:
                 if attempt.answer is not None:
                     raise
-            # The other side closed the kept connection as the request was on its way: connect anew.
+            # The other side closed or reset the kept connection as the request was on its way: connect anew.
+            attempt.count()
         return await self._over(await self._new(outgoing), outgoing)
 
     async def upgrade(self, request: httpcore.Request) -> httpcore.Response:
@@ -439,13 +464,12 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         except BaseException:
             await connection.aclose()  # an interrupt may leave the connection in any state, its locks taken
             raise
-        self._kept.put_back(connection)
+        self._kept.put_back(connection, is_drained=_is_all_read(response))
         await self._close_useless()
         return attempt.note_body(body)
 
     async def aclose(self) -> None:
         """As `Transport.close`."""
-        self._kept.is_open = False
         self._kept.discard()
         await self._close_useless()
 

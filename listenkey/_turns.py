@@ -32,28 +32,39 @@ class Turns:
         self._waiting: dict[Lease, tuple[int, Callable[[], None]]] = {}  # the number in that heap, and how to wake
         self._under_way: dict[Lease, float] = {}  # since when
         self._turns: deque[float] = deque()  # in the last minute
-        self._calls: deque[float] = deque()  # in the last minute: with a turn or without
+        self._calls: deque[float] = deque(maxlen=WEIGHT)  # in the last minute, with a turn or without
         self._counted = self._asked = 0
         self._known = (0, 0, -math.inf)  # the last weight that the exchange told: after which call, how much, when
+        self._newest = -math.inf  # when something was last noted that counts for a minute
         self._report_at = math.inf
         self._first: Lease | None = None
 
     def count(self, now: float) -> int:
         """Count a call of any client of this address. Returns the number of the call."""
+        self._forget(now)
         self._calls.append(now)
         self._counted += 1
+        self._newest = now
         return self._counted
 
     def learn(self, number: int, used_weight: int, now: float) -> None:
         """Note the used weight in the answer to that call: other programs may use the address, too."""
         if number >= self._known[0]:
             self._known = number, used_weight, now
+            self._newest = now
 
-    def used(self, now: float) -> int:
-        """Weight that the address has used in this minute, as far as we know."""
+    def is_idle(self, now: float) -> bool:
+        """Whether the last minute has nothing that counts. Changes nothing: any thread may ask at any time."""
+        return now >= self._newest + self._minute
+
+    def _forget(self, now: float) -> None:
         for times in (self._turns, self._calls):
             while times and times[0] <= now - self._minute:
                 times.popleft()
+
+    def used(self, now: float) -> int:
+        """Weight that the address has used in this minute, as far as we know."""
+        self._forget(now)
         number, used_weight, then = self._known
         by_answer = used_weight + self._counted - number if now < then + self._minute else 0
         return max(by_answer, len(self._calls), len(self._turns))
@@ -89,6 +100,7 @@ class Turns:
         while (lease := self._next()) and len(self._under_way) < at_once and self._has_room(lease, now):
             self._under_way[lease] = now
             self._turns.append(now)
+            self._newest = now
             wakes.append(self._waiting.pop(lease)[1])
         if lease is not self._first:
             self._first = lease

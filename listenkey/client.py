@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 from listenkey._address import address_of
 from listenkey._answer import Secret, worth_repeating
 from listenkey._clock import clock
+from listenkey._lease import JITTER
 from listenkey._settings import Account, Route, checked_api_key, checked_timeout, hidden, route_to
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, RateLimited, ServerError
 
@@ -32,7 +32,7 @@ CLOSED = "This client is closed: make a new one."
 _log = logging.getLogger("listenkey")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # the comparison is below: pytest prints what a generated comparison compares
 class ListenKey:
     """A listen key, as the answer to `start()` gave it.
 
@@ -45,9 +45,17 @@ class ListenKey:
         estimated: True when the answer had no `expiration`.
     """
 
-    value: str = field(repr=False)
+    value: str = field(repr=False, compare=False)
     expires_at: datetime
     estimated: bool
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.value, self.expires_at, self.estimated) == (other.value, other.expires_at, other.estimated)
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.expires_at, self.estimated))
 
     def __format__(self, spec: str) -> str:
         """Refuse f"wss://…/{key}": the server accepts any text for a key, and then sends no event."""
@@ -84,7 +92,7 @@ class _Client:
             raise ConfigurationError("attempts must be a whole number, 1 or more.")
         self._attempts = attempts
         self._route = route_to(base_url, ssl_context, plain_http_host)
-        self._address = address_of(self._route.base_url, self._route.proxy and self._route.proxy.url)
+        self._address = address_of(self._route.base_url, self._route.proxy and str(self._route.proxy.url))
         self._account = Account(key, seconds, self._address)
 
     @property
@@ -345,13 +353,14 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 def _backoff(error: ListenKeyError, attempt: int) -> float:
     """Seconds to wait after the given attempt (1 is the first). Raises the error when the wait would be too long."""
-    wait = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 10) / 4) * random.uniform(0.5, 1)  # noqa: S311  jitter, no secret
+    wait = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 10) / 4) * JITTER.uniform(0.5, 1)
     retry_after = error.retry_after if isinstance(error, ServerError) else None
     if retry_after is not None:
         if retry_after > LONGEST_BACKOFF:
             raise error
         wait = max(wait, retry_after)
-    _log.info("attempt %d failed, next in %.1f s: %s", attempt, wait, error)
+    named = {"listenkey_event": "retry", "listenkey_attempt": attempt, "listenkey_wait": wait, "listenkey_error": error}
+    _log.info("attempt %d failed, next in %.1f s: %s", attempt, wait, error, extra=named)
     return wait
 
 

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from random import Random
 from typing import Literal, NoReturn, Self, cast
 from urllib.parse import quote, urlsplit
 
@@ -43,6 +42,7 @@ from listenkey._events import (
     UnknownEvent,
 )
 from listenkey._http import AsyncExchange, named_stream, share
+from listenkey._lease import JITTER
 from listenkey._link import Action, Do, Link, Pace
 from listenkey._lock import lock
 from listenkey._settings import Account, Route, hidden, is_loopback, route_to
@@ -85,7 +85,6 @@ NO_THREAD = (
     "No thread or descriptor is left for the stream: too many are in use, or the program ends. The key lives on."
 )
 _log = logging.getLogger("listenkey.stream")
-_random = Random()  # noqa: S311  jitter, no secret
 Client = ListenKeyClient | AsyncListenKeyClient
 Keeper = ListenKeyKeeper | AsyncListenKeyKeeper
 
@@ -143,7 +142,7 @@ class _Driver:
             datetime.now(UTC),
             key,
             pace,
-            _random,
+            JITTER,
             subscribe=form == "subscribe",
             tell_blind=tell_blind,
             where=named_stream(route),
@@ -273,7 +272,8 @@ class _Driver:
                 opened.abort()
             self._pings = {ping: asked for ping, asked in self._pings.items() if ping[0] != number}
         ending = "closed" if error is None else str(error)
-        _log.info("connection %d of the stream: %s", number, ending, extra={"listenkey_event": "disconnected"})
+        extra = {"listenkey_event": "disconnected", "listenkey_reason": ending}
+        _log.info("connection %d of the stream: %s", number, ending, extra=extra)
         self._tell(lambda link: link.closed(clock(), number, clean=clean, error=error))
 
     async def _read(self, number: int, socket: _websocket.WebSocket) -> tuple[bool, str]:

@@ -11,6 +11,10 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from functools import partial
+from random import Random
+from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
 
@@ -23,7 +27,7 @@ from listenkey import (
     RateLimited,
     _address,
 )
-from listenkey._address import Address, address_of
+from listenkey._address import Address, Orders, address_of
 from listenkey._clock import clock
 from listenkey._lease import Lease
 from listenkey.sandbox import Sandbox
@@ -127,7 +131,8 @@ with ListenKeyKeeper(client, _assumed_life=20.0) as keeper:
     except Banned:
         pass
     address = address_of(sys.argv[1])
-    address._lock.acquire()  # as another thread might hold it
+    address._give.__self__._is_at_work = True  # as another thread might be
+    address._give.__self__._lock.acquire()
     if child := os.fork():
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     try:
@@ -139,13 +144,153 @@ with ListenKeyKeeper(client, _assumed_life=20.0) as keeper:
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="there, fork with threads warns by itself")
-def test_a_fork_copies_the_wait_and_renews_the_lock() -> None:
+def test_a_fork_copies_the_wait_and_waits_for_no_thread_of_the_parents() -> None:
     with Sandbox(life=60.0) as sandbox:
         sandbox.faults.add("status", body={"listenKey": "k"})
         sandbox.faults.add("status", status=418, headers={"Retry-After": "600"})
         command = [sys.executable, "-W", "error", "-c", FORKER, sandbox.url]
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert (run.returncode, run.stderr[:19]) == (7, "listen key at risk:")
+
+
+# Nobody waits: finalizers, signal handlers, interrupts.
+
+
+def test_an_order_that_comes_meanwhile_is_carried_out_later_and_nobody_waits() -> None:
+    orders, done = Orders(), list[str]()
+
+    def first() -> None:
+        orders.give(lambda: done.append("a finalizer's"))
+        other = threading.Thread(target=orders.give, args=[lambda: done.append("another thread's")])
+        other.start()
+        other.join()  # as a finalizer may, or wait for a lock that the other thread holds
+        done.append("first")
+
+    orders.give(first)
+    assert done == ["first", "a finalizer's", "another thread's"]
+
+
+def test_orders_of_many_threads_are_carried_out_once_each_and_one_at_a_time() -> None:
+    orders, done, at_work = Orders(), list[int](), list[None]()
+
+    def order(number: int) -> None:
+        at_work.append(None)
+        done.append(number * len(at_work))
+        at_work.pop()
+
+    def give(first: int) -> None:
+        for number in range(first, first + 2000):
+            orders.give(partial(order, number))
+
+    threads = [threading.Thread(target=give, args=[first]) for first in range(1, 16000, 2000)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as can be
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(done) == list(range(1, 16001))
+
+
+def test_an_interrupt_at_any_place_holds_up_nobody() -> None:
+    orders, done, interrupts = Orders(), list[int](), list[BaseException]()
+    chance = Random(1)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(5000):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, chance.uniform(2e-6, 6e-5))
+                while True:
+                    orders.give(lambda: None)
+            except KeyboardInterrupt as error:
+                interrupts.append(error)  # kept, as a debugger keeps an error, with all frames
+            orders.give(lambda: done.append(1))
+            assert len(done) == len(interrupts)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_who_comes_while_an_address_is_made_gets_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner, signals = list[Address](), iter(range(3))
+
+    class Interrupted(WeakValueDictionary[Any, Any]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            found = super().get(key)
+            if next(signals, None) is not None:  # a signal comes here
+                inner.append(address_of(URL))
+            return found
+
+    monkeypatch.setattr(_address, "_addresses", Interrupted())
+    assert {address_of(URL)} == set(inner) == {address_of(URL)}
+    assert not _address._making
+
+
+def test_a_finalizer_may_make_and_close_clients_while_its_thread_does() -> None:
+    class Bot:
+        def __init__(self, number: int) -> None:
+            self.client = ListenKeyClient(API_KEY, base_url=f"http://127.0.0.1:{9 + number % 3}")
+            self.me = self  # a cycle, as any callback makes
+
+        def __del__(self) -> None:
+            with ListenKeyClient(API_KEY, base_url="http://127.0.0.1:9"):
+                self.client.close()
+
+    def come_and_go() -> None:
+        chance = Random(1)
+        for number in range(2000):
+            gc.set_threshold(chance.randrange(1, 700), 100_000, 100_000)  # a collection may start anywhere
+            Bot(number)
+
+    threshold = gc.get_threshold()
+    thread = threading.Thread(target=come_and_go, daemon=True)
+    try:
+        thread.start()
+        thread.join(50)
+    finally:
+        gc.set_threshold(*threshold)
+    assert not thread.is_alive(), "the thread waits for itself"
+
+
+def test_a_signal_handler_may_make_and_close_clients_while_its_thread_does() -> None:
+    calls = []
+
+    def handle(*_: object) -> None:
+        with ListenKeyClient("of-the-handler", base_url="http://127.0.0.1:9") as client:
+            calls.append(client._address)
+
+    before = signal.signal(signal.SIGALRM, handle)
+    watch = threading.Timer(40, os._exit, (70,))  # the main thread would wait for ever
+    watch.start()
+    try:
+        with ListenKeyClient("k", base_url="http://127.0.0.1:9") as kept:
+            for round_ in range(3000):
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + round_ % 50 * 1e-5)
+                with ListenKeyClient("k", base_url="http://127.0.0.1:9"):
+                    pass
+            assert set(calls) == {kept._address}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        watch.cancel()
+    assert len(calls) > 100
+
+
+def test_calls_without_a_keeper_are_remembered_for_a_minute() -> None:
+    address = Address()
+    for number in range(100_000):
+        address.count(10.0 * number)
+        assert len(address._turns._calls) <= 6
+    for _ in range(10_000):
+        address.count(1e6)
+    assert len(address._turns._calls) <= 2400, "no more can matter"
 
 
 # Entering waits for a turn.
@@ -166,7 +311,7 @@ def test_entering_waits_for_a_turn_and_says_so(sandbox: Sandbox, caplog: pytest.
         with ListenKeyKeeper(client) as keeper:
             assert time.monotonic() - began >= 2.0
             assert keeper.key.value
-    assert [vars(record)["event"] for record in caplog.records] == ["waiting", "started"]
+    assert [vars(record)["listenkey_event"] for record in caplog.records] == ["waiting", "started"]
     assert caplog.messages[0] == "1 keepers of this address wait for their turn to send"
 
 

@@ -132,12 +132,31 @@ def test_a_certificate_is_not_worth_repeating() -> None:
         (ConnectionResetError(104, "Connection reset by peer"), "[Errno 104] Connection reset by peer"),
         (ConnectionResetError(104, f"reset {API_KEY}"), "[Errno 104] reset ***"),
         (OSError(f"no errno: {API_KEY}"), "no errno"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+        (RuntimeError(f"the peer's name isn't '{API_KEY}'"), "the peer's name isn't"),
+        (RuntimeError(f"bad header b't {API_KEY}'"), "bad header b"),
+        (RuntimeError("it's the hosts' fault"), "it's the hosts"),
         (ValueError(), "no reason given"),
     ],
     ids=lambda value: str(value)[:30],
 )
 def test_a_library_error_is_described_without_what_it_quotes(failure: Exception, expected: str) -> None:
     assert _answer.described(failure, API_KEY) == expected
+
+
+@pytest.mark.parametrize(
+    ("api_key", "text", "expected"),
+    [
+        ("any", "Too many requests; any key: any.", "Too many requests; *** key: ***."),
+        ("e", "Too many requests", "Too many requests"),
+        ("e", '{"key":"e"}', '{"key":"***"}'),
+        ("a.b", "a.b a-b xa.b", "*** a-b xa.b"),
+        ("0123456789abcdef", r"\n0123456789abcdefx", r"\n***x"),  # where a word begins is not always to be seen
+    ],
+)
+def test_a_short_api_key_is_masked_as_a_word(api_key: str, text: str, expected: str) -> None:
+    assert _answer.masked(text, api_key) == expected
+    assert _answer.cleaned(text, api_key) == expected
 
 
 @given(st.text())

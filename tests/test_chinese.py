@@ -121,7 +121,7 @@ def edit(page: Path, old: str, new: str) -> None:
         ("https://developers.binance.com/", "https://example.com/", "https://developers.binance.com/"),
         ("```python anew", "```python", "'python anew'"),
         ("\n## ", "\n### ", "'h2'"),
-        ("| INFO |", "| INFO\n\n- |", "tbody_close"),
+        ("\n| `wait()` |", "\n\n- | `wait()` |", "tbody_close"),
         ("\n\n- ", "\n\n", "bullet_list_open"),
     ],
 )

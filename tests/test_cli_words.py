@@ -249,14 +249,8 @@ def test_the_program_of_the_page(listenkey_sandbox: Sandbox, tmp_path: Path) -> 
 KEY = KeeperStatus(
     "running", 10.0, 1630.0, 3500.0, at_risk=False, last_error=None, renewals=1, failures=0, replacements=0
 )
-STREAM = StreamStatus("connected", NOW, NOW, 0, None)
-
-
-@dataclasses.dataclass(frozen=True)
-class Blind:
-    state: str
-    blind_since: datetime
-    last_error: TransportError | None
+STREAM = StreamStatus("connected", NOW, NOW, 0, None, None, key_proven=True)
+BLIND = dataclasses.replace(STREAM, state="connecting", blind_since=NOW, key_proven=False)
 
 
 @pytest.mark.parametrize(
@@ -265,12 +259,12 @@ class Blind:
         ({}, STREAM, "● connected · 12 printed · renews 09:27, in 27:10 · valid until 09:58"),
         (
             {},
-            Blind("connecting", NOW, TransportError("No answer from https://a.test (refused).")),
+            dataclasses.replace(BLIND, last_error=TransportError("No answer from https://a.test (refused).")),
             "▲ blind since 09:00:00: No answer from http… · renews 09:27, in 27:10 · valid until 09:58",
         ),
         (
             {},
-            Blind("connecting", NOW, None),
+            BLIND,
             "▲ blind since 09:00:00: connecting · renews 09:27, in 27:10 · valid until 09:58",
         ),
         (
@@ -280,7 +274,7 @@ class Blind:
         ),
         (
             {"last_error": TransportError("short"), "at_risk": True, "next_renewal": 61.0},
-            Blind("connecting", NOW, None),
+            BLIND,
             "■ AT RISK: short · tries 09:01, in 1:01 · valid until 09:58",
         ),
     ],

@@ -2,12 +2,16 @@
 
 import inspect
 import logging
+import pickle
+import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +26,7 @@ from listenkey import (
     ListenKey,
     ListenKeyClient,
     ListenKeyError,
+    ListenKeyKeeper,
     RateLimited,
     ServerError,
     TransportError,
@@ -121,6 +126,24 @@ def test_a_listen_key_hides_its_value_and_cannot_be_changed() -> None:
     assert KEY not in repr(key)
     with pytest.raises(AttributeError):
         key.value = "another"  # type: ignore[misc]
+
+
+def test_listen_keys_are_equal_by_all_of_their_attributes() -> None:
+    key = ListenKey("k", datetime(2026, 1, 1, tzinfo=UTC), estimated=False)
+    same, others = (
+        replace(key),
+        [
+            replace(key, value="l"),
+            replace(key, estimated=True),
+            replace(key, expires_at=datetime(2026, 1, 2, tzinfo=UTC)),
+        ],
+    )
+    assert key == same == pickle.loads(pickle.dumps(key))
+    assert {key, same} == {key}
+    for other in others:
+        assert key != other
+        assert len({key, other}) == 2
+    assert key != ("k", key.expires_at, False)
 
 
 def test_requests_say_who_sends_them(twin: Twin, listenkey_sandbox: Sandbox) -> None:
@@ -242,6 +265,32 @@ def test_a_failed_attempt_is_logged(twin: Twin, listenkey_sandbox: Sandbox, capl
     assert line.endswith(
         "s: Binance had a fault. The call may or may not have taken effect; it is safe to repeat. (HTTP 503)"
     )
+
+
+def test_attributes_of_log_records_take_the_place_of_no_name(
+    listenkey_sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "listenkey")
+    usual = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+    table = (Path(__file__).parents[1] / "docs/errors.md").read_text().partition("## The log")[2]
+    rows = {row.split("`")[1]: row for row in table.splitlines() if row.startswith("| `")}
+    with ListenKeyClient(API_KEY, base_url=listenkey_sandbox.url) as calls:
+        fail(listenkey_sandbox, "status", 1, status=503)
+        calls.start()
+        with ListenKeyKeeper(calls, delete_on_exit=True):
+            pass
+    records = [record for record in caplog.records if record.name == "listenkey"]
+    assert [vars(record)["listenkey_event"] for record in records] == ["retry", "started", "deleted"]
+    for record in records:
+        extras = {name: value for name, value in vars(record).items() if name not in usual}
+        line = {"event": record.getMessage(), "level": record.levelname, **extras}  # as structlog's ExtraAdder does
+        assert line["event"] == record.getMessage()
+        row = rows[vars(record)["listenkey_event"]]
+        assert all(f"`{name}`" in row or name == "listenkey_event" for name in extras), row
+    source = (Path(client.__file__).parent / "_keeping.py").read_text()
+    events = set(re.findall(r'_record\(\s*[\w.]+, "(\w+)"', source)) | {"started", "renewed", "replaced"}
+    assert len(events) > 9
+    assert events <= rows.keys()
 
 
 @given(st.integers(1, 10_000), st.none() | st.floats(0, 8))

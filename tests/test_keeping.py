@@ -28,7 +28,7 @@ class Machine:
 
     def events(self) -> list[object]:
         log, self.keeping.log = self.keeping.log, []
-        return [fields["event"] for _, _, fields in log]
+        return [fields["listenkey_event"] for _, _, fields in log]
 
 
 def test_a_request_answered_is_a_key_and_a_wait() -> None:
@@ -100,7 +100,7 @@ def test_levels_of_the_log() -> None:
         keeping.ask(now)
         assert keeping.next_step(now) == 0.0
         keeping.failed(now, TransportError("no answer"))
-    assert [(fields["event"], level) for level, _, fields in keeping.log] == [
+    assert [(fields["listenkey_event"], level) for level, _, fields in keeping.log] == [
         ("disbelieved", logging.WARNING),
         ("started", logging.INFO),
         ("failed", logging.INFO),

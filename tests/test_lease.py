@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from listenkey._address import Orders
 from listenkey._answer import is_refusal
 from listenkey._lease import Lease, RateLimitWait
 from listenkey.errors import (
@@ -42,7 +43,7 @@ class Run:
 
     def __init__(self, seed: int, *, assumed: float = 3600.0, timeout: float = TIMEOUT) -> None:
         self.now = 1_000_000.0
-        self.rate_limit_wait = RateLimitWait(threading.RLock(), -math.inf, None)
+        self.rate_limit_wait = RateLimitWait(Orders().give, -math.inf, None)
         self.lease = Lease(assumed, timeout, self.rate_limit_wait, Random(seed))
         self.sends: list[float] = []
 
@@ -190,7 +191,7 @@ def test_a_second_sleep_is_granted_its_minute_once_the_loop_was_seen_alive() -> 
 
 
 def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
-    wait, over = RateLimitWait(threading.RLock(), -math.inf, None), threading.Event()
+    wait, over = RateLimitWait(Orders().give, -math.inf, None), threading.Event()
     leases = [Lease(3600.0, 10.0, wait, Random(1)) for _ in range(200)]
     for lease in leases:
         lease.send(0.0)
@@ -219,7 +220,7 @@ def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
 @pytest.mark.parametrize("keepers", [1, 2, 3, 5])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_ban_that_tells_no_end_loses_no_key_of_many_keepers(seed: int, keepers: int, minutes: int) -> None:
-    random, wait = Random(seed), RateLimitWait(threading.RLock(), -math.inf, None)
+    random, wait = Random(seed), RateLimitWait(Orders().give, -math.inf, None)
     leases = [Lease(3600.0, 10.0, wait, random) for _ in range(keepers)]
     for number, lease in enumerate(leases):
         lease.send(60.0 * number)

@@ -167,7 +167,7 @@ def test_without_a_free_thread_the_async_client_names_its_error(listenkey_sandbo
         listenkey_sandbox,
         tmp_path,
     )
-    assert "(RuntimeError: can). Repeating the call is safe. RuntimeError(" in out
+    assert "(RuntimeError: can't start new thread). Repeating the call is safe. RuntimeError(" in out
     assert out.endswith("False\n")
 
 
@@ -251,6 +251,34 @@ INTERRUPTED = """
     second.close()
     print("works", flush=True)
 """
+
+
+FORKED = """
+import os
+from listenkey import ListenKeyClient, _keeping
+from listenkey._address import Address
+from listenkey._lease import Lease
+from listenkey.client import _backoff
+from listenkey.errors import TransportError
+from listenkey.keeper import ListenKeyKeeper  # what a server loads before it forks
+address = Address()
+for _ in range(3):
+    if not os.fork():
+        lease = Lease(3600.0, 10.0, address.rate_limit_wait)
+        lease.send(0.0)
+        lease.renewed(1.0, None)
+        pause = _keeping.Keeping(lease, address, print, 3, "").pause(0.0)
+        print(lease.next_send, pause, _backoff(TransportError(), 1), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_workers_do_not_send_in_step(unlimited: Sandbox, tmp_path: Path) -> None:
+    output, _ = run(FORKED, unlimited, tmp_path)
+    columns = list(zip(*map(str.split, output.splitlines()), strict=True))
+    assert [len(set(column)) for column in columns] == [3, 3, 3]
 
 
 def test_after_an_interrupt_every_client_still_works(unlimited: Sandbox, tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ import copy
 import logging
 import pickle
 import socket
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpcore  # noqa: TID251  where the interrupt arrives
@@ -216,6 +219,55 @@ def test_what_the_libraries_log_is_masked(caplog: pytest.LogCaptureFixture, name
     finally:
         attempt_under_way.reset(token)
     assert caplog.messages == ["*** and ***"]
+
+
+COMPARED = """
+import dataclasses
+from datetime import UTC, datetime
+import pytest
+from binance_options_client.models import ListenKeyResponse
+from listenkey import ListenKey
+from listenkey._answer import RawAnswer, Secret
+from listenkey._address import Address
+from listenkey._http import Answer
+from listenkey._settings import Account
+from listenkey.client import Started
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+@dataclasses.dataclass
+class Mine:
+    key: ListenKey
+
+def each(secret):
+    key = ListenKey(secret, NOW, False)
+    return {
+        "key": key, "list": [key], "tuple": (key, 1), "dict": {"k": key}, "set": {key}, "Mine": Mine(key),
+        "Started": Started(key, 1.0), "Answer": Answer(ListenKeyResponse(secret), NOW, NOW),
+        "RawAnswer": RawAnswer(200, {}, secret.encode()), "Account": Account(Secret(secret), 1.0, ADDRESS),
+    }
+
+ADDRESS = Address()
+OLD, NEW = each("SECRET" + "o" * 58), each("SECRET" + "n" * 58)
+
+@pytest.mark.parametrize("name", OLD)
+def test_equal(name):
+    assert OLD[name] == NEW[name]
+
+def test_in():
+    assert OLD["key"] in [NEW["key"]]
+"""
+
+
+def test_a_comparison_that_fails_shows_no_key(tmp_path: Path) -> None:
+    (tmp_path / "test_compared.py").write_text(COMPARED)
+    command = [sys.executable, "-m", "pytest", "-vv", "--showlocals", "-p", "no:cacheprovider", "test_compared.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert "11 failed" in done.stdout
+    report = done.stdout[done.stdout.index("= FAILURES =") :]
+    assert "AssertionError" in report
+    shown = {line for line in report.splitlines() if "SECRET" in line}
+    assert not {line for line in shown if 'each("SECRET" +' not in line}
 
 
 def test_an_interrupt_shows_no_frame_that_holds_a_key(

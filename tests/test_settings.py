@@ -44,6 +44,15 @@ NO_PROXY_ADDRESS = "HTTPS_PROXY is not the address of a proxy: it must be like h
         ("HTTPS_PROXY", "http://user:hunter2/x@127.0.0.1:1", NO_PROXY_ADDRESS),
         ("HTTPS_PROXY", "http://user:hunter2#x@127.0.0.1:1", NO_PROXY_ADDRESS),
         *(
+            (name, f"{scheme}user:12345{sign}x@127.0.0.1:1", NO_PROXY_ADDRESS.replace("HTTPS_PROXY", name.upper()))
+            for name in ("HTTPS_PROXY", "ALL_PROXY", "https_proxy", "all_proxy")
+            for scheme in ("", "http://", "https://", "socks5://")
+            for sign in "?#/"
+        ),
+        ("HTTPS_PROXY", "http://127.0.0.1:1/path", NO_PROXY_ADDRESS),
+        ("HTTPS_PROXY", "http://127.0.0.1:1?", NO_PROXY_ADDRESS),
+        ("HTTPS_PROXY", "http://127.0.0.1:1/#", NO_PROXY_ADDRESS),
+        *(
             (
                 name,
                 f"{scheme}://127.0.0.1:1",
@@ -95,6 +104,12 @@ def test_a_broken_proxy_that_this_client_does_not_use_is_nothing_to_it(monkeypat
     monkeypatch.setenv("ALL_PROXY", "socks://")
     assert route("http://127.0.0.1:1").proxy is None  # loopback needs no proxy
     monkeypatch.setenv("HTTPS_PROXY", "127.0.0.1:3128")  # goes before ALL_PROXY; no scheme means http
+    assert str(route().proxy) == "http://127.0.0.1:3128"
+
+
+@pytest.mark.parametrize("sign", ["@", "\\", ":", "%2F", "%3F", "[", "'"])
+def test_odd_signs_in_a_login_are_part_of_the_login(monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:12345{sign}x@127.0.0.1:3128/")
     assert str(route().proxy) == "http://127.0.0.1:3128"
 
 

@@ -7,13 +7,13 @@ the project promises to survive, no key may be lost. Run a day again with LISTEN
 import math
 import os
 import random
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from listenkey._address import Orders
 from listenkey._clock import WitnessedClock
 from listenkey._lease import Lease, RateLimitWait
 from listenkey.errors import ApiError, Banned, ListenKeyError, ServerError, TransportError, Unauthorized
@@ -149,7 +149,7 @@ def test_a_thousand_days(clock: str, timeout: float) -> None:
     chance = random.Random(f"{seed} {clock} {timeout}")
     world = World(chance, timeout)
     now = WitnessedClock(world.boottime if clock == "boottime" else world.monotonic, world.wall)
-    lease = Lease(3600.0, timeout, RateLimitWait(threading.RLock(), -math.inf, None), random.Random(seed))
+    lease = Lease(3600.0, timeout, RateLimitWait(Orders().give, -math.inf, None), random.Random(seed))
     sends: list[float] = []
     renewals = replaced = 0
     least_left = 3600.0
@@ -202,7 +202,7 @@ def test_a_thousand_days(clock: str, timeout: float) -> None:
 @pytest.mark.parametrize("timeout", [10.0, 15.0])
 def test_refused_for_ever_the_key_is_lost_at_minute_60_after_at_most_six_requests(timeout: float) -> None:
     for seed in range(400):
-        lease = Lease(3600.0, timeout, RateLimitWait(threading.RLock(), -math.inf, None), random.Random(seed))
+        lease = Lease(3600.0, timeout, RateLimitWait(Orders().give, -math.inf, None), random.Random(seed))
         lease.send(0.0)
         lease.renewed(0.1, 3600.0)
         now, refused = 0.1, 0

@@ -7,9 +7,10 @@ import gc
 import logging
 import socket
 import ssl
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -20,7 +21,7 @@ import pytest
 import socksio
 import trustme
 
-from listenkey import AsyncListenKeyClient, ListenKeyClient, TransportError, _answer, _http, _transport
+from listenkey import AsyncListenKeyClient, ListenKeyClient, ServerError, TransportError, _answer, _http, _transport
 from listenkey._address import Address
 from listenkey._answer import Secret
 from listenkey._settings import Account
@@ -140,6 +141,175 @@ def test_a_connection_is_kept_for_a_few_seconds(twin: Twin, monkeypatch: pytest.
     time.sleep(0.5)
     client.start()
     assert seen == [0, 1]
+
+
+class Secured:
+    """The server's side of TLS over a socket, or over another TLS. What is sent at once leaves in one piece."""
+
+    def __init__(self, below: Any, context: ssl.SSLContext) -> None:
+        self._below, self._in, self._out = below, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+        self._do(self._tls.do_handshake)
+
+    def _do(self, step: Any) -> Any:
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self._flush()
+                received = self._below.recv(65536)
+                self._in.write(received) if received else self._in.write_eof()
+            else:
+                self._flush()
+                return result
+
+    def _flush(self) -> None:
+        if self._out.pending:
+            self._below.sendall(self._out.read())
+
+    def recv(self, size: int) -> bytes:
+        with contextlib.suppress(ssl.SSLError):
+            return bytes(self._do(lambda: self._tls.read(size)))
+        return b""
+
+    def sendall(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self._tls.write(piece)  # a record each
+        self._flush()
+
+
+LAYERS = {"plain": "", "TLS": "t", "http proxy": "ct", "https proxy": "tct"}  # t: TLS, c: CONNECT
+
+
+@pytest.fixture
+def serve_layers(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, Callable[[Any], None]], dict[str, Any]]:
+    """Serve each connection with a script behind layers of TLS and proxy. Returns the settings of a client."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "eapi.example").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    def serve(way: str, script: Callable[[Any], None]) -> dict[str, Any]:
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def run() -> None:
+            while True:
+                raw, _ = listener.accept()
+                with raw, contextlib.suppress(OSError):
+                    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    connection: Any = raw
+                    for layer in LAYERS[way]:
+                        if layer == "t":
+                            connection = Secured(connection, context)
+                        else:
+                            connection.recv(65536)
+                            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                    script(connection)
+
+        threading.Thread(target=run, daemon=True).start()
+        port = listener.getsockname()[1]
+        if "proxy" not in way:
+            return {"base_url": f"http{'s' * (way == 'TLS')}://127.0.0.1:{port}", "ssl_context": trusting}
+        monkeypatch.setenv("HTTPS_PROXY", f"{way.partition(' ')[0]}://127.0.0.1:{port}")
+        return {"base_url": "https://eapi.example", "ssl_context": trusting}
+
+    return serve
+
+
+SUCCESS = HEAD + b"Content-Length: 2\r\n\r\n{}"
+KEY = b'{"listenKey":"k"}'
+
+
+@pytest.mark.parametrize("way", LAYERS)
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [OK + SUCCESS],  # httpcore has read what is left
+        [OK, SUCCESS],  # a layer of TLS has it
+        [OK + b"\r\n"],
+        [OK + SUCCESS[:9]],
+        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n11\r\n" + KEY + b"\r\n0\r\n\r\n" + SUCCESS],
+        [HEAD + b"Content-Length: 60000\r\n\r\n", KEY + b" " * (60000 - len(KEY)), SUCCESS * 200],
+        [OK, 0.1, SUCCESS],  # it comes while the connection is kept
+    ],
+    ids=["one segment", "two records", "a line", "half", "chunked", "more than one read", "later"],
+)
+def test_what_is_left_of_an_answer_is_no_answer_to_the_next_call(
+    twin: Twin, serve_layers: Any, way: str, pieces: list[Any]
+) -> None:
+    seen: list[bytes] = []
+
+    def script(connection: Any) -> None:
+        while request := connection.recv(65536):
+            seen.append(request[:4])
+            if request.startswith(b"DELE"):
+                connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+            elif 0.1 in pieces:
+                for piece in pieces:
+                    connection.sendall(piece) if isinstance(piece, bytes) else time.sleep(piece)
+            else:
+                connection.sendall(*pieces) if isinstance(connection, Secured) else connection.sendall(b"".join(pieces))
+
+    settings = serve_layers(way, script)
+    client = twin(**settings, attempts=1)
+    assert client.start().value == "k"
+    if 0.1 in pieces:
+        time.sleep(0.5)
+    assert isinstance(caught(client.delete), ServerError)
+    assert seen == [b"POST", b"DELE"]
+
+
+@pytest.mark.parametrize("way", LAYERS)
+def test_a_connection_with_nothing_left_is_used_again(twin: Twin, serve_layers: Any, way: str) -> None:
+    connections: list[object] = []
+
+    def script(connection: Any) -> None:
+        connections.append(connection)
+        while connection.recv(65536):
+            connection.sendall(OK)
+
+    client = twin(**serve_layers(way, script), attempts=1)
+    for _ in range(3):
+        client.start()
+    assert len(connections) == 1
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@pytest.mark.parametrize("way", LAYERS)
+@pytest.mark.parametrize("end", ["closed", "reset", "half a head", "alert"])
+def test_a_kept_connection_that_dies_under_the_request_is_replaced(
+    twin: Twin, serve_layers: Any, way: str, end: str
+) -> None:
+    connections: list[object] = []
+
+    def script(connection: Any) -> None:
+        connections.append(connection)
+        connection.recv(65536)
+        connection.sendall(OK)
+        if len(connections) > 1:
+            connection.recv(65536)
+            return
+        connection.recv(65536)
+        raw = connection
+        while isinstance(raw, Secured):
+            raw = raw._below
+        if end == "reset":
+            reset(raw)
+        elif end == "half a head":
+            connection.sendall(b"HTTP/1.1 20")
+        elif end == "alert" and raw is not connection:
+            raw.sendall(b"\x15\x03\x03\x00\x02\x02\x50")
+
+    client = twin(**serve_layers(way, script), attempts=1)
+    client.start()
+    client.start()
+    assert len(connections) == 2
 
 
 def test_clients_share_an_exchange_until_the_last_is_closed(listenkey_sandbox: Sandbox) -> None:

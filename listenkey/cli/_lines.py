@@ -67,7 +67,7 @@ def live(key: KeeperStatus, now: datetime, stream: StreamStatus | None = None, p
     head, verb = "● alive", "renews"
     if stream is not None:
         head = f"● {stream.state} · {printed} printed"
-        if (since := getattr(stream, "blind_since", None)) is not None:
+        if (since := stream.blind_since) is not None:
             why = in_our_words(str(stream.last_error)) if stream.last_error else stream.state
             head = fit(f"▲ blind since {since.astimezone(now.tzinfo):%H:%M:%S}: {why}", 44)
     if key.last_error is not None:
