@@ -20,6 +20,7 @@ from listenkey._answer import Secret
 from listenkey.errors import ConfigurationError
 
 LONGEST_TIMEOUT = 86_400.0  # seconds
+KEY_LIFE = 3600.0  # seconds (Start User Data Stream page)
 
 
 class Proxy(NamedTuple):  # of the kinds of classes, Python makes this kind fastest: an import must not take long
@@ -134,6 +135,16 @@ def checked_timeout(timeout: float) -> float:
     if not isinstance(timeout, int | float) or not 0 < timeout <= LONGEST_TIMEOUT:
         raise ConfigurationError("timeout must be a number of seconds, above 0 and at most a day.")
     return timeout
+
+
+def checked_key_life(key_life: float, route: Route) -> float:
+    """Refuse a value that is no life of a key, and a test's life where a real exchange may be."""
+    if not isinstance(key_life, int | float) or not 0 < key_life <= KEY_LIFE:
+        raise ConfigurationError(f"key_life must be a number of seconds, above 0 and at most {KEY_LIFE:g}.")
+    host = httpx.URL(route.base_url).host
+    if key_life != KEY_LIFE and route.is_https and not is_loopback(host):
+        raise ConfigurationError("key_life is for tests: base_url must be a loopback address, such as the sandbox's.")
+    return key_life
 
 
 def route_to(

@@ -13,7 +13,16 @@ from listenkey._address import address_of
 from listenkey._answer import Secret, worth_repeating
 from listenkey._clock import clock
 from listenkey._lease import JITTER
-from listenkey._settings import Account, Route, checked_api_key, checked_timeout, hidden, route_to
+from listenkey._settings import (
+    KEY_LIFE,
+    Account,
+    Route,
+    checked_api_key,
+    checked_key_life,
+    checked_timeout,
+    hidden,
+    route_to,
+)
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, RateLimited, ServerError
 
 if TYPE_CHECKING:  # what an import does not load: asyncio, and the needs of calls
@@ -25,7 +34,7 @@ if TYPE_CHECKING:  # what an import does not load: asyncio, and the needs of cal
     from listenkey import _http
 
 BASE_URL = "https://eapi.binance.com"  # options general-info page
-LIFE = timedelta(minutes=60)  # Start User Data Stream page
+LIFE = timedelta(seconds=KEY_LIFE)
 LONGEST_BACKOFF = 8.0  # seconds
 CLOSED = "This client is closed: make a new one."
 
@@ -86,12 +95,14 @@ class _Client:
         attempts: int,
         ssl_context: ssl.SSLContext | None,
         plain_http_host: str | None,
+        key_life: float,
     ) -> None:
         key, seconds = checked_api_key(api_key), checked_timeout(timeout)
         if not isinstance(attempts, int) or attempts < 1:
             raise ConfigurationError("attempts must be a whole number, 1 or more.")
         self._attempts = attempts
         self._route = route_to(base_url, ssl_context, plain_http_host)
+        self._key_life = checked_key_life(key_life, self._route)
         self._address = address_of(self._route.base_url, self._route.proxy and str(self._route.proxy.url))
         self._account = Account(key, seconds, self._address)
 
@@ -148,6 +159,8 @@ class ListenKeyClient(_Client):
             of the environment, else the authorities of the package certifi. The client limits ALPN to HTTP/1.1 in it.
         plain_http_host: a host that `base_url` may name with plain http, such as a sandbox in the next container: the
             API key crosses the network in clear. None: no host but this machine.
+        key_life: seconds that a listen key lives at a test's server, as in ``Sandbox(life=36)``. Keepers and streams of
+            this client then run as much faster. Refused for any exchange by https that is not on this machine.
 
     Raises:
         ConfigurationError: a setting cannot work: the API key is empty or not one line of ASCII, the base URL is
@@ -166,10 +179,11 @@ class ListenKeyClient(_Client):
         attempts: int = 3,
         ssl_context: ssl.SSLContext | None = None,
         plain_http_host: str | None = None,
+        key_life: float = KEY_LIFE,
     ) -> None:
         key, url = hidden(api_key), hidden(base_url)
         del api_key, base_url  # the traceback of an error shows the variables of this frame
-        super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host)
+        super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host, key_life)
         from listenkey import _http
 
         self._exchange = _http.share(_http.Exchange, self._route)
@@ -186,7 +200,7 @@ class ListenKeyClient(_Client):
             UnexpectedResponse: an answer that Binance does not document.
             ConfigurationError: the client is closed.
         """
-        return _started(self._repeat("start")).key
+        return _started(self._repeat("start"), self._key_life).key
 
     def keepalive(self) -> None:
         """Put the validity of the live listen key back to 60 minutes (PUT, weight 1).
@@ -245,7 +259,7 @@ class ListenKeyClient(_Client):
         return exchange.send(operation, self._account)
 
     def _start_once(self) -> Started:
-        return _started(self._send("start"))
+        return _started(self._send("start"), self._key_life)
 
 
 class AsyncListenKeyClient(_Client):
@@ -267,14 +281,15 @@ class AsyncListenKeyClient(_Client):
         attempts: int = 3,
         ssl_context: ssl.SSLContext | None = None,
         plain_http_host: str | None = None,
+        key_life: float = KEY_LIFE,
     ) -> None:
         key, url = hidden(api_key), hidden(base_url)
         del api_key, base_url  # the traceback of an error shows the variables of this frame
-        super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host)
+        super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host, key_life)
 
     async def start(self) -> ListenKey:
         """As `ListenKeyClient.start`."""
-        return _started(await self._repeat("start")).key
+        return _started(await self._repeat("start"), self._key_life).key
 
     async def keepalive(self) -> None:
         """As `ListenKeyClient.keepalive`."""
@@ -330,7 +345,7 @@ class AsyncListenKeyClient(_Client):
         return await self._exchange.send(operation, self._account)
 
     async def _start_once(self) -> Started:
-        return _started(await self._send("start"))
+        return _started(await self._send("start"), self._key_life)
 
 
 def load_for_asyncio() -> None:
@@ -364,8 +379,8 @@ def _backoff(error: ListenKeyError, attempt: int) -> float:
     return wait
 
 
-def _started(answer: _http.Answer) -> Started:
+def _started(answer: _http.Answer, key_life: float) -> Started:
     value, expiration = answer.listen_key()
-    expires_at = expiration or (answer.date or answer.sent) + LIFE
+    expires_at = expiration or (answer.date or answer.sent) + timedelta(seconds=key_life)
     life = (expiration - answer.date).total_seconds() if expiration and answer.date else None
     return Started(ListenKey(value, expires_at, estimated=expiration is None), life)

@@ -26,7 +26,6 @@ from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, Trans
 
 __all__ = ["AsyncListenKeyKeeper", "KeeperStatus", "ListenKeyKeeper"]
 
-LIFE = 3600.0  # seconds (Start User Data Stream page)
 LONGEST_TIMEOUT = 15.0  # seconds; with a longer timeout an outage of 29 minutes could cost the key
 _OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug or misuse
 NO_THREAD = "No thread could be started to keep the key alive: too many run, or the program ends. The key lives on."
@@ -124,13 +123,13 @@ class _Keeper:
     _client_type: type[_Client]
     _with: str  # how a block begins
 
-    def __init__(self, client: _Client, delete_on_exit: bool, assumed_life: float) -> None:
+    def __init__(self, client: _Client, delete_on_exit: bool, assumed_life: float | None) -> None:
         name = type(self).__name__
         if not isinstance(client, self._client_type):
             raise ConfigurationError(f"{name} needs a client of type {self._client_type.__name__}.")
         if client._timeout > LONGEST_TIMEOUT:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
-        lease = Lease(assumed_life, client._timeout, client._address.rate_limit_wait)
+        lease = Lease(assumed_life or client._key_life, client._timeout, client._address.rate_limit_wait)
         block = f"{self._with} {name}(...)"
         self._keeping = Keeping(lease, client._address, self._waker.wake, client._attempts, block)
         self._delete_on_exit = delete_on_exit
@@ -255,7 +254,9 @@ class ListenKeyKeeper(_Keeper):
     _waker: Waker
     _with = "with"
 
-    def __init__(self, client: ListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float = LIFE) -> None:
+    def __init__(
+        self, client: ListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float | None = None
+    ) -> None:
         self._client, self._waker = client, Waker()
         super().__init__(client, delete_on_exit, _assumed_life)
 
@@ -372,7 +373,7 @@ class AsyncListenKeyKeeper(_Keeper):
     _with = "async with"
 
     def __init__(
-        self, client: AsyncListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float = LIFE
+        self, client: AsyncListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float | None = None
     ) -> None:
         self._client, self._waker = client, AsyncWaker()
         super().__init__(client, delete_on_exit, _assumed_life)

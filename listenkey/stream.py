@@ -45,7 +45,7 @@ from listenkey._http import AsyncExchange, named_stream, share
 from listenkey._lease import JITTER
 from listenkey._link import Action, Do, Link, Pace
 from listenkey._lock import lock
-from listenkey._settings import Account, Route, hidden, is_loopback, route_to
+from listenkey._settings import KEY_LIFE, Account, Route, hidden, is_loopback, route_to
 from listenkey.client import AsyncListenKeyClient, ListenKeyClient
 from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited, TransportError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
@@ -322,10 +322,11 @@ class _Driver:
 class _Stream:
     """The twins' common part: settings, and the items that wait for the program."""
 
-    def __init__(self, keeper: Keeper, stream_url: str | None, form: Form, tell_blind: bool, pace: Pace) -> None:
+    def __init__(self, keeper: Keeper, stream_url: str | None, form: Form, tell_blind: bool, pace: Pace | None) -> None:
         if form not in _FORMS:
             raise ConfigurationError(f"form must be one of: {', '.join(_FORMS)}.")
-        self._keeper, self._form, self._tell_blind, self._pace = keeper, form, tell_blind, pace
+        self._keeper, self._form, self._tell_blind = keeper, form, tell_blind
+        self._pace = pace or Pace().scaled(keeper._client._key_life / KEY_LIFE)
         self._route = _route_of(keeper._client._route, stream_url)
         self._buffer = Buffer(BUFFER)
         self._driver: _Driver | None = None
@@ -434,7 +435,7 @@ class AsyncUserDataStream(_Stream):
         stream_url: str | None = None,
         form: Form = "path",
         tell_blind: bool = False,
-        _pace: Pace = Pace(),  # noqa: B008  frozen
+        _pace: Pace | None = None,
     ) -> None:
         keeper = source if isinstance(source, AsyncListenKeyKeeper) else AsyncListenKeyKeeper(source)
         self._own = None if keeper is source else keeper
@@ -528,7 +529,7 @@ class UserDataStream(_Stream):
         stream_url: str | None = None,
         form: Form = "path",
         tell_blind: bool = False,
-        _pace: Pace = Pace(),  # noqa: B008  frozen
+        _pace: Pace | None = None,
     ) -> None:
         keeper = source if isinstance(source, ListenKeyKeeper) else ListenKeyKeeper(source)
         self._own = None if keeper is source else keeper

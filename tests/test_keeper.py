@@ -6,6 +6,7 @@ import copy
 import inspect
 import itertools
 import logging
+import math
 import pickle
 import random
 import signal
@@ -16,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -1070,3 +1072,31 @@ def test_each_who_asks_gets_an_error_of_its_own(twins: Twins, sandbox: Sandbox) 
         sandbox.faults.add("status", status=503, times=None)
         errors = [future.result() for future in [pool.submit(ask) for _ in range(4)]]
     assert len({id(error) for error in errors}) == 4
+
+
+# The pace of a test.
+
+
+def test_a_test_gives_sandbox_and_client_the_same_life(twins: Twins) -> None:
+    with (
+        Sandbox(life=20.0, expiration=False) as sandbox,
+        twins.keeper(twins.client(sandbox.url, key_life=20.0), _assumed_life=None) as keeper,
+    ):
+        assert keeper.key.estimated
+        assert (keeper.key.expires_at - datetime.now(UTC)) < timedelta(seconds=21)
+        left = keeper.status().time_left
+        assert left is not None
+        assert left <= 20
+
+
+@pytest.mark.parametrize("kind", [ListenKeyClient, AsyncListenKeyClient])
+def test_the_pace_of_a_test_is_refused_where_binance_may_be(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^key_life is for tests: base_url must be a loopback address"):
+        kind(API_KEY, key_life=36.0)
+    for value in (0, -1, 3601, math.nan, "36"):
+        with pytest.raises(
+            ConfigurationError, match=r"^key_life must be a number of seconds, above 0 and at most 3600"
+        ):
+            kind(API_KEY, base_url="http://127.0.0.1:1", key_life=value)
+    kind(API_KEY, base_url="http://sandbox:8080", plain_http_host="sandbox", key_life=36.0)
+    kind(API_KEY, base_url="https://localhost:8443", key_life=36.0)
