@@ -57,7 +57,7 @@ async def follow(client: AsyncListenKeyClient) -> None:
         except ListenKeyError as error:
             if not has_worked and not isinstance(error, PASSING):
                 raise
-            pause = getattr(error, "retry_after", None) or wait
+            pause = error.retry_after or wait
             print(f"no events: {error} The next try is in {pause:.0f} s.", file=sys.stderr, flush=True)
             await asyncio.sleep(pause)
             wait = min(2 * wait, LONGEST_WAIT)

@@ -38,7 +38,7 @@ class Kept:
             except ListenKeyError as error:
                 if not started.done():
                     return started.set_exception(error)
-                await asyncio.sleep(getattr(error, "retry_after", None) or wait)
+                await asyncio.sleep(error.retry_after or wait)
                 wait = min(2 * wait, LONGEST_WAIT)
 
 

@@ -67,7 +67,7 @@ class Shard:
                         print(f"{account}: listen to {key.value[:6]}…", flush=True)  # your part: the account's stream
             except ListenKeyError as error:
                 self.states[account] = "waiting" if isinstance(error, PASSING) else "refused"
-                pause = getattr(error, "retry_after", None) or wait
+                pause = error.retry_after or wait
                 print(f"{account}: {error} The next try is in {pause:.0f} s.", file=sys.stderr, flush=True)
                 if not self.has_worked and set(self.states.values()) == {"refused"}:
                     self.all_refused.set()

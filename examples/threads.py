@@ -69,7 +69,7 @@ def main() -> None:
                     has_worked, wait = True, FIRST_WAIT
                 if not has_worked and not isinstance(error, PASSING):
                     raise
-                pause = getattr(error, "retry_after", None) or wait
+                pause = error.retry_after or wait
                 print(f"no listen key: {error} The next try is in {pause:.0f} s.", file=sys.stderr, flush=True)
                 time.sleep(pause)
                 wait = min(2 * wait, LONGEST_WAIT)

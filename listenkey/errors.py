@@ -17,7 +17,13 @@ import math
 
 
 class ListenKeyError(Exception):
-    """The base of every error of this package."""
+    """The base of every error of this package.
+
+    Attributes:
+        retry_after: seconds to wait before the next call. None when nobody said.
+    """
+
+    retry_after: float | None = None
 
 
 class ConfigurationError(ListenKeyError):

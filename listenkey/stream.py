@@ -176,7 +176,8 @@ class _Driver:
             if self._serving:
                 await asyncio.wait(self._serving.values())
         finally:
-            await self._exchange.release()  # keeps no connection: this waits for nothing
+            if (exchange := vars(self).pop("_exchange", None)) is not None:
+                await exchange.release()  # keeps no connection: this waits for nothing
 
     def _fail(self, error: ListenKeyError) -> None:
         self.leave()

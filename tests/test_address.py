@@ -131,8 +131,7 @@ with ListenKeyKeeper(client, _assumed_life=20.0) as keeper:
     except Banned:
         pass
     address = address_of(sys.argv[1])
-    address._give.__self__._is_at_work = True  # as another thread might be
-    address._give.__self__._lock.acquire()
+    address._give.__self__._token.clear()  # as if another thread were at work
     if child := os.fork():
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     try:

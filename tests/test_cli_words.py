@@ -32,6 +32,10 @@ PACKAGE = Path(listenkey.__file__).parent
 NEVER = {
     "must be a str, not": "the command line gives text",
     "ssl_context must be": "no option",
+    "key_life": "no option",
+    "account must be": "no option",
+    "the options of the fixture": "no command uses pytest",
+    "Callable[": "a type",
     "pickled": "no command copies",
     "copied": "no command copies",
     "another process's": "no command forks",

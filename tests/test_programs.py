@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,3 +166,38 @@ def test_pyright_has_nothing_to_say(as_files: Path) -> None:
 def check(folder: Path, *command: str) -> None:
     run = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("program", [BOT, *programs("python follow")], ids=str)
+def test_a_printed_bot_goes_on_whatever_happens(program: Program, tmp_path: Path) -> None:
+    """Each fault that could end a stream or a bot, one after the other, at a three-hundredth of the pace."""
+    life = 12.0
+    text = program.text.replace("base_url=BASE_URL", f"base_url=BASE_URL, key_life={life}")
+    text = text.replace(CLIENT, CLIENT + f', base_url=os.environ["LISTENKEY_BASE_URL"], key_life={life}')
+    text = text.replace("retry_after or 60", "retry_after or 1")
+    assert text.count("key_life") == 1
+    with Sandbox(life=life) as sandbox:
+        env = {**os.environ, "BINANCE_API_KEY": API_KEY, "LISTENKEY_BASE_URL": sandbox.url}
+        command = [sys.executable, "-c", text]
+        with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as bot:
+            assert bot.stdout is not None
+            assert bot.stdout.readline()  # the first Gap
+            for status in (401, 403, 404, 302):
+                sandbox.faults.add("stream-refuse", status=status, times=5)
+                sandbox.faults.add("stream-drop")
+                assert bot.stdout.readline()
+            sandbox.expire()
+            assert bot.stdout.readline()
+            sandbox.faults.add("status", status=503, times=None)  # until the key is lost
+            told = bot.stdout.readline()
+            while "was not renewed in time" not in told:
+                assert told
+                told = bot.stdout.readline()
+            sandbox.faults.clear()
+            before = len(sandbox.requests)
+            while not any(each.status == 101 for each in sandbox.requests[before:]):
+                assert bot.poll() is None
+                time.sleep(0.05)
+            assert bot.poll() is None
+            bot.kill()

@@ -50,7 +50,7 @@ WORDS = (
     (r"\bMake a new one\b", "Start the command anew"),
     (r"\bits attribute is None\b", "its value is null"),
     (r"\bor None for no limit\b", "or 0 for no limit"),
-    (r"\bor None for every request\b", "or null for every request"),
+    (r"\bor None for every (request|connection)\b", r"or null for every \1"),
     (r"\bor to None\b", "or to null"),
     (r"\bbody must be bytes, text or something JSON can hold\b", "body must be JSON"),
 )
