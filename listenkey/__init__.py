@@ -23,21 +23,41 @@ if TYPE_CHECKING:  # for type checkers and editors
 else:  # for Python (PEP 562). Hidden from type checkers, which would believe that every name exists
 
     def __getattr__(name: str) -> object:
-        if name in __all__:
-            from importlib import import_module
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
 
-            rooms = (import_module(f"{__name__}.{room}") for room in ("errors", "client", "keeper"))  # lightest first
-            found = next(vars(room)[name] for room in rooms if name in vars(room))
-            if name.startswith("Async"):
-                import_module(f"{__name__}.client").load_for_asyncio()
-            return globals().setdefault(name, found)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = vars(import_module(f"{__name__}.{_MODULES[name]}"))[name]
+        if name in _FOR_ASYNCIO:
+            import_module(f"{__name__}.client").load_for_asyncio()
+        return globals().setdefault(name, found)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
 
 
-__version__ = "0.1.0"
+from listenkey._version import __version__ as __version__  # noqa: E402  after the table that loads nothing
+
+_MODULES = {
+    "ApiError": "errors",
+    "AsyncListenKeyClient": "client",
+    "AsyncListenKeyKeeper": "keeper",
+    "Banned": "errors",
+    "ConfigurationError": "errors",
+    "KeeperStatus": "keeper",
+    "KeyNotFound": "errors",
+    "LeaseLost": "errors",
+    "ListenKey": "client",
+    "ListenKeyClient": "client",
+    "ListenKeyError": "errors",
+    "ListenKeyKeeper": "keeper",
+    "RateLimited": "errors",
+    "ServerError": "errors",
+    "TransportError": "errors",
+    "Unauthorized": "errors",
+    "UnexpectedResponse": "errors",
+}
+_FOR_ASYNCIO = {"AsyncListenKeyClient", "AsyncListenKeyKeeper"}  # load with these what their first call needs
 __all__ = [
     "ApiError",
     "AsyncListenKeyClient",

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from listenkey._address import address_of
-from listenkey._answer import Secret, worth_repeating
 from listenkey._clock import clock
-from listenkey._lease import JITTER
-from listenkey._settings import (
+from listenkey._http.answer import Secret, worth_repeating
+from listenkey._http.route import (
     KEY_LIFE,
     Account,
     Route,
@@ -23,6 +21,8 @@ from listenkey._settings import (
     hidden,
     route_to,
 )
+from listenkey._limits.shared import address_of
+from listenkey._limits.wait import JITTER
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, RateLimited, ServerError
 
 if TYPE_CHECKING:  # what an import does not load: asyncio, and the needs of calls
@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # what an import does not load: asyncio, and the needs of cal
     from collections.abc import Iterator
     from types import TracebackType
 
-    from listenkey import _http
+    from listenkey._http import exchange as _http
 
 BASE_URL = "https://eapi.binance.com"  # options general-info page
 LIFE = timedelta(seconds=KEY_LIFE)
@@ -103,8 +103,8 @@ class _Client:
         self._attempts = attempts
         self._route = route_to(base_url, ssl_context, plain_http_host)
         self._key_life = checked_key_life(key_life, self._route)
-        self._address = address_of(self._route.base_url, self._route.proxy and str(self._route.proxy.url))
-        self._account = Account(key, seconds, self._address)
+        self._address = address_of(self._route.base_url, self._route.proxy and Secret(self._route.proxy.url))
+        self._account = Account(key, seconds)
 
     @property
     def _timeout(self) -> float:
@@ -131,6 +131,14 @@ class _Client:
         except RateLimited as error:
             self._address.rate_limit_wait.refused(error, began, clock())
             raise
+
+    def _counted(self, number: int, outcome: _http.Outcome) -> _http.Answer:
+        """Note what an attempt of that number means for the address. Raises the error that the outcome is."""
+        for _ in range(1, outcome.requests):
+            number = self._address.count(clock())
+        if outcome.used_weight is not None:
+            self._address.learn(number, outcome.used_weight, clock())
+        return outcome.answer()
 
     def __reduce__(self) -> NoReturn:
         raise ConfigurationError(f"A {type(self).__name__} cannot be pickled or copied: make one in each process.")
@@ -184,7 +192,7 @@ class ListenKeyClient(_Client):
         key, url = hidden(api_key), hidden(base_url)
         del api_key, base_url  # the traceback of an error shows the variables of this frame
         super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host, key_life)
-        from listenkey import _http
+        from listenkey._http import exchange as _http
 
         self._exchange = _http.share(_http.Exchange, self._route)
 
@@ -256,7 +264,8 @@ class ListenKeyClient(_Client):
         exchange = self._exchange
         if exchange is None:
             raise ConfigurationError(CLOSED)
-        return exchange.send(operation, self._account)
+        number = self._address.count(clock())
+        return self._counted(number, exchange.send(operation, self._account))
 
     def _start_once(self) -> Started:
         return _started(self._send("start"), self._key_life)
@@ -339,10 +348,11 @@ class AsyncListenKeyClient(_Client):
         if loop is None:
             raise ConfigurationError("This client needs the event loop of asyncio: call it inside asyncio.run(...).")
         if self._exchange is None or self._exchange.loop is not loop:
-            from listenkey import _http
+            from listenkey._http import exchange as _http
 
             self._exchange = _http.share(_http.AsyncExchange, self._route, loop)
-        return await self._exchange.send(operation, self._account)
+        number = self._address.count(clock())
+        return self._counted(number, await self._exchange.send(operation, self._account))
 
     async def _start_once(self) -> Started:
         return _started(await self._send("start"), self._key_life)
@@ -352,7 +362,7 @@ def load_for_asyncio() -> None:
     """Load now what the first async call needs: in a running event loop, it would hold up the loop for 30 ms."""
     from importlib import import_module
 
-    import_module("listenkey._http")
+    import_module("listenkey._http.exchange")
     with contextlib.suppress(ImportError):  # another version of anyio: then the first call loads it
         import_module("anyio._backends._asyncio")
 

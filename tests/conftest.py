@@ -17,7 +17,8 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, settings
 
-from listenkey import AsyncListenKeyClient, ListenKey, ListenKeyClient, _address
+from listenkey import AsyncListenKeyClient, ListenKey, ListenKeyClient
+from listenkey._limits import shared as _address
 
 pytest_plugins = ["pytester", "tests.time_limit"]
 # What the tests start by name is what is installed beside this Python, even if nobody has activated the environment.

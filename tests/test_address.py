@@ -25,11 +25,11 @@ from listenkey import (
     ListenKeyClient,
     ListenKeyKeeper,
     RateLimited,
-    _address,
 )
-from listenkey._address import Address, Orders, address_of
 from listenkey._clock import clock
-from listenkey._lease import Lease
+from listenkey._limits import shared as _address
+from listenkey._limits.shared import Address, Orders, address_of
+from listenkey.keeper._lease import Lease
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY
@@ -123,7 +123,7 @@ def test_a_ban_holds_for_both_twins_of_all_clients(sandbox: Sandbox) -> None:
 FORKER = """
 import os, sys
 from listenkey import *
-from listenkey._address import address_of
+from listenkey._limits.shared import address_of
 client = ListenKeyClient("k", base_url=sys.argv[1])
 with ListenKeyKeeper(client, _assumed_life=20.0) as keeper:
     try:

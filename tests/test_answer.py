@@ -18,8 +18,8 @@ from listenkey import (
     TransportError,
     Unauthorized,
     UnexpectedResponse,
-    _answer,
 )
+from listenkey._http import answer as _answer
 
 from .conftest import API_KEY
 

@@ -100,7 +100,7 @@ def test_next_to_nothing_is_loaded_before_ctrl_c_is_answered(listenkey_sandbox: 
     running, modules = marked(listenkey_sandbox, "--version")
     running.communicate(timeout=30)
     bare = loaded("import os, signal, sys")
-    assert {*modules.split()} - bare == {"listenkey", "listenkey.cli"}
+    assert {*modules.split()} - bare == {"listenkey", "listenkey._version", "listenkey.cli"}
 
 
 def test_python_m_answers_as_soon() -> None:

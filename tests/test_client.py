@@ -287,9 +287,10 @@ def test_attributes_of_log_records_take_the_place_of_no_name(
         assert line["event"] == record.getMessage()
         row = rows[vars(record)["listenkey_event"]]
         assert all(f"`{name}`" in row or name == "listenkey_event" for name in extras), row
-    source = (Path(client.__file__).parent / "_keeping.py").read_text()
-    events = set(re.findall(r'_record\(\s*[\w.]+, "(\w+)"', source)) | {"started", "renewed", "replaced"}
-    assert len(events) > 9
+    sources = "".join(path.read_text() for path in Path(client.__file__).parent.rglob("*.py"))
+    named = r'_record\(\s*[\w.]+, "(\w+)"|"listenkey_event": "(\w+)"'
+    events = {name for pair in re.findall(named, sources) for name in pair if name} | {"started", "renewed", "replaced"}
+    assert len(events) > 18
     assert events <= rows.keys()
 
 

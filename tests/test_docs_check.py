@@ -18,7 +18,7 @@ from docs_check import page as pages
 from docs_check.check import Project
 from ruamel.yaml import YAML
 
-from listenkey import _settings
+from listenkey._http import route as _settings
 from listenkey.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent

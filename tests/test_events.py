@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from listenkey._events import (
+from listenkey.stream._events import (
     AccountUpdate,
     Decoder,
     Expired,

@@ -36,8 +36,8 @@ from listenkey import (
     TransportError,
     Unauthorized,
     UnexpectedResponse,
-    _answer,
 )
+from listenkey._http import answer as _answer
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY, Script, Twin

@@ -39,9 +39,9 @@ from listenkey import (
     ServerError,
     TransportError,
     Unauthorized,
-    _transport,
 )
 from listenkey._clock import WitnessedClock, clock
+from listenkey._http import transport as _transport
 from listenkey.client import Started
 from listenkey.sandbox import Sandbox
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from listenkey import ConfigurationError, LeaseLost, ListenKey, RateLimited, TransportError, Unauthorized
-from listenkey._address import Address
-from listenkey._keeping import Keeping
-from listenkey._lease import Lease
+from listenkey._limits.shared import Address
 from listenkey.client import Started
+from listenkey.keeper._lease import Lease
+from listenkey.keeper._machine import Keeping
 
 
 def started(value: str = "key", life: float | None = None) -> Started:

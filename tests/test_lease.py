@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from listenkey._address import Orders
-from listenkey._answer import is_refusal
-from listenkey._lease import Lease, RateLimitWait
+from listenkey._http.answer import is_refusal
+from listenkey._limits.shared import Orders
+from listenkey._limits.wait import RateLimitWait
 from listenkey.errors import (
     ApiError,
     Banned,
@@ -23,6 +23,7 @@ from listenkey.errors import (
     Unauthorized,
     UnexpectedResponse,
 )
+from listenkey.keeper._lease import Lease
 
 TIMEOUT = 15.0
 

@@ -13,9 +13,6 @@ from random import Random
 
 import pytest
 
-from listenkey._buffer import Buffer
-from listenkey._events import BalancePositionUpdate, Blind, Gap, Item, RiskLevelChange, UnknownEvent
-from listenkey._link import Action, Do, Link, Pace
 from listenkey.errors import (
     ApiError,
     ConfigurationError,
@@ -26,6 +23,9 @@ from listenkey.errors import (
     Unauthorized,
     UnexpectedResponse,
 )
+from listenkey.stream._buffer import Buffer
+from listenkey.stream._events import BalancePositionUpdate, Blind, Gap, Item, RiskLevelChange, UnknownEvent
+from listenkey.stream._machine import Action, Do, Link, Pace
 
 START = datetime(2026, 3, 27, tzinfo=UTC)
 KEY, OTHER = "first" * 12, "other" * 12
@@ -574,7 +574,7 @@ class TestRow7Doubles:
         assert peer.story == ["started", 1, 1]
 
     def test_a_drain_that_brings_too_much_is_over_and_marked(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("listenkey._link.MOST", 2)
+        monkeypatch.setattr("listenkey.stream._machine.MOST", 2)
         peer = running()
         peer.wait(100)
         peer.frame(1, SHUTDOWN)
@@ -588,7 +588,7 @@ class TestRow7Doubles:
         assert peer.gap() == ("reconnected", 1096.0, 1100.0)
 
     def test_a_change_that_takes_long_forgets_the_oldest(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("listenkey._link.MOST", 2)
+        monkeypatch.setattr("listenkey.stream._machine.MOST", 2)
         peer = running()
         peer.frame(1, SHUTDOWN)
         peer.frame(1, *map(event, range(5)))  # the new one cannot have been sent the first ones

@@ -255,9 +255,10 @@ INTERRUPTED = """
 
 FORKED = """
 import os
-from listenkey import ListenKeyClient, _keeping
-from listenkey._address import Address
-from listenkey._lease import Lease
+from listenkey import ListenKeyClient
+from listenkey.keeper import _machine as _keeping
+from listenkey._limits.shared import Address
+from listenkey.keeper._lease import Lease
 from listenkey.client import _backoff
 from listenkey.errors import TransportError
 from listenkey.keeper import ListenKeyKeeper  # what a server loads before it forks

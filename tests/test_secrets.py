@@ -16,10 +16,9 @@ import httpcore  # noqa: TID251  where the interrupt arrives
 import pytest
 
 from listenkey import AsyncListenKeyClient, ListenKeyClient, ListenKeyError
-from listenkey._address import Address
-from listenkey._answer import Secret
-from listenkey._settings import Account
-from listenkey._transport import Attempt, attempt_under_way
+from listenkey._http.answer import Secret
+from listenkey._http.route import Account
+from listenkey._http.transport import Attempt, attempt_under_way
 from listenkey.sandbox import Sandbox
 
 from .conftest import Script, Twin
@@ -213,7 +212,7 @@ def test_no_secret_in_the_error_of_a_misuse(kind: Any, listenkey_sandbox: Sandbo
 def test_what_the_libraries_log_is_masked(caplog: pytest.LogCaptureFixture, name: str) -> None:
     # httpx2 takes the place of httpx in a process that calls its alias_httpx(); its loggers have a 2 in their names.
     caplog.set_level(logging.DEBUG)
-    token = attempt_under_way.set(Attempt(Account(Secret(API_KEY), 1.0, Address())))
+    token = attempt_under_way.set(Attempt(Account(Secret(API_KEY), 1.0)))
     try:
         logging.getLogger(name).debug("%s and %s", API_KEY, LISTEN_KEY)
     finally:
@@ -227,10 +226,10 @@ from datetime import UTC, datetime
 import pytest
 from binance_options_client.models import ListenKeyResponse
 from listenkey import ListenKey
-from listenkey._answer import RawAnswer, Secret
-from listenkey._address import Address
-from listenkey._http import Answer
-from listenkey._settings import Account
+from listenkey._http.answer import RawAnswer, Secret
+from listenkey._limits.shared import Address
+from listenkey._http.exchange import Answer
+from listenkey._http.route import Account
 from listenkey.client import Started
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -244,7 +243,7 @@ def each(secret):
     return {
         "key": key, "list": [key], "tuple": (key, 1), "dict": {"k": key}, "set": {key}, "Mine": Mine(key),
         "Started": Started(key, 1.0), "Answer": Answer(ListenKeyResponse(secret), NOW, NOW),
-        "RawAnswer": RawAnswer(200, {}, secret.encode()), "Account": Account(Secret(secret), 1.0, ADDRESS),
+        "RawAnswer": RawAnswer(200, {}, secret.encode()), "Account": Account(Secret(secret), 1.0),
     }
 
 ADDRESS = Address()

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient, TransportError
-from listenkey._settings import Route, hidden, route_to
+from listenkey._http.route import Route, hidden, route_to
 
 from .conftest import API_KEY, Script, Twin
 from .test_http import caught

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from listenkey._address import Orders
 from listenkey._clock import WitnessedClock
-from listenkey._lease import Lease, RateLimitWait
+from listenkey._limits.shared import Orders
+from listenkey._limits.wait import RateLimitWait
 from listenkey.errors import ApiError, Banned, ListenKeyError, ServerError, TransportError, Unauthorized
+from listenkey.keeper._lease import Lease
 
 DAY = 24 * 3600.0
 DAYS = int(os.environ.get("SIMULATED_DAYS", "50"))  # for each of the four cases; `make simulations`: 250

@@ -35,7 +35,6 @@ from listenkey import (
     TransportError,
     UnexpectedResponse,
 )
-from listenkey._link import Pace
 from listenkey.sandbox import Sandbox
 from listenkey.stream import (
     AccountUpdate,
@@ -48,6 +47,7 @@ from listenkey.stream import (
     UnknownEvent,
     UserDataStream,
 )
+from listenkey.stream._machine import Pace
 
 from .conftest import API_KEY
 from .test_programs import CLIENT, ROOT, programs
@@ -298,7 +298,7 @@ def test_a_server_that_is_away_is_tried_again(read: Open, sandbox: Sandbox) -> N
 def test_a_slow_program_finds_one_gap_with_the_count(
     read: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("listenkey.stream.BUFFER", 5)
+    monkeypatch.setattr("listenkey.stream._streams.BUFFER", 5)
     reader = read()
     reader.wait(lambda: sandbox.stream.connections == 1)
     for i in range(1, 21):
@@ -454,7 +454,7 @@ class TestConfiguration:
     def test_the_table_is_what_the_document_says(self) -> None:
         from ruamel.yaml import YAML
 
-        from listenkey.stream import _FORMS, _STREAMS
+        from listenkey.stream._streams import _FORMS, _STREAMS
 
         document = YAML(typ="safe").load(ROOT / "asyncapi.yaml")
         hosts = {f"{each['protocol']}://{each['host']}{each['pathname']}" for each in document["servers"].values()}

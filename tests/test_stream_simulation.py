@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from listenkey._buffer import Buffer
-from listenkey._events import AccountUpdate, Gap, Item, RiskLevelChange
-from listenkey._link import Action, Do, Link, Pace
 from listenkey.errors import ListenKeyError
+from listenkey.stream._buffer import Buffer
+from listenkey.stream._events import AccountUpdate, Gap, Item, RiskLevelChange
+from listenkey.stream._machine import Action, Do, Link, Pace
 
 DAY = 24 * 3600.0
 DAYS = int(os.environ.get("SIMULATED_DAYS", "50"))  # for each of the four cases; `make simulations`: 250

@@ -21,10 +21,12 @@ import pytest
 import socksio
 import trustme
 
-from listenkey import AsyncListenKeyClient, ListenKeyClient, ServerError, TransportError, _answer, _http, _transport
-from listenkey._address import Address
-from listenkey._answer import Secret
-from listenkey._settings import Account
+from listenkey import AsyncListenKeyClient, ListenKeyClient, ServerError, TransportError
+from listenkey._http import answer as _answer
+from listenkey._http import exchange as _http
+from listenkey._http import transport as _transport
+from listenkey._http.answer import Secret
+from listenkey._http.route import Account
 from listenkey.sandbox import Sandbox
 
 from .conftest import API_KEY, Script, Twin
@@ -592,7 +594,7 @@ def test_tls_over_tls_is_bounded_too(authority: trustme.CA, monkeypatch: pytest.
 
 
 def test_no_time_left_is_a_timeout() -> None:
-    attempt = _transport.Attempt(Account(Secret(API_KEY), 1e-9, Address()))
+    attempt = _transport.Attempt(Account(Secret(API_KEY), 1e-9))
     with pytest.raises(httpcore.ReadTimeout):
         attempt.left()
 

@@ -11,10 +11,10 @@ from typing import cast
 
 import pytest
 
-from listenkey._address import Address
-from listenkey._lease import Lease
-from listenkey._turns import AT_ONCE, WEIGHT, Turns
+from listenkey._limits.shared import Address
+from listenkey._limits.turns import AT_ONCE, WEIGHT, Turns
 from listenkey.errors import Banned, ListenKeyError, RateLimited, ServerError, TransportError, Unauthorized
+from listenkey.keeper._lease import Lease
 
 MINUTE = 60.0
 

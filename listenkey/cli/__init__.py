@@ -64,7 +64,7 @@ class Signals:
         if not self._is_leaving:
             self._is_leaving = True
             sys.unraisablehook = lambda _: os._exit(128 + number)  # a finalizer was interrupted, and the exit is lost
-            if hasattr(signal, "setitimer"):  # not on Windows
+            if sys.platform != "win32":
                 signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
                 signal.setitimer(signal.ITIMER_REAL, LONGEST_END)
             sys.exit(128 + number)

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from listenkey import __version__
+from listenkey._version import __version__
 from listenkey.cli._exits import STATUSES, Stop, missing
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from listenkey.sandbox._faults import CONNECTIONS, FAULTS, HANDSHAKES, Fault, Qu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from websockets.server import ServerProtocol  # noqa: TID251  this is the module that may
+    from websockets.server import ServerProtocol
 
 MISSING = "The sandbox's stream needs the package websockets: pip install 'binance-options-listenkey[stream]'"
 PATH = re.compile(r"/(private|public|market)/(ws|stream)|(?P<bare>/(private|public|market)/ws)/.+")  # the last: a key
@@ -393,7 +393,7 @@ class Streams:
         `record` is told the status before the client is.
         """
         try:
-            from websockets.server import ServerProtocol  # noqa: TID251  this is the module that may
+            from websockets.server import ServerProtocol
         except ImportError:
             return Answer(501, MISSING.encode(), {"X-Sandbox": MISSING, "Content-Type": "text/plain"})
         protocol = ServerProtocol(logger=_silent)

@@ -1,6 +1,6 @@
 """Events as `listenkey.stream` reads them: words for names, Decimal, datetime."""
 
-from listenkey._events import Decoder
+from listenkey.stream._events import Decoder
 
 decoder = Decoder()
 

@@ -11,15 +11,16 @@ import os
 import select
 import socket
 import ssl
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, cast
 
-import httpcore  # noqa: TID251  this is a module that may
+import httpcore
 
-from listenkey._blocking import threads
-from listenkey._transport import attempt_under_way
+from listenkey._http.threads import threads
+from listenkey._http.transport import attempt_under_way
 
 HEAD_START = 0.25  # seconds until the next address of a host is tried beside the last (RFC 8305)
 MOST_UNREAD = 2**20  # bytes; no more is read from the system until somebody takes them
@@ -121,7 +122,7 @@ def _has_news(descriptor: int) -> bool:
     """Whether the system holds something of a socket that the event loop has not read yet."""
     if descriptor < 0:
         return True
-    if not hasattr(select, "poll"):  # Windows
+    if sys.platform == "win32":
         return bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

@@ -20,12 +20,19 @@ from datetime import UTC, datetime
 from typing import Literal, NoReturn, Self, cast
 from urllib.parse import quote, urlsplit
 
-from listenkey import _websocket
-from listenkey._answer import Secret, described
-from listenkey._blocking import threads
-from listenkey._buffer import Buffer
 from listenkey._clock import clock
-from listenkey._events import (
+from listenkey._http.answer import Secret, described
+from listenkey._http.exchange import AsyncExchange, named_stream, share
+from listenkey._http.route import KEY_LIFE, Account, Route, hidden, is_loopback, route_to
+from listenkey._http.threads import threads
+from listenkey._limits.wait import JITTER
+from listenkey._lock import lock
+from listenkey.client import AsyncListenKeyClient, ListenKeyClient
+from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited, TransportError
+from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
+from listenkey.stream import _websocket
+from listenkey.stream._buffer import Buffer
+from listenkey.stream._events import (
     AccountUpdate,
     Balance,
     BalancePositionUpdate,
@@ -41,14 +48,7 @@ from listenkey._events import (
     RiskLevelChange,
     UnknownEvent,
 )
-from listenkey._http import AsyncExchange, named_stream, share
-from listenkey._lease import JITTER
-from listenkey._link import Action, Do, Link, Pace
-from listenkey._lock import lock
-from listenkey._settings import KEY_LIFE, Account, Route, hidden, is_loopback, route_to
-from listenkey.client import AsyncListenKeyClient, ListenKeyClient
-from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited, TransportError
-from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
+from listenkey.stream._machine import Action, Do, Link, Pace
 
 __all__ = [
     "BUFFER",
@@ -312,7 +312,7 @@ class _Driver:
     async def _open(self, key: Secret, asked: float) -> _websocket.WebSocket:
         path = urlsplit(self._route.base_url).path.rstrip("/")
         target = Secret(path + _FORMS[self._form].format(quote(key, safe="")))
-        account = Account(key, self._pace.opening, self._address)
+        account = Account(key, self._pace.opening)
         try:
             return await _websocket.open_websocket(self._exchange, target, account)
         except RateLimited as error:  # counts for everyone on this address

@@ -22,9 +22,10 @@ from functools import partial
 from random import Random
 from typing import Literal
 
-from listenkey._answer import is_certificate_fault, worth_repeating
-from listenkey._copies import MOST, Content, Copies, content_of
-from listenkey._events import (
+from listenkey._http.answer import is_certificate_fault, worth_repeating
+from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, TransportError
+from listenkey.stream._copies import MOST, Content, Copies, content_of
+from listenkey.stream._events import (
     AccountUpdate,
     Blind,
     Decoder,
@@ -37,7 +38,6 @@ from listenkey._events import (
     Shutdown,
     UnknownEvent,
 )
-from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, TransportError
 
 _log = logging.getLogger("listenkey.stream")
 _BEATS = 3  # events at the pace of a held position, before silence is odd

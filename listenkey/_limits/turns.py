@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from listenkey._lease import Lease
+from listenkey._limits.wait import KeyHolder
 
 MINUTE = 60.0  # seconds
 WEIGHT = 2400  # an address may use in a minute (options general-info page); each of our calls has weight 1
@@ -28,16 +28,16 @@ class Turns:
 
     def __init__(self, minute: float = MINUTE) -> None:
         self._minute = minute
-        self._order: list[tuple[float, int, Lease]] = []  # a heap by deadline, then by who came first
-        self._waiting: dict[Lease, tuple[int, Callable[[], None]]] = {}  # the number in that heap, and how to wake
-        self._under_way: dict[Lease, float] = {}  # since when
+        self._order: list[tuple[float, int, KeyHolder]] = []  # a heap by deadline, then by who came first
+        self._waiting: dict[KeyHolder, tuple[int, Callable[[], None]]] = {}  # the number in that heap, and how to wake
+        self._under_way: dict[KeyHolder, float] = {}  # since when
         self._turns: deque[float] = deque()  # in the last minute
         self._calls: deque[float] = deque(maxlen=WEIGHT)  # in the last minute, with a turn or without
         self._counted = self._asked = 0
         self._known = (0, 0, -math.inf)  # the last weight that the exchange told: after which call, how much, when
         self._newest = -math.inf  # when something was last noted that counts for a minute
         self._report_at = math.inf
-        self._first: Lease | None = None
+        self._first: KeyHolder | None = None
 
     def count(self, now: float) -> int:
         """Count a call of any client of this address. Returns the number of the call."""
@@ -69,7 +69,7 @@ class Turns:
         by_answer = used_weight + self._counted - number if now < then + self._minute else 0
         return max(by_answer, len(self._calls), len(self._turns))
 
-    def ask(self, lease: Lease, wake: Callable[[], None], now: float) -> None:
+    def ask(self, lease: KeyHolder, wake: Callable[[], None], now: float) -> None:
         """Wait for a turn, unless the lease has a turn. `grant` returns `wake` when the lease has to look again."""
         while self._under_way and now - next(iter(self._under_way.values())) >= LONGEST_TURN:
             del self._under_way[next(iter(self._under_way))]
@@ -80,7 +80,7 @@ class Turns:
             heapq.heappush(self._order, (lease.deadline, self._asked, lease))
             self._waiting[lease] = self._asked, wake
 
-    def pause(self, lease: Lease) -> float:
+    def pause(self, lease: KeyHolder) -> float:
         """Seconds until this lease has to ask again: 0.0 with a turn, else infinite: `wake` will be called.
 
         The first in the row asks every quarter of a second: nobody else looks at the clock.
@@ -89,7 +89,7 @@ class Turns:
             return 0.0
         return self._minute / 240 if lease is self._first else math.inf
 
-    def done(self, lease: Lease) -> None:
+    def done(self, lease: KeyHolder) -> None:
         """End a turn, or the wait for a turn."""
         self._under_way.pop(lease, None)
         self._waiting.pop(lease, None)
@@ -115,7 +115,7 @@ class Turns:
         self._report_at = now + self._minute
         return len(self._waiting)
 
-    def _next(self) -> Lease | None:
+    def _next(self) -> KeyHolder | None:
         while self._order:
             _, number, lease = self._order[0]
             if self._waiting.get(lease, (0,))[0] == number:
@@ -123,7 +123,7 @@ class Turns:
             heapq.heappop(self._order)  # the lease has left, or has had a turn
         return None
 
-    def _has_room(self, lease: Lease, now: float) -> bool:
+    def _has_room(self, lease: KeyHolder, now: float) -> bool:
         used, ours = self.used(now), len(self._turns)
         if now >= lease.in_danger_from:
             most = WEIGHT - RESERVE

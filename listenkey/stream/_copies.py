@@ -8,7 +8,7 @@ import json
 from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 
-from listenkey._events import Event
+from listenkey.stream._events import Event
 
 MOST = 100_000  # contents that a ledger remembers
 

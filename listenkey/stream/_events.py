@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from binance_options_events import (  # noqa: TID251  this is the module that may
+from binance_options_events import (
     EVENTS,
     FIELDS,
     AccountUpdate,

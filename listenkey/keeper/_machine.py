@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from listenkey._address import Address
-from listenkey._answer import is_refusal
-from listenkey._lease import JITTER, LONGEST_WAIT, Lease
+from listenkey._http.answer import is_refusal
+from listenkey._limits.shared import Address
+from listenkey._limits.wait import JITTER
 from listenkey.client import ListenKey, Started
 from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, ServerError, TransportError
+from listenkey.keeper._lease import LONGEST_WAIT, Lease
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import starmap
 from typing import cast
 
-from listenkey._events import Blind, Gap, Item
+from listenkey.stream._events import Blind, Gap, Item
 
 _ONCE = ((),)
 

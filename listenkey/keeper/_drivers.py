@@ -18,11 +18,11 @@ from functools import partial
 from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar, cast
 
 from listenkey._clock import clock
-from listenkey._keeping import KeeperStatus, Keeping
-from listenkey._lease import Lease
 from listenkey._lock import lock
 from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, _Client
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, TransportError, UnexpectedResponse
+from listenkey.keeper._lease import Lease
+from listenkey.keeper._machine import KeeperStatus, Keeping
 
 __all__ = ["AsyncListenKeyKeeper", "KeeperStatus", "ListenKeyKeeper"]
 

@@ -16,16 +16,15 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-import httpcore  # noqa: TID251  this is the module that may
-import httpx  # noqa: TID251  this is the module that may
+import httpcore
+import httpx
 
-from listenkey import _answer
-from listenkey._answer import MAX_BODY, RawAnswer
-from listenkey._clock import clock
-from listenkey._settings import Account, Route
+from listenkey._http import answer as _answer
+from listenkey._http.answer import MAX_BODY, RawAnswer
+from listenkey._http.route import Account, Route
 
 if TYPE_CHECKING:
-    from listenkey._async_network import Connection  # programs without an event loop need not load asyncio
+    from listenkey._http.async_network import Connection  # programs without an event loop need not load asyncio
 
 KEPT_SECONDS = 5.0  # a connection is kept for a burst of calls; the next renewal comes half an hour later
 KEPT_CONNECTIONS = 8
@@ -43,12 +42,11 @@ T = TypeVar("T")
 class Attempt:
     """An attempt: the needs of the way, and all that is known of the answer."""
 
-    def __init__(self, account: Account, *, is_call: bool = True) -> None:
+    def __init__(self, account: Account) -> None:
         self.account = account
         self.sent = datetime.now(UTC)
-        self._number: int | None = None  # a handshake has no weight
-        if is_call:
-            self.count()
+        self.requests = 1  # that are sent: one more when a kept connection was dead
+        self.used_weight: int | None = None  # of the address, as the answer says
         self.answer: RawAnswer | None = None
         self.is_complete = False  # whether the whole answer came
         self.parsed: object = None
@@ -57,10 +55,6 @@ class Attempt:
         self.streams: list[_Stream] = []
         self.connections: list[Connection] = []  # the async twin's
         self._deadline = time.monotonic() + account.timeout
-
-    def count(self) -> None:
-        """Count a request that is sent: one an attempt, and one more when a kept connection was dead."""
-        self._number = self.account.address.count(clock())
 
     def left(self) -> float:
         """Seconds until the deadline. Raises httpcore.ReadTimeout when there are none."""
@@ -90,8 +84,7 @@ class Attempt:
         """Note the head of the answer: the status counts, even if the body breaks off."""
         headers = httpx.Headers(response.headers)
         self.answer = RawAnswer(response.status, headers, None)
-        if self._number is not None and (weight := _answer.used_weight(headers)) is not None:
-            self.account.address.learn(self._number, weight, clock())
+        self.used_weight = _answer.used_weight(headers)
         return _Body(plain=headers.get("content-encoding", "identity").strip().lower() in ("", "identity"))
 
     def note_body(self, body: "_Body") -> httpx.Response:
@@ -369,7 +362,7 @@ class Transport(httpx.BaseTransport):
                 if attempt.answer is not None:
                     raise
             # The other side closed or reset the kept connection as the request was on its way: connect anew.
-            attempt.count()
+            attempt.requests += 1
         if self._pool is None:
             kind = httpcore.__dict__[_POOLS[self._route.proxy_scheme]]
             self._pool = kind(**_options(self._route, self._route.ssl_context()), network_backend=_Backend())
@@ -424,7 +417,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
                 if attempt.answer is not None:
                     raise
             # The other side closed or reset the kept connection as the request was on its way: connect anew.
-            attempt.count()
+            attempt.requests += 1
         return await self._over(await self._new(outgoing), outgoing)
 
     async def upgrade(self, request: httpcore.Request) -> httpcore.Response:
@@ -442,8 +435,8 @@ class AsyncTransport(httpx.AsyncBaseTransport):
     async def _new(self, request: httpcore.Request) -> httpcore.AsyncConnectionInterface:
         """Have a new connection for the request, which makes its way when it is used."""
         if self._pool is None:
-            from listenkey._async_network import Backend
-            from listenkey._blocking import threads
+            from listenkey._http.async_network import Backend
+            from listenkey._http.threads import threads
 
             # To load certificates takes some 30 ms: not in the loop.
             route = self._route

@@ -8,8 +8,8 @@ The route of one request:
 4. Each step of the connection's stream ends at the deadline of the attempt.
 5. The transport reads the body, at most 64 KiB, and notes status, headers and body in the attempt.
 6. A response hook of httpx stops every status but 200. The generated parser reads the rest.
-7. `_answer.error_in` names the error that the answer is, if any.
-8. `send` raises the error: the frames of a traceback then hold no secret.
+7. `answer.error_in` names the error that the answer is, if any.
+8. `Outcome.answer` raises the error: the frames of a traceback then hold no secret.
 
 Only this module calls the generated client. `_transport` has the connections.
 """
@@ -25,28 +25,29 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from weakref import WeakValueDictionary
 
-import httpcore  # noqa: TID251  this is the module that may
-import httpx  # noqa: TID251  this is the module that may
-from binance_options_client import AuthenticatedClient  # noqa: TID251  this is the module that may
-from binance_options_client.api.user_data_stream import (  # noqa: TID251  this is the module that may
+import httpcore
+import httpx
+from binance_options_client import AuthenticatedClient
+from binance_options_client.api.user_data_stream import (
     close_user_data_stream,
     keepalive_user_data_stream,
     start_user_data_stream,
 )
-from binance_options_client.models import ListenKeyResponse  # noqa: TID251  this is the module that may
-from binance_options_client.types import Response, Unset  # noqa: TID251  this is the module that may
+from binance_options_client.models import ListenKeyResponse
+from binance_options_client.types import Response, Unset
 
-from listenkey import __version__, _answer
-from listenkey._transport import AsyncTransport, Attempt, Transport, attempt_under_way
+from listenkey._http import answer as _answer
+from listenkey._http.transport import AsyncTransport, Attempt, Transport, attempt_under_way
+from listenkey._version import __version__
 from listenkey.errors import ApiError, ListenKeyError, TransportError, UnexpectedResponse
 
 if TYPE_CHECKING:
     import asyncio  # programs without an event loop need not load it
     from collections.abc import Iterable
 
-    from listenkey._answer import Secret
-    from listenkey._async_network import Connection
-    from listenkey._settings import Account, Route
+    from listenkey._http.answer import Secret
+    from listenkey._http.async_network import Connection
+    from listenkey._http.route import Account, Route
 
 USER_AGENT = (
     f"binance-options-listenkey/{__version__} "
@@ -81,6 +82,27 @@ class Answer:
         """Give key and expiration, of the answer to "start". `_answer.error_in` has checked their types."""
         fields = cast(ListenKeyResponse, self.parsed)
         return fields.listen_key, None if isinstance(fields.expiration, Unset) else _answer.instant(fields.expiration)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of an attempt, and what the attempt means for the limits of the address.
+
+    Attributes:
+        result: the answer, or the error that the outcome is.
+        requests: how many were sent: one, and one more when a kept connection was dead.
+        used_weight: of the address, as the answer says. None when it does not.
+    """
+
+    result: Answer | ListenKeyError = field(repr=False, compare=False)
+    requests: int
+    used_weight: int | None
+
+    def answer(self) -> Answer:
+        """Give the answer, or raise the error: here, where no frame of the traceback holds a secret."""
+        if isinstance(self.result, ListenKeyError):
+            raise self.result
+        return self.result
 
 
 @dataclass(frozen=True)
@@ -129,14 +151,8 @@ class Exchange(_Exchange):
         self._generated = self._client(transport=self._transport, event_hooks={"response": [_stop]})
         self._generated.get_httpx_client()  # made now, or each thread would make an httpx client
 
-    def send(self, operation: Operation, account: Account) -> Answer:
-        """Make one attempt. Raises the error that its outcome is."""
-        outcome = self._attempt(operation, account)
-        if isinstance(outcome, ListenKeyError):
-            raise outcome
-        return outcome
-
-    def _attempt(self, operation: Operation, account: Account) -> Answer | ListenKeyError:
+    def send(self, operation: Operation, account: Account) -> Outcome:
+        """Make one attempt."""
         attempt = Attempt(account)
         token = attempt_under_way.set(attempt)
         try:
@@ -150,7 +166,8 @@ class Exchange(_Exchange):
             attempt_under_way.reset(token)
             if attempt.answer is None:
                 attempt.give_up()
-        return _outcome(attempt, self.route, brings_key=operation == "start")
+        result = _result(attempt, self.route, brings_key=operation == "start")
+        return Outcome(result, attempt.requests, attempt.used_weight)
 
     def release(self) -> None:
         """Give a client's share back."""
@@ -167,14 +184,8 @@ class AsyncExchange(_Exchange):
         self.users = self._transport.users
         self._generated = self._client(transport=self._transport, event_hooks={"response": [_async_stop]})
 
-    async def send(self, operation: Operation, account: Account) -> Answer:
-        """Make one attempt. Raises the error that its outcome is."""
-        outcome = await self._attempt(operation, account)
-        if isinstance(outcome, ListenKeyError):
-            raise outcome
-        return outcome
-
-    async def _attempt(self, operation: Operation, account: Account) -> Answer | ListenKeyError:
+    async def send(self, operation: Operation, account: Account) -> Outcome:
+        """Make one attempt."""
         import asyncio
 
         attempt = Attempt(account)
@@ -191,7 +202,8 @@ class AsyncExchange(_Exchange):
             attempt_under_way.reset(token)
             if attempt.answer is None:
                 attempt.give_up()
-        return _outcome(attempt, self.route, brings_key=operation == "start")
+        result = _result(attempt, self.route, brings_key=operation == "start")
+        return Outcome(result, attempt.requests, attempt.used_weight)
 
     async def upgrade(self, target: Secret, headers: Iterable[tuple[str, str]], account: Account) -> Upgraded:
         """Ask for a WebSocket at `target`: path and query, with the listen key. Raises the error that the outcome is.
@@ -208,7 +220,7 @@ class AsyncExchange(_Exchange):
     ) -> Upgraded | ListenKeyError:
         import asyncio
 
-        attempt, response = Attempt(account, is_call=False), None
+        attempt, response = Attempt(account), None
         token = attempt_under_way.set(attempt)
         try:
             url = httpx.URL(self.route.base_url)
@@ -284,7 +296,7 @@ async def _async_stop(response: httpx.Response) -> None:
 # The outcome of an attempt.
 
 
-def _outcome(attempt: Attempt, route: Route, *, brings_key: bool) -> Answer | ListenKeyError:
+def _result(attempt: Attempt, route: Route, *, brings_key: bool) -> Answer | ListenKeyError:
     """Judge the attempt, outside of every `try`, so that a bug of ours stays a bug."""
     answer, failure = attempt.answer, attempt.failure
     if isinstance(failure, ListenKeyError):

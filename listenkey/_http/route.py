@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx  # noqa: TID251  its URLs alone; nothing is sent from here
+import httpx
 
-from listenkey._address import Address
-from listenkey._answer import Secret
+from listenkey._http.answer import Secret
 from listenkey.errors import ConfigurationError
 
 LONGEST_TIMEOUT = 86_400.0  # seconds
@@ -103,12 +102,10 @@ class Account:
     Attributes:
         api_key: the API key.
         timeout: seconds that one attempt may take.
-        address: which counts the account's calls.
     """
 
     api_key: Secret = field(compare=False)  # pytest prints what may be compared
     timeout: float
-    address: Address
 
 
 def hidden(value: object) -> "Secret | type":

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from random import Random
 
-from listenkey._lease import JITTER
+from listenkey._limits.wait import JITTER
 
 WINDOW = 300.0  # seconds
 MOST = 240  # openings in a window; the rest is left to other programs of the address

@@ -27,11 +27,10 @@ from itertools import count, starmap
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from listenkey._answer import Secret
 from listenkey._clock import clock
-from listenkey._lease import Lease, RateLimitWait
-from listenkey._openings import Openings
-from listenkey._turns import AT_ONCE, MINUTE, Turns
+from listenkey._limits.openings import Openings
+from listenkey._limits.turns import AT_ONCE, MINUTE, Turns
+from listenkey._limits.wait import KeyHolder, RateLimitWait
 from listenkey.errors import RateLimited
 
 _ONCE = ((),)
@@ -97,7 +96,7 @@ class Address:
         self.used_weight = used_weight
         self._give(partial(self._turns.learn, number, used_weight, now))
 
-    def turn(self, lease: Lease, wake: Callable[[], None], now: float) -> float:
+    def turn(self, lease: KeyHolder, wake: Callable[[], None], now: float) -> float:
         """Take a turn to send. Returns 0.0; else the seconds after which to ask again, infinite: when `wake` is called.
 
         `wake` may be called in any thread, under a keeper's lock.
@@ -112,12 +111,12 @@ class Address:
         self._give(lambda: told.append(self._turns.report(now)))
         return told[0] if told else None
 
-    def done(self, lease: Lease, now: float) -> None:
+    def done(self, lease: KeyHolder, now: float) -> None:
         """End the lease's turn, or the wait for a turn."""
         self._give(partial(self._turns.done, lease))
         self._give(partial(self._grant, now))
 
-    def ended(self, lease: Lease, now: float) -> None:
+    def ended(self, lease: KeyHolder, now: float) -> None:
         """Note that nobody keeps this lease any more."""
         self.rate_limit_wait.ended(lease)
         self.done(lease, now)
@@ -138,7 +137,7 @@ _making: dict[Hashable, Address] = {}
 _busy: set[Address] = set()  # kept, though nobody may hold them
 
 
-def address_of(base_url: str, proxy: str | None = None) -> Address:
+def address_of(base_url: str, proxy: Hashable = None) -> Address:
     """Get the Address of a base URL and the proxy on the way, the same for every client of this process."""
     now, url = clock(), urlsplit(base_url)
     for address in list(_busy):
@@ -146,7 +145,7 @@ def address_of(base_url: str, proxy: str | None = None) -> Address:
             _busy.discard(address)
             if not address.is_idle(now):  # it was used meanwhile
                 _busy.add(address)
-    key = url.scheme, url.netloc, Secret(proxy or "")
+    key = url.scheme, url.netloc, proxy
     # Who comes while another makes the Address of this key gets the same: the first to put one into `_making` made it.
     new = Address()
     made = _making.setdefault(key, new)

@@ -9,19 +9,19 @@ from itertools import count
 from typing import Literal, NamedTuple
 
 try:
-    from websockets.client import ClientProtocol  # noqa: TID251  this is the module that may
-    from websockets.exceptions import PayloadTooBig  # noqa: TID251  this is the module that may
-    from websockets.frames import Opcode  # noqa: TID251  this is the module that may
-    from websockets.uri import parse_uri  # noqa: TID251  this is the module that may
+    from websockets.client import ClientProtocol
+    from websockets.exceptions import PayloadTooBig
+    from websockets.frames import Opcode
+    from websockets.uri import parse_uri
 except ImportError as _missing:
     raise ImportError(
         "listenkey.stream needs the package websockets: pip install 'binance-options-listenkey[stream]'",
         name=_missing.name,
     ) from None
 
-from listenkey._answer import Secret
-from listenkey._http import AsyncExchange, Upgraded
-from listenkey._settings import Account
+from listenkey._http.answer import Secret
+from listenkey._http.exchange import AsyncExchange, Upgraded
+from listenkey._http.route import Account
 from listenkey.errors import UnexpectedResponse
 
 LARGEST = 2**20  # bytes of a message

@@ -4,12 +4,11 @@ Times are seconds on a clock that counts sleep. The figures are for a life of an
 """
 
 import math
-from collections.abc import Callable, Iterable
-from random import Random, SystemRandom
-from weakref import WeakSet
+from random import Random
 
-from listenkey._answer import is_refusal
-from listenkey.errors import ApiError, Banned, ListenKeyError, RateLimited, ServerError, TransportError
+from listenkey._http.answer import is_refusal
+from listenkey._limits.wait import BAN_WAIT, JITTER, RateLimitWait, growing_wait
+from listenkey.errors import ApiError, ListenKeyError, RateLimited, ServerError, TransportError
 
 HOUR = 3600.0
 DUE = (0.45, 0.5)  # of the life: 2.1 requests an hour, and half of the life left to sit out an outage
@@ -18,83 +17,6 @@ LONGEST_WAIT = 30.0  # after a failure
 FLOOR = 20.0  # after a success
 BURST = 10  # requests in any minute; in 75 s as we send them, for a request may arrive a timeout (at most 15 s) late
 BURST_WINDOW = 75.0
-RATE_LIMIT_WAIT = 60.0  # after a 429 that does not say how long
-BAN_WAIT = 120.0  # after a 418 that does not say: the shortest ban (options general-info page), then twice as long
-LONGEST_BAN = 3 * 24 * HOUR  # options general-info page; not scaled, because the server's figures are not
-# The source of every jitter of this package. The system's source needs no seed, so processes that were forked after the
-# import do not draw the same numbers and send in step.
-JITTER: Random = SystemRandom()
-
-
-def growing_wait(first: float, times: int, last_tries: Iterable[float], now: float) -> float:
-    """Choose a wait when the server does not say how long: each wait is twice as long, but leaves a last try.
-
-    Args:
-        first: seconds of the first wait, and of the shortest.
-        times: how often in a row the server asked for a wait, this time included.
-        last_tries: when each lease must have sent its last request.
-        now: seconds on the clock of `last_tries`.
-    """
-    longest = min(first * 2.0 ** min(max(times - 1, 0), 32), LONGEST_BAN)
-    return min([longest, *(max(first, last - now) for last in last_tries if last > now)])
-
-
-class RateLimitWait:
-    """The wait that a 429 or 418 asks of an address, whose clients and keepers share it.
-
-    Args:
-        give: takes an order of ours and carries it out, one order at a time: `Orders.give` of the address.
-        until: when the wait is over.
-        error: the 429 or 418.
-    """
-
-    def __init__(self, give: Callable[[Callable[[], object]], None], until: float, error: RateLimited | None) -> None:
-        self.until, self.error = until, error
-        self.untested = until > -math.inf  # whether no request has succeeded since the wait
-        self._leases: WeakSet[Lease] = WeakSet()  # each has a key to lose
-        self._bans = 0  # in a row, without a stated end
-        self._give = give
-
-    def refused(
-        self, error: RateLimited, sent: float, now: float, *, scale: float = 1.0, random: Random = JITTER
-    ) -> None:
-        """Note the 429 or 418 that answered a request. A wait of our own choice leaves each lease a last try."""
-        self._give(lambda: self._refused(error, sent, now, scale, random))
-
-    def _refused(self, error: RateLimited, sent: float, now: float, scale: float, random: Random) -> None:
-        self.untested = True
-        stated = error.retry_after
-        if isinstance(error, Banned):
-            stated = stated or None  # a ban whose stated end is past is not over: the server still refuses
-        if stated is not None:
-            wait = min(max(stated, 0.0), LONGEST_BAN)
-        elif isinstance(error, Banned):
-            self._bans += sent >= self.until  # a request from before is about the same ban
-            wait = growing_wait(BAN_WAIT * scale, self._bans, (lease.last_try for lease in self._leases), now)
-        else:
-            wait = RATE_LIMIT_WAIT * scale
-        wait += random.uniform(0, min(wait, LONGEST_WAIT * scale) / 2)
-        if now + wait > self.until:
-            self.error, self.until = error, now + wait  # in this order: who reads meanwhile needs the error
-
-    def answered(self, lease: "Lease") -> None:
-        """Note a success: this lease has a key to lose. A success after the wait ends the wait's story."""
-        self._give(lambda: self._answered(lease, lease.sent))
-
-    def _answered(self, lease: "Lease", sent: float) -> None:
-        if sent >= self.until:
-            self._bans, self.untested = 0, False
-        self._leases.add(lease)
-
-    def ended(self, lease: "Lease") -> None:
-        """Note that nobody keeps this lease any more."""
-        self._give(lambda: self._leases.discard(lease))
-
-    def raise_if_rate_limited(self, now: float) -> None:
-        """Raise the 429 or 418 again, with the seconds that are left, unless the wait is over."""
-        left, error = self.until - now, self.error
-        if left > 0 and error is not None:
-            raise type(error)(error.status, error.code, error.reason, left)
 
 
 class Lease:

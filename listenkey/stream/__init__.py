@@ -1,0 +1,45 @@
+"""The account's events, typed, with a Gap wherever some may be missing: the twins of a user data stream.
+
+Pure: `_events` (what a frame means), `_machine` (sockets come and go, items pass) and `_copies` (the same event twice).
+`_streams` has the driver and the twins, `_websocket` the protocol, `_buffer` the items that wait. Everyone may enter.
+Importing this package needs the package websockets: the extra `stream`.
+"""
+
+from listenkey.stream._events import (
+    AccountUpdate,
+    Balance,
+    BalancePositionUpdate,
+    Blind,
+    Event,
+    Gap,
+    Greeks,
+    GreekUpdate,
+    Item,
+    Order,
+    OrderTradeUpdate,
+    Position,
+    RiskLevelChange,
+    UnknownEvent,
+)
+from listenkey.stream._streams import BUFFER, AsyncUserDataStream, StreamStatus, UserDataStream
+
+__all__ = [
+    "BUFFER",
+    "AccountUpdate",
+    "AsyncUserDataStream",
+    "Balance",
+    "BalancePositionUpdate",
+    "Blind",
+    "Event",
+    "Gap",
+    "GreekUpdate",
+    "Greeks",
+    "Item",
+    "Order",
+    "OrderTradeUpdate",
+    "Position",
+    "RiskLevelChange",
+    "StreamStatus",
+    "UnknownEvent",
+    "UserDataStream",
+]

@@ -1,0 +1,48 @@
+"""The house: machines move nothing, and no room looks into another."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "listenkey"
+ROOMS = ["_http", "_limits", "keeper", "stream", "sandbox", "cli"]
+# The machines: they decide, and are told news and the time.
+MACHINES = [
+    *("errors.py", "_http/answer.py", "_limits/wait.py", "_limits/turns.py", "keeper/_lease.py", "keeper/_machine.py"),
+    *("stream/_events.py", "stream/_copies.py", "stream/_machine.py"),
+]
+MOVING = {"time", "threading", "socket", "asyncio", "ssl", "httpx", "httpcore", "websockets", "select", "subprocess"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_machine_imports_nothing_that_moves_bytes_or_time(name: str) -> None:
+    allowed = {"ssl"} if name == "_http/answer.py" else set()  # the class of an error
+    assert {module.partition(".")[0] for module in imports(PACKAGE / name)} & MOVING <= allowed
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_it_is_for(room: str) -> None:
+    text = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8")))
+    assert text is not None
+    assert text.count(".") >= 3
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_rules(room: str) -> None:
+    assert "banned-api" in (PACKAGE / room / "ruff.toml").read_text(encoding="utf-8")
+
+
+def test_the_listing_tells_the_story() -> None:
+    files = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py"}
+    assert {name for name in files if not name.startswith("_")} == {"client.py", "errors.py", "pytest_plugin.py"}
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(ROOMS)
