@@ -220,7 +220,7 @@ def test_a_planned_change_brings_no_gap_no_loss_no_double(read: Open, sandbox: S
 
 def test_a_mute_link_is_found_where_a_position_is_held(read: Open, sandbox: Sandbox) -> None:
     sandbox.stream._scale = 0.02
-    reader = read(_pace=dataclasses.replace(PACE, silence=1.0))
+    reader = read(_pace=dataclasses.replace(PACE, silence=3.0))
     reader.until("started")
     position = {"s": "BTC-260626-90000-C", "c": "1", "p": "1", "a": "1"}
     sandbox.emit({"e": "BALANCE_POSITION_UPDATE", "E": 1, "T": 1, "B": [], "P": [position, {"s": "x"}]})
