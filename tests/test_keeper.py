@@ -971,7 +971,7 @@ def frames(error: BaseException | None) -> Iterator[str]:
         printed = traceback.TracebackException.from_exception(error, capture_locals=True)
         yield str(printed)
         for frame in printed.stack:
-            if Path(frame.filename).name in ("keeper.py", "_keeping.py", "_lease.py"):
+            if Path(frame.filename).parent.name == "keeper":
                 yield f"{frame.filename} {frame.name} {frame.locals}"
         error = error.__cause__ or error.__context__
 
