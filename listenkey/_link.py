@@ -668,8 +668,10 @@ class Link:
                 silent = max(main.event or main.beat, main.beat)
                 yield max(silent + self._patience, self._due, self.not_before), self._probe
         if main is not None and probe is not None and probe.opened is not None:
-            yield max(probe.opened, self._woke) + pace.silence, partial(self._acquit, main, probe)
-            yield max(self._probe_brought, self._woke) + pace.verdict, partial(self._condemn, main, probe)
+            if self._probe_brought < math.inf:  # the verdict falls alone, however late the event came
+                yield max(self._probe_brought, self._woke) + pace.verdict, partial(self._condemn, main, probe)
+            else:
+                yield max(probe.opened, self._woke) + pace.silence, partial(self._acquit, main, probe)
         if self._next is None and self._old is None and self._copies is not None:
             yield max(self._forget, self._woke + pace.proven), self._forget_copies
         yield self._nagged + pace.nag, self._nag

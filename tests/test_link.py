@@ -1126,6 +1126,13 @@ class TestOldFaults:
         peer.wait(5)
         assert (peer.story[-1], "mute" in peer.story) == (7, False)
 
+    def test_an_event_that_comes_to_the_second_socket_late_condemns_as_well(self) -> None:
+        peer = self.probed()
+        peer.wait(58)
+        peer.frame(2, event(7))  # 4 s to bring it, too, and the comparison ends in 2
+        peer.wait(5)
+        assert peer.story[-2:] == ["mute", 7]
+
     def test_a_copy_condemns_nobody(self) -> None:
         peer = holding()
         peer.wait(61)
