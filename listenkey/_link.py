@@ -506,6 +506,8 @@ class Link:
         # If the old socket did not close as asked, nothing proves that it lived until the new socket opened.
         reason: Reason = "mute" if clean else "reconnected"
         is_loss = self._overdue(old, changed) or not clean
+        if is_loss:
+            main.ready_at = now  # up to here the server may have sent events to the old socket alone
         if is_loss and self._lost is None:
             self._await_proof(now, main, reason, self._whole(old))
         else:
