@@ -99,6 +99,7 @@ Action = Do | Item | ListenKeyError  # an item is for the program; an error ends
 class _Socket:
     number: int
     key: str = field(repr=False)
+    asked: float  # when it was asked for: nothing was sent to it before
     opened: float | None = None  # when the handshake was done
     ready: bool = False  # events may come: the handshake is done, and SUBSCRIBE is answered
     ready_at: float = -math.inf
@@ -167,6 +168,7 @@ class Link:
         self._renewed = self._warned = -math.inf
         self._woke = -math.inf  # when the program was last found to have stood still
         self._paced = -math.inf  # no new socket before, whatever news comes
+        self._released_from = math.inf  # before no event was sent that was released now
         self._probe_brought = math.inf  # when the second socket brought something that the main socket had not
         self._closing = self._ends = self._forget = self._proves = math.inf
         self._has_worked = False  # whether any socket was ever ready
@@ -220,8 +222,8 @@ class Link:
         return None if self.is_key_proven else self.key_error
 
     def last_proof(self, now: float) -> datetime:
-        """When the link was last known to live."""
-        return self.at(self._link_proof(now))
+        """When the link was last known to live, and no event was sent that is passed now."""
+        return self.at(min(self._link_proof(now), self._released_from))
 
     def lost_at(self) -> float:
         """Since when events are lost. Infinite when none are."""
@@ -403,7 +405,7 @@ class Link:
     def _open(self, now: float) -> None:
         self._numbers += 1
         self._tries += 1
-        self._next = _Socket(self._numbers, self._key)
+        self._next = _Socket(self._numbers, self._key, now)
         if self._main is None and self._old is None:
             self._copies = None
         else:
@@ -576,6 +578,8 @@ class Link:
 
     def _release(self, socket: _Socket) -> None:
         held, socket.held = socket.held or [], None
+        if held:
+            self._released_from = min(self._released_from, socket.asked)
         for event, content in held:
             self._pass(socket, event, content)
 
@@ -592,6 +596,7 @@ class Link:
 
     def _look(self, now: float) -> None:
         """See whether program or machine stood still. What waited here meanwhile is read before any judgement."""
+        self._released_from = math.inf
         if now > self.wake + self._pace.late:
             self._woke = now
             for each in self._sockets():
@@ -670,13 +675,16 @@ class Link:
                 silent = max(main.event or main.beat, main.beat)
                 yield max(silent + self._patience, self._due, self.not_before), self._probe
         if main is not None and probe is not None and probe.opened is not None:
-            if self._probe_brought < math.inf:  # the verdict falls alone, however late the event came
-                yield max(self._probe_brought, self._woke) + pace.verdict, partial(self._condemn, main, probe)
-            else:
-                yield max(probe.opened, self._woke) + pace.silence, partial(self._acquit, main, probe)
+            yield self._comparison(main, probe, probe.opened)
         if self._next is None and self._old is None and self._copies is not None:
             yield max(self._forget, self._woke + pace.proven), self._forget_copies
         yield self._nagged + pace.nag, self._nag
+
+    def _comparison(self, main: _Socket, probe: _Socket, opened: float) -> tuple[float, Callable[[float], None]]:
+        """Say how the comparison of two sockets ends: once the second has brought something, by the verdict alone."""
+        if self._probe_brought < math.inf:
+            return max(self._probe_brought, self._woke) + self._pace.verdict, partial(self._condemn, main, probe)
+        return max(opened, self._woke) + self._pace.silence, partial(self._acquit, main, probe)
 
     def _checks(self, socket: _Socket) -> Iterator[tuple[float, Callable[[float], None]]]:
         if socket is self._old:

@@ -685,6 +685,45 @@ class TestRow8TheBufferIsFull:
         assert len(buffer) == 3
         assert [buffer.take() for _ in range(3)][-1] == Gap("reconnected", self.moment(1), self.moment(3), dropped=100)
 
+    def test_items_that_come_at_once_make_no_program_slow(self) -> None:
+        buffer = Buffer(2)
+        buffer.put(self.unknown(0), self.moment(0), self.moment(0))
+        buffer.expect(5)
+        for i in range(1, 6):
+            buffer.put(self.unknown(i), self.moment(0), self.moment(0))
+        assert [buffer.take() for _ in range(5)] == [self.unknown(i) for i in range(5)]
+        for i in range(6, 9):
+            buffer.expect(1)
+            buffer.put(self.unknown(i), self.moment(i), self.moment(i))
+        assert [buffer.take() for _ in range(4)] == [
+            self.unknown(5),
+            self.unknown(6),
+            Gap("overflow", self.moment(7), self.moment(8), dropped=2),
+            None,
+        ]
+
+    def test_a_slow_program_gets_no_more_room(self) -> None:
+        buffer = Buffer(2)
+        for i in range(5):
+            buffer.expect(3 if i == 2 else 1)
+            buffer.put(self.unknown(i), self.moment(0), self.moment(0))
+        assert len(buffer) == 3
+
+    def test_an_overflow_of_what_was_held_back_begins_before_it_was_sent(self) -> None:
+        """The program is slow, and the events that a change held back find no room."""
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, SHUTDOWN)
+        peer.opened(2)
+        peer.frame(2, event(1))
+        peer.wait(4)
+        peer.obey(peer.link.pong(peer.now, 2, peer.now))
+        peer.closed(1, clean=True)
+        assert peer.story == ["started", 1]
+        assert peer.link.last_proof(peer.now) == START + timedelta(seconds=100)
+        peer.frame(2, event(2))
+        assert peer.link.last_proof(peer.now) == START + timedelta(seconds=104)
+
     @pytest.mark.parametrize("since", [2, None])
     def test_a_later_gap_may_begin_earlier(self, since: int | None) -> None:
         buffer = Buffer(1)
