@@ -568,9 +568,12 @@ class Link:
 
     def _make_room(self, now: float) -> None:
         """Bound what is remembered. A drain that brings too much is over, and a Gap says so."""
+        main = self._main
+        held = len(main.held or ()) if main is not None else 0
+        if main is not None and main.gap is not None and held > MOST:
+            main.held, main.ready_at = [], now  # the Gap that waits tells of these events, too
         if self._copies is None:
             return
-        held = len(self._main.held or ()) if self._main is not None else 0
         if self._old is not None and self._is_draining() and max(held, len(self._copies)) > MOST:
             self._gone(self._old, now, clean=False)
         elif len(self._copies) > MOST:

@@ -588,6 +588,21 @@ class TestRow7Doubles:
         assert peer.story == ["started", 1, "reconnected", 2, 3]
         assert peer.gap() == ("reconnected", 1096.0, 1100.0)
 
+    def test_events_that_wait_for_a_proof_are_bounded_and_the_gap_tells(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("listenkey._link.MOST", 2)
+        peer = running()
+        peer.wait(100)
+        peer.closed(1)
+        peer.proves = peer.answer_pings = False
+        peer.obey(peer.link.opened(peer.now, 2, peer.now - 0.1))
+        for i in range(1, 5):
+            peer.wait(1)
+            peer.frame(2, event(i))
+        assert peer.story == ["started"]
+        peer.key(KEY)
+        assert peer.story == ["started", "reconnected", 4]
+        assert peer.gap() == ("reconnected", 1096.0, 1103.0)
+
     def test_a_change_that_takes_long_forgets_the_oldest(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("listenkey._link.MOST", 2)
         peer = running()
