@@ -245,10 +245,11 @@ class TestRow2APlannedChangeLosesNothing:
         peer.frame(2, event(2))
         peer.wait(6)
         assert peer.story == ["started", "reconnected", 2]
-        reason, since, _ = peer.gap()
+        reason, since, until = peer.gap()
         assert reason == "reconnected"
         assert since is not None
         assert since <= proof
+        assert until == proof + 3 + 5  # the server may have sent events to the old one alone, up to its end
 
     def test_an_old_socket_that_the_server_closes_is_a_marked_gap(self) -> None:
         peer = self.change()
@@ -587,6 +588,21 @@ class TestRow7Doubles:
         assert peer.story == ["started", 1, "reconnected", 2, 3]
         assert peer.gap() == ("reconnected", 1096.0, 1100.0)
 
+    def test_events_that_wait_for_a_proof_are_bounded_and_the_gap_tells(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("listenkey._link.MOST", 2)
+        peer = running()
+        peer.wait(100)
+        peer.closed(1)
+        peer.proves = peer.answer_pings = False
+        peer.obey(peer.link.opened(peer.now, 2, peer.now - 0.1))
+        for i in range(1, 5):
+            peer.wait(1)
+            peer.frame(2, event(i))
+        assert peer.story == ["started"]
+        peer.key(KEY)
+        assert peer.story == ["started", "reconnected", 4]
+        assert peer.gap() == ("reconnected", 1096.0, 1103.0)
+
     def test_a_change_that_takes_long_forgets_the_oldest(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("listenkey.stream._machine.MOST", 2)
         peer = running()
@@ -683,6 +699,45 @@ class TestRow8TheBufferIsFull:
             buffer.put(self.unknown(i), self.moment(3), self.moment(3))
         assert len(buffer) == 3
         assert [buffer.take() for _ in range(3)][-1] == Gap("reconnected", self.moment(1), self.moment(3), dropped=100)
+
+    def test_items_that_come_at_once_make_no_program_slow(self) -> None:
+        buffer = Buffer(2)
+        buffer.put(self.unknown(0), self.moment(0), self.moment(0))
+        buffer.expect(5)
+        for i in range(1, 6):
+            buffer.put(self.unknown(i), self.moment(0), self.moment(0))
+        assert [buffer.take() for _ in range(5)] == [self.unknown(i) for i in range(5)]
+        for i in range(6, 9):
+            buffer.expect(1)
+            buffer.put(self.unknown(i), self.moment(i), self.moment(i))
+        assert [buffer.take() for _ in range(4)] == [
+            self.unknown(5),
+            self.unknown(6),
+            Gap("overflow", self.moment(7), self.moment(8), dropped=2),
+            None,
+        ]
+
+    def test_a_slow_program_gets_no_more_room(self) -> None:
+        buffer = Buffer(2)
+        for i in range(5):
+            buffer.expect(3 if i == 2 else 1)
+            buffer.put(self.unknown(i), self.moment(0), self.moment(0))
+        assert len(buffer) == 3
+
+    def test_an_overflow_of_what_was_held_back_begins_before_it_was_sent(self) -> None:
+        """The program is slow, and the events that a change held back find no room."""
+        peer = running()
+        peer.wait(100)
+        peer.frame(1, SHUTDOWN)
+        peer.opened(2)
+        peer.frame(2, event(1))
+        peer.wait(4)
+        peer.obey(peer.link.pong(peer.now, 2, peer.now))
+        peer.closed(1, clean=True)
+        assert peer.story == ["started", 1]
+        assert peer.link.last_proof(peer.now) == START + timedelta(seconds=100)
+        peer.frame(2, event(2))
+        assert peer.link.last_proof(peer.now) == START + timedelta(seconds=104)
 
     @pytest.mark.parametrize("since", [2, None])
     def test_a_later_gap_may_begin_earlier(self, since: int | None) -> None:
@@ -1125,6 +1180,13 @@ class TestOldFaults:
         peer.frame(1, event(7))
         peer.wait(5)
         assert (peer.story[-1], "mute" in peer.story) == (7, False)
+
+    def test_an_event_that_comes_to_the_second_socket_late_condemns_as_well(self) -> None:
+        peer = self.probed()
+        peer.wait(58)
+        peer.frame(2, event(7))  # 4 s to bring it, too, and the comparison ends in 2
+        peer.wait(5)
+        assert peer.story[-2:] == ["mute", 7]
 
     def test_a_copy_condemns_nobody(self) -> None:
         peer = holding()

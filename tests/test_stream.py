@@ -311,6 +311,26 @@ def test_a_slow_program_finds_one_gap_with_the_count(
     assert [name(each) for each in items] == ["started", 1, 2, 3, 4, "overflow"]
 
 
+def test_events_that_were_held_back_make_no_program_slow(
+    read: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events of an unknown kind prove no key. They wait for the proof, and then come at once."""
+    monkeypatch.setattr("listenkey.stream.BUFFER", 5)
+    reader = read(life=36.0)
+    reader.until("started")
+    sandbox.faults.add("status", status=503, times=None)
+    sandbox.stream.fault("stream-drop")
+    reader.wait(lambda: reader.status().state == "connected" and not reader.status().key_proven)
+    for i in range(20):
+        assert sandbox.emit({"e": f"NEW_{i}"}) == 1
+    reader.wait(lambda: len(reader.stream._driver.link._main.held) == 20)
+    sandbox.faults.clear()
+    reader.wait(lambda: reader.status().key_proven)
+    assert name(reader.next()) == "reconnected"
+    kinds = [reader.next() for _ in range(20)]
+    assert [each.kind for each in kinds if isinstance(each, UnknownEvent)] == [f"NEW_{i}" for i in range(20)]
+
+
 def test_the_end_of_the_lease_ends_the_iterator(read: Open, sandbox: Sandbox) -> None:
     reader = read()
     reader.until("started")

@@ -38,17 +38,22 @@ class Buffer:
     """
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self._size = self._most = size
         self._items: deque[Item | Mark] = deque()
         self._last: Mark | None = None  # the Gap at the end of the row
 
     def __len__(self) -> int:
         return len(self._items)
 
+    def expect(self, count: int) -> None:
+        """Make room for so many items that come at once, unless the program is slow: it can take none in between."""
+        if len(self._items) < self._size:
+            self._most = self._size - 1 + count
+
     def put(self, item: Item, since: datetime, until: datetime) -> None:
         """Append the item, or let the Gap at the end count the item. The item is from `since` to `until` or longer."""
         is_gap = isinstance(item, Gap)
-        if len(self._items) < self._size or (is_gap and self._last is None):
+        if len(self._items) < self._most or (is_gap and self._last is None):
             self._append(item)
             return
         if isinstance(item, Blind):

@@ -102,6 +102,7 @@ Action = Do | Item | ListenKeyError  # an item is for the program; an error ends
 class _Socket:
     number: int
     key: str = field(repr=False)
+    asked: float  # when it was asked for: nothing was sent to it before
     opened: float | None = None  # when the handshake was done
     ready: bool = False  # events may come: the handshake is done, and SUBSCRIBE is answered
     ready_at: float = -math.inf
@@ -170,6 +171,7 @@ class Link:
         self._renewed = self._warned = -math.inf
         self._woke = -math.inf  # when the program was last found to have stood still
         self._paced = -math.inf  # no new socket before, whatever news comes
+        self._released_from = math.inf  # before no event was sent that was released now
         self._probe_brought = math.inf  # when the second socket brought something that the main socket had not
         self._closing = self._ends = self._forget = self._proves = math.inf
         self._has_worked = False  # whether any socket was ever ready
@@ -223,8 +225,8 @@ class Link:
         return None if self.is_key_proven else self.key_error
 
     def last_proof(self, now: float) -> datetime:
-        """When the link was last known to live."""
-        return self.at(self._link_proof(now))
+        """When the link was last known to live, and no event was sent that is passed now."""
+        return self.at(min(self._link_proof(now), self._released_from))
 
     def lost_at(self) -> float:
         """Since when events are lost. Infinite when none are."""
@@ -406,7 +408,7 @@ class Link:
     def _open(self, now: float) -> None:
         self._numbers += 1
         self._tries += 1
-        self._next = _Socket(self._numbers, self._key)
+        self._next = _Socket(self._numbers, self._key, now)
         if self._main is None and self._old is None:
             self._copies = None
         else:
@@ -509,6 +511,8 @@ class Link:
         # If the old socket did not close as asked, nothing proves that it lived until the new socket opened.
         reason: Reason = "mute" if clean else "reconnected"
         is_loss = self._overdue(old, changed) or not clean
+        if is_loss:
+            main.ready_at = now  # up to here the server may have sent events to the old socket alone
         if is_loss and self._lost is None:
             self._await_proof(now, main, reason, self._whole(old))
         else:
@@ -567,9 +571,12 @@ class Link:
 
     def _make_room(self, now: float) -> None:
         """Bound what is remembered. A drain that brings too much is over, and a Gap says so."""
+        main = self._main
+        held = len(main.held or ()) if main is not None else 0
+        if main is not None and main.gap is not None and held > MOST:
+            main.held, main.ready_at = [], now  # the Gap that waits tells of these events, too
         if self._copies is None:
             return
-        held = len(self._main.held or ()) if self._main is not None else 0
         if self._old is not None and self._is_draining() and max(held, len(self._copies)) > MOST:
             self._gone(self._old, now, clean=False)
         elif len(self._copies) > MOST:
@@ -577,6 +584,8 @@ class Link:
 
     def _release(self, socket: _Socket) -> None:
         held, socket.held = socket.held or [], None
+        if held:
+            self._released_from = min(self._released_from, socket.asked)
         for event, content in held:
             self._pass(socket, event, content)
 
@@ -593,6 +602,7 @@ class Link:
 
     def _look(self, now: float) -> None:
         """See whether program or machine stood still. What waited here meanwhile is read before any judgement."""
+        self._released_from = math.inf
         if now > self.wake + self._pace.late:
             self._woke = now
             for each in self._sockets():
@@ -671,11 +681,16 @@ class Link:
                 silent = max(main.event or main.beat, main.beat)
                 yield max(silent + self._patience, self._due, self.not_before), self._probe
         if main is not None and probe is not None and probe.opened is not None:
-            yield max(probe.opened, self._woke) + pace.silence, partial(self._acquit, main, probe)
-            yield max(self._probe_brought, self._woke) + pace.verdict, partial(self._condemn, main, probe)
+            yield self._comparison(main, probe, probe.opened)
         if self._next is None and self._old is None and self._copies is not None:
             yield max(self._forget, self._woke + pace.proven), self._forget_copies
         yield self._nagged + pace.nag, self._nag
+
+    def _comparison(self, main: _Socket, probe: _Socket, opened: float) -> tuple[float, Callable[[float], None]]:
+        """Say how the comparison of two sockets ends: once the second has brought something, by the verdict alone."""
+        if self._probe_brought < math.inf:
+            return max(self._probe_brought, self._woke) + self._pace.verdict, partial(self._condemn, main, probe)
+        return max(opened, self._woke) + self._pace.silence, partial(self._acquit, main, probe)
 
     def _checks(self, socket: _Socket) -> Iterator[tuple[float, Callable[[float], None]]]:
         if socket is self._old:

@@ -70,7 +70,9 @@ __all__ = [
     "UnknownEvent",
     "UserDataStream",
 ]
-BUFFER = 10_000  # items that wait for the program; more are dropped, and counted in a Gap
+# Items that wait for the program; more are dropped, and counted in a Gap. Events that a change of connections held back
+# come at once, and may wait beside them.
+BUFFER = 10_000
 Form = Literal["path", "query", "subscribe"]
 # Where the stream of a REST address is: general-info and User Data Streams pages (asyncapi.yaml, servers).
 _STREAMS = {
@@ -124,11 +126,12 @@ class _Driver:
         form: Form,
         pace: Pace,
         put: Callable[[Item | ListenKeyError], None],
+        expect: Callable[[int], None],
         *,
         tell_blind: bool,
     ) -> None:
         self._keeper, self._address = keeper, keeper._client._address
-        self._route, self._form, self._pace, self._put = route, form, pace, put
+        self._route, self._form, self._pace, self._put, self._expect = route, form, pace, put, expect
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._sockets: dict[int, _websocket.WebSocket] = {}
         self._pings: dict[tuple[int, int], float] = {}  # by connection and ping: when it was asked
@@ -207,7 +210,9 @@ class _Driver:
             return
         try:
             self.link.not_before = self._address.rate_limit_wait.until
-            for action in what(self.link):
+            actions = what(self.link)
+            self._expect(len(actions))
+            for action in actions:
                 self._obey(action)
         except Exception as bug:  # noqa: BLE001  whatever it is, a dead stream says so; its frames hold the listen key
             name = type(bug).__name__
@@ -365,7 +370,9 @@ class _Stream:
     def _enter(self, put: Callable[[Item | ListenKeyError], None]) -> _Driver:
         if self._driver is not None:
             raise ConfigurationError("A stream is entered once: make a new one.")
-        self._driver = _Driver(self._keeper, self._route, self._form, self._pace, put, tell_blind=self._tell_blind)
+        self._driver = _Driver(
+            self._keeper, self._route, self._form, self._pace, put, self._buffer.expect, tell_blind=self._tell_blind
+        )
         return self._driver
 
     def _moved_to(self, hand: list[Item]) -> bool:
