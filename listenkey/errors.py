@@ -39,15 +39,24 @@ class UnexpectedResponse(ListenKeyError):
 
     Attributes:
         status: the answer's HTTP status.
+
+    Args:
+        status: as above.
+        what: what is wrong with the answer.
+        setting: the setting that names the address, for the advice at the end of the text.
     """
 
-    def __init__(self, status: int, what: str) -> None:
+    def __init__(self, status: int, what: str, *, setting: str = "base_url") -> None:
         super().__init__(status, what)  # both in args, so that the error can be pickled
         self.status = status
         self._what = what
+        self._setting = setting
 
     def __str__(self) -> str:
-        return f"Not an answer that Binance documents: {self._what}. Check base_url and any proxy. (HTTP {self.status})"
+        return (
+            f"Not an answer that Binance documents: {self._what}. Check {self._setting} and any proxy. "
+            f"(HTTP {self.status})"
+        )
 
 
 class ApiError(ListenKeyError):
@@ -58,12 +67,23 @@ class ApiError(ListenKeyError):
         code: Binance's error code, such as -1125. None when the answer has no code.
         reason: Binance's text without control characters and API key, at most 200 characters. None without a text.
         retry_after: seconds to wait before the next call. None when the answer does not say.
+
+    Args:
+        status, code, reason, retry_after: as above.
+        advice: what the text tells a person to do. None: what the class and the status ask for.
     """
 
     def __init__(
-        self, status: int, code: int | None = None, reason: str | None = None, retry_after: float | None = None
+        self,
+        status: int,
+        code: int | None = None,
+        reason: str | None = None,
+        retry_after: float | None = None,
+        *,
+        advice: str | None = None,
     ) -> None:
         super().__init__(status, code, reason, retry_after)
+        self._own_advice = advice
         self.status = status
         self.code = code
         self.reason = reason
@@ -73,7 +93,7 @@ class ApiError(ListenKeyError):
         reason = (self.reason or "").strip(" .") or self._default()
         end = "" if reason.endswith(("!", "?")) else "."
         code = "" if self.code is None else f", code {self.code}"
-        advice = self._advice()
+        advice = self._advice() if self._own_advice is None else self._own_advice
         return f"{reason}{end}{advice and ' '}{advice} (HTTP {self.status}{code})"
 
     def _default(self) -> str:

@@ -273,7 +273,7 @@ def test_a_redirect_is_refused_and_ends_the_stream(read: Open, sandbox: Sandbox)
     assert "/elsewhere" not in {each.path for each in sandbox.requests}
     assert str(reader.status().last_error) == (
         f"Not an answer that Binance documents: {sandbox.stream_url} answered the handshake with a redirect, which is "
-        "not followed. Check base_url and any proxy. (HTTP 302)"
+        "not followed. Check stream_url and any proxy. (HTTP 302)"
     )
 
 
@@ -682,7 +682,9 @@ def test_blindness_is_told_at_once_and_in_the_log(
     since = reader.status().blind_since
     assert since is not None
     assert abs(since - blind.since) < timedelta(seconds=1)  # two readings of the wall clock
-    assert str(reader.status().last_error).startswith(f"{sandbox.stream_url} refused the stream; check stream_url")
+    assert str(reader.status().last_error) == (
+        f"{sandbox.stream_url} refused the stream. The stream goes on trying. (HTTP 503)"
+    )
     reader.until("reconnected")
     assert (reader.status().last_error, reader.status().blind_since) == (None, None)
     told = [record for record in caplog.records if vars(record).get("listenkey_event") == "blind"]

@@ -19,12 +19,12 @@ from typing import Any, cast
 
 import httpcore
 
+from listenkey._http.route import LONGEST_TIMEOUT
 from listenkey._http.threads import threads
-from listenkey._http.transport import attempt_under_way
+from listenkey._http.transport import NO_ADDRESS, NO_HANDSHAKE, Address, attempt_under_way
 
 HEAD_START = 0.25  # seconds until the next address of a host is tried beside the last (RFC 8305)
 MOST_UNREAD = 2**20  # bytes; no more is read from the system until somebody takes them
-_Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]  # as socket.getaddrinfo gives it
 
 
 class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
@@ -94,12 +94,22 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: object, **__: object
     ) -> httpcore.AsyncNetworkStream:
+        if self._unread:  # a proxy's own bytes would pass for what the exchange says by TLS
+            raise httpcore.ConnectError("bytes came before the TLS handshake")
+        if self._is_over:  # asyncio would wait for an end that has come already
+            raise httpcore.ConnectError(str(self._error or NO_HANDSHAKE)) from self._error
         try:
-            secured = await self._loop.start_tls(self._transport, self, ssl_context, server_hostname=server_hostname)
+            secured = await self._loop.start_tls(
+                self._transport,
+                self,
+                ssl_context,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=LONGEST_TIMEOUT,  # the attempt has a time limit
+            )
         except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
+            raise httpcore.ConnectError(str(error) or NO_HANDSHAKE) from error
         if secured is None:
-            raise httpcore.ConnectError("the other side ended the connection")
+            raise httpcore.ConnectError(NO_HANDSHAKE)
         self._transport = secured
         return self
 
@@ -142,8 +152,8 @@ class Backend(httpcore.AsyncNetworkBackend):
         return connection
 
 
-async def _look_up(host: str, port: int) -> Sequence[_Address]:
-    look_up: Callable[[], Sequence[_Address]] = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+async def _look_up(host: str, port: int) -> Sequence[Address]:
+    look_up: Callable[[], Sequence[Address]] = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         ipaddress.ip_address(host)
     except ValueError:  # it is a name
@@ -151,9 +161,9 @@ async def _look_up(host: str, port: int) -> Sequence[_Address]:
     return look_up()
 
 
-async def _first_that_answers(addresses: Iterable[_Address]) -> Connection:
-    untried, trying = deque(addresses), set[asyncio.Task[Connection]]()
-    last: BaseException = OSError("the host has no address")
+async def _first_that_answers(addresses: Iterable[Address]) -> Connection:
+    attempt, untried, trying = attempt_under_way.get(), deque(addresses), set[asyncio.Task[Connection]]()
+    last: BaseException = OSError(NO_ADDRESS)
     try:
         while untried or trying:
             if untried:
@@ -162,9 +172,13 @@ async def _first_that_answers(addresses: Iterable[_Address]) -> Connection:
             done, _ = await asyncio.wait(trying, timeout=head_start, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 trying.remove(task)
-                if (error := task.exception()) is None:
+                error = task.exception()
+                if error is None:
+                    attempt.refusal = None
                     return task.result()
                 last = error
+                if isinstance(error, OSError):
+                    attempt.note_refusal(error)
     finally:
         for task in trying:
             task.cancel()
@@ -172,7 +186,7 @@ async def _first_that_answers(addresses: Iterable[_Address]) -> Connection:
     raise last
 
 
-async def _connect(address: _Address) -> Connection:
+async def _connect(address: Address) -> Connection:
     family, kind, protocol, _, where = address
     loop, connecting = asyncio.get_running_loop(), socket.socket(family, kind, protocol)
     try:

@@ -39,7 +39,14 @@ from binance_options_client.types import Response, Unset
 from listenkey._http import answer as _answer
 from listenkey._http.transport import AsyncTransport, Attempt, Transport, attempt_under_way
 from listenkey._version import __version__
-from listenkey.errors import ApiError, ListenKeyError, TransportError, UnexpectedResponse
+from listenkey.errors import (
+    ApiError,
+    ListenKeyError,
+    RateLimited,
+    ServerError,
+    TransportError,
+    UnexpectedResponse,
+)
 
 if TYPE_CHECKING:
     import asyncio  # programs without an event loop need not load it
@@ -153,7 +160,7 @@ class Exchange(_Exchange):
 
     def send(self, operation: Operation, account: Account) -> Outcome:
         """Make one attempt."""
-        attempt = Attempt(account)
+        attempt = Attempt(account, self.route.proxy)
         token = attempt_under_way.set(attempt)
         try:
             attempt.parsed = OPERATIONS[operation].sync_detailed(client=self._generated).parsed
@@ -188,7 +195,7 @@ class AsyncExchange(_Exchange):
         """Make one attempt."""
         import asyncio
 
-        attempt = Attempt(account)
+        attempt = Attempt(account, self.route.proxy)
         token = attempt_under_way.set(attempt)
         try:
             async with asyncio.timeout(account.timeout):
@@ -220,7 +227,7 @@ class AsyncExchange(_Exchange):
     ) -> Upgraded | ListenKeyError:
         import asyncio
 
-        attempt, response = Attempt(account), None
+        attempt, response = Attempt(account, self.route.proxy), None
         token = attempt_under_way.set(attempt)
         try:
             url = httpx.URL(self.route.base_url)
@@ -303,11 +310,11 @@ def _result(attempt: Attempt, route: Route, *, brings_key: bool) -> Answer | Lis
         return failure.with_traceback(None)
     # A 418 whose body broke off is still a ban. As "no answer" the call would be repeated.
     if answer is None or (answer.status == 200 and not attempt.is_complete):
-        return _no_answer(cast(Exception, failure), route, attempt.account)
+        return _no_answer(attempt, cast(Exception, failure), route)
     if error := _answer.error_in(answer, attempt.account.api_key, datetime.now(UTC), brings_key=brings_key):
         return error
     if failure is not None:  # the time was over between the answer's end and its parsing
-        return _no_answer(failure, route, attempt.account)
+        return _no_answer(attempt, failure, route)
     return Answer(attempt.parsed, _answer.date_of(answer.headers), attempt.sent)
 
 
@@ -316,17 +323,34 @@ def _no_websocket(attempt: Attempt, route: Route) -> ListenKeyError:
     answer = attempt.answer
     if answer is None:
         failure, where = cast(Exception, attempt.failure), named_stream(route)
-        return _no_answer(failure, route, attempt.account, where=where, comfort="The stream goes on trying.")
+        return _no_answer(attempt, failure, route, where=where, comfort=_GOES_ON)
     error = _answer.error_in(answer, attempt.account.api_key, datetime.now(UTC), brings_key=False)
     if not isinstance(error, ApiError):
-        what = "a redirect, which is not followed" if 300 <= answer.status < 400 else "no WebSocket"
-        return UnexpectedResponse(answer.status, f"{named_stream(route)} answered the handshake with {what}")
+        return odd_handshake(route, answer.status)
     said = f" ({error.reason.strip(' .')})" if error.reason else ""
-    reason = f"{named_stream(route)} refused the stream{said}; check stream_url and form"
-    return type(error)(error.status, error.code, reason, error.retry_after)
+    reason, advice = f"{named_stream(route)} refused the stream{said}", cast(str | None, None)
+    if isinstance(error, ServerError):
+        advice = _GOES_ON
+    elif not isinstance(error, RateLimited):  # that error says how long to wait
+        reason += "; check stream_url and form"
+        advice = "A firewall may have refused it: wait long before the next attempt." if error.status == 403 else ""
+    return type(error)(error.status, error.code, reason, error.retry_after, advice=advice)
+
+
+def odd_handshake(route: Route, status: int) -> UnexpectedResponse:
+    """Name the error that a handshake is whose answer is neither a refusal nor a WebSocket."""
+    what = "a redirect, which is not followed" if 300 <= status < 400 else "no WebSocket"
+    what = f"{named_stream(route)} answered the handshake with {what}"
+    return UnexpectedResponse(status, what, setting="stream_url")
 
 
 # The errors of the libraries below.
+
+_GOES_ON = "The stream goes on trying."
+_PROXY_ADVICE = {
+    403: "The proxy does not let this program through: ask the proxy's administrator to allow the address.",
+    407: "The proxy does not accept the user and the password, or wants them.",
+}
 
 
 def named_stream(route: Route) -> str:
@@ -335,10 +359,12 @@ def named_stream(route: Route) -> str:
 
 
 def _no_answer(
-    failure: Exception, route: Route, account: Account, *, where: str = "", comfort: str = "Repeating the call is safe."
+    attempt: Attempt, failure: Exception, route: Route, *, where: str = "", comfort: str = "Repeating the call is safe."
 ) -> ListenKeyError:
     """Name the error for an attempt that brought no whole answer. `where`: the route, as a person calls it."""
-    where = where or str(route)
+    where, account = where or str(route), attempt.account
+    if attempt.refusal is not None and isinstance(failure, TimeoutError | httpcore.TimeoutException):
+        failure = attempt.refusal  # one address was silent, another one said why
     text = _answer.described(failure, account.api_key)
     status = None
     if isinstance(failure, httpcore.ProxyError):
@@ -346,7 +372,8 @@ def _no_answer(
     cause = _without_secrets(failure, text, account.api_key)
     error: ListenKeyError
     if status is not None and route.proxy is not None:
-        error = ApiError(status, reason=f"No way to {where} ({status}): check {route.proxy.variable}")
+        reason = f"No way to {where} ({status}): check {route.proxy.variable}"
+        error = ApiError(status, reason=reason, advice=_PROXY_ADVICE.get(status, ""))
     else:
         error = TransportError(f"No answer from {where} {_why(cause, text, account.timeout, comfort)}")
     error.__cause__ = cause

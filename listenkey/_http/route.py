@@ -3,6 +3,7 @@
 No error here quotes a value that may hold a password. No error is raised where a frame shows that value.
 """
 
+import base64
 import functools
 import ipaddress
 import os
@@ -32,6 +33,15 @@ class Proxy(NamedTuple):  # of the kinds of classes, Python makes this kind fast
 
     variable: str
     url: httpx.URL
+
+    def secrets(self) -> list[str]:
+        """List how texts of others may write the login: as in the variable, as meant, as logged, as a header."""
+        if not self.url.password:
+            return []
+        password = self.url.password.encode()
+        header = base64.b64encode(self.url.username.encode() + b":" + password).decode()
+        _, _, written = self.url.userinfo.decode("ascii").partition(":")
+        return [written, self.url.password, repr(password)[2:-1], header]
 
     def __str__(self) -> str:
         return f"{self.url.scheme}://{self.url.netloc.decode('ascii')}"
@@ -167,7 +177,9 @@ def route_to(
     proxy = None if is_direct else _proxy_to(url)
     if isinstance(proxy, str):
         raise ConfigurationError(proxy)
-    return Route(str(url), proxy, _certificates(ssl_context) if url.scheme == "https" else Certificates())
+    # In clear, nobody asks for certificates. The caller's own are kept, for a stream by TLS beside calls in clear.
+    own = Certificates(context=ssl_context)
+    return Route(str(url), proxy, _certificates(ssl_context) if url.scheme == "https" else own)
 
 
 def is_loopback(host: str) -> bool:

@@ -21,13 +21,16 @@ import httpx
 
 from listenkey._http import answer as _answer
 from listenkey._http.answer import MAX_BODY, RawAnswer
-from listenkey._http.route import Account, Route
+from listenkey._http.route import Account, Proxy, Route
 
 if TYPE_CHECKING:
     from listenkey._http.async_network import Connection  # programs without an event loop need not load asyncio
 
 KEPT_SECONDS = 5.0  # a connection is kept for a burst of calls; the next renewal comes half an hour later
 KEPT_CONNECTIONS = 8
+NO_ADDRESS = "the host has no address"
+NO_HANDSHAKE = "the other side ended the TLS handshake"
+Address = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]  # as socket.getaddrinfo gives it
 # The class that makes connections, by the scheme of the proxy. The async twin's class begins with Async.
 _POOLS = {
     "": "ConnectionPool",
@@ -42,8 +45,8 @@ T = TypeVar("T")
 class Attempt:
     """An attempt: the needs of the way, and all that is known of the answer."""
 
-    def __init__(self, account: Account) -> None:
-        self.account = account
+    def __init__(self, account: Account, proxy: Proxy | None = None) -> None:
+        self.account, self._proxy = account, proxy
         self.sent = datetime.now(UTC)
         self.requests = 1  # that are sent: one more when a kept connection was dead
         self.used_weight: int | None = None  # of the address, as the answer says
@@ -54,6 +57,7 @@ class Attempt:
         # Connections that were made: httpcore leaves them open when a SOCKS proxy or a cancelled TLS ends the attempt.
         self.streams: list[_Stream] = []
         self.connections: list[Connection] = []  # the async twin's
+        self.refusal: Exception | None = None  # what an address of the host said, until another one is connected
         self._deadline = time.monotonic() + account.timeout
 
     def left(self) -> float:
@@ -62,6 +66,18 @@ class Attempt:
         if left <= 0:
             raise httpcore.ReadTimeout
         return left
+
+    def masked(self, text: str) -> str:
+        """Take the secrets of this attempt out of a text."""
+        for secret in (self.account.api_key, *(self._proxy.secrets() if self._proxy else ())):
+            text = _answer.masked(text, secret)
+        return text
+
+    def note_refusal(self, error: OSError) -> None:
+        """Note what an address of the host said. Silence says nothing."""
+        if not isinstance(error, TimeoutError):
+            self.refusal = httpcore.ConnectError(str(error))
+            self.refusal.__cause__ = error
 
     def give_up(self) -> None:
         """Close the connections that were made, without waiting."""
@@ -114,11 +130,11 @@ class _Body:
 
 
 def _mask_log(record: logging.LogRecord) -> bool:
-    """Take keys out of the logs of httpx and httpcore, which quote malformed answers and headers that echo keys."""
+    """Take secrets out of the logs of httpx and httpcore, which quote malformed answers, echoed keys, and logins."""
     attempt = attempt_under_way.get(None)
     if attempt is not None:
         text = record.getMessage()
-        if (hidden := _answer.masked(text, attempt.account.api_key)) != text:
+        if (hidden := attempt.masked(text)) != text:
             record.msg, record.args = hidden, ()
     return True
 
@@ -194,10 +210,19 @@ class _TlsStream(httpcore.NetworkStream):
         self._tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         try:
             with _named(httpcore.ConnectTimeout, httpcore.ConnectError):
-                self._do(self._tls.do_handshake)
+                self._shake_hands()
         except BaseException:
             stream.close()
             raise
+
+    def _shake_hands(self) -> None:
+        try:
+            with contextlib.suppress(ssl.SSLEOFError):
+                self._do(self._tls.do_handshake)
+                return
+        except (httpcore.ReadError, httpcore.WriteError) as error:
+            raise httpcore.ConnectError(str(error)) from error.__cause__
+        raise httpcore.ConnectError(NO_HANDSHAKE)
 
     def _do(self, step: Callable[[], T]) -> T:
         """Take a step of TLS, and move the bytes that the step needs."""
@@ -249,23 +274,32 @@ class _Backend(httpcore.NetworkBackend):
 
     def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.NetworkStream:
         """Try each address of the host. The time left is split, so that a deaf address leaves time for the next."""
-        attempt, last = attempt_under_way.get(), OSError("the host has no address")
+        attempt, last = attempt_under_way.get(), OSError(NO_ADDRESS)
         with _named(httpcore.ConnectTimeout, httpcore.ConnectError):
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            for tried, (family, kind, protocol, _name, address) in enumerate(found):
-                connecting = socket.socket(family, kind, protocol)
+            for tried, address in enumerate(found):
                 try:
-                    connecting.settimeout(attempt.left() / (len(found) - tried))
-                    connecting.connect(address)
-                    connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    attempt.streams.append(stream := _Stream(connecting))
+                    connected = _connected(address, attempt.left() / (len(found) - tried))
+                except OSError as error:
+                    attempt.note_refusal(last := error)
+                else:
+                    attempt.refusal = None
+                    attempt.streams.append(stream := _Stream(connected))
                     return stream
-                except BaseException as error:
-                    connecting.close()
-                    if not isinstance(error, OSError):
-                        raise
-                    last = error
             raise last
+
+
+def _connected(address: Address, seconds: float) -> socket.socket:
+    family, kind, protocol, _, where = address
+    connecting = socket.socket(family, kind, protocol)
+    try:
+        connecting.settimeout(seconds)
+        connecting.connect(where)
+        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        connecting.close()
+        raise
+    return connecting
 
 
 def _options(route: Route, ssl_context: ssl.SSLContext | None) -> dict[str, Any]:

@@ -20,9 +20,8 @@ except ImportError as _missing:
     ) from None
 
 from listenkey._http.answer import Secret
-from listenkey._http.exchange import AsyncExchange, Upgraded
-from listenkey._http.route import Account
-from listenkey.errors import UnexpectedResponse
+from listenkey._http.exchange import AsyncExchange, Upgraded, odd_handshake
+from listenkey._http.route import Account, Route
 
 LARGEST = 2**20  # bytes of a message
 CHUNK = 2**16  # bytes taken from a connection at once
@@ -41,7 +40,7 @@ class Frame(NamedTuple):
 class WebSocket:
     """An open WebSocket."""
 
-    def __init__(self, protocol: ClientProtocol, upgraded: Upgraded) -> None:
+    def __init__(self, protocol: ClientProtocol, upgraded: Upgraded, route: Route) -> None:
         self._protocol, self._stream, self._connection = protocol, upgraded.stream, upgraded.connection
         self._pings = count(1)
         self._parts: list[bytes] = []  # of a message that comes in several frames
@@ -49,7 +48,7 @@ class WebSocket:
         protocol.events_received()
         if protocol.handshake_exc is not None:
             self._connection.abort()
-            raise UnexpectedResponse(101, "the handshake was answered with no WebSocket")
+            raise odd_handshake(route, 101)
 
     async def read(self) -> bytes:
         """Wait for bytes. None left: the connection has ended. Raises httpcore.ReadError."""
@@ -123,4 +122,4 @@ async def open_websocket(exchange: AsyncExchange, target: Secret, account: Accou
     """Open a WebSocket at `target`: path and query, with the listen key. Raises as `AsyncExchange.upgrade`."""
     protocol = ClientProtocol(parse_uri("ws://stream/"), max_size=LARGEST, logger=_silent)
     headers = [(name, value) for name, value in protocol.connect().headers.raw_items() if name != "Host"]
-    return WebSocket(protocol, await exchange.upgrade(target, headers, account))
+    return WebSocket(protocol, await exchange.upgrade(target, headers, account), exchange.route)
