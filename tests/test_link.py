@@ -589,7 +589,7 @@ class TestRow7Doubles:
         assert peer.gap() == ("reconnected", 1096.0, 1100.0)
 
     def test_events_that_wait_for_a_proof_are_bounded_and_the_gap_tells(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("listenkey._link.MOST", 2)
+        monkeypatch.setattr("listenkey.stream._machine.MOST", 2)
         peer = running()
         peer.wait(100)
         peer.closed(1)

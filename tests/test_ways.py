@@ -931,7 +931,7 @@ def sockets() -> set[str]:
     found = set()
     for descriptor in Path("/proc/self/fd").iterdir() if Path("/proc/self/fd").exists() else ():
         with contextlib.suppress(OSError):  # closed meanwhile
-            if (name := os.readlink(descriptor)).startswith("socket:"):
+            if (name := str(descriptor.readlink())).startswith("socket:"):
                 found.add(name)
     return found
 
@@ -978,7 +978,7 @@ class Way:
             try:
                 assert client.start().value == LISTEN_KEY
             except ListenKeyError as error:
-                while sockets() > before:  # with the client still open
+                while sockets() > before:
                     time.sleep(0.005)
                 return error
         return None
@@ -1018,7 +1018,7 @@ class Way:
             try:
                 assert (await client.start()).value == LISTEN_KEY
             except ListenKeyError as error:
-                while sockets() > before:  # with the client still open
+                while sockets() > before:  # noqa: ASYNC110  with the client still open; nobody tells
                     await asyncio.sleep(0.005)
                 return error
         return None
@@ -1029,7 +1029,7 @@ class Way:
             AsyncListenKeyClient(**self._client(ask, home)) as client,
             AsyncUserDataStream(client, stream_url=url, _pace=pace) as stream,
         ):
-            while not self._is_decided(ask, stream):
+            while not self._is_decided(ask, stream):  # noqa: ASYNC110  nobody tells
                 await asyncio.sleep(0.005)
             if stream.status().state == "ended":
                 with pytest.raises(ListenKeyError) as raised:
