@@ -465,7 +465,6 @@ BELOW: list[Exception] = [
     UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
     ValueError("text"),
     KeyError("text"),
-    AssertionError(),
     NotImplementedError(),
     MemoryError(),
     RecursionError("maximum recursion depth exceeded"),

@@ -3,10 +3,10 @@
 The route of one request:
 
 1. `Exchange.send` notes the API key and the deadline in an `Attempt`. A context variable carries the attempt.
-2. The generated function asks httpx, and httpx asks our transport.
-3. The transport takes a kept connection, or lets httpcore make one, and adds the API key to the headers.
+2. The generated function asks httpx, httpx asks its own transport, and the transport asks our pool.
+3. The pool takes a kept connection, or lets httpcore make one, and adds the API key to the headers.
 4. Each step of the connection's stream ends at the deadline of the attempt.
-5. The transport reads the body, at most 64 KiB, and notes status, headers and body in the attempt.
+5. The pool reads the body, at most 64 KiB, and notes status, headers and body in the attempt.
 6. A response hook of httpx stops every status but 200. The generated parser reads the rest.
 7. `answer.error_in` names the error that the answer is, if any.
 8. `Outcome.answer` raises the error: the frames of a traceback then hold no secret.
@@ -154,7 +154,7 @@ class Exchange(_Exchange):
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None = None) -> None:
         super().__init__(route, loop)
         self._transport = Transport(route)
-        self.users = self._transport.users
+        self.users = self._transport.pool.users
         self._generated = self._client(transport=self._transport, event_hooks={"response": [_stop]})
         self._generated.get_httpx_client()  # made now, or each thread would make an httpx client
 
@@ -164,8 +164,10 @@ class Exchange(_Exchange):
         token = attempt_under_way.set(attempt)
         try:
             attempt.parsed = OPERATIONS[operation].sync_detailed(client=self._generated).parsed
-        except Exception as error:  # noqa: BLE001  whatever a library raises here is: no answer
-            attempt.failure = error.with_traceback(None)
+        except Exception as error:
+            attempt.failure = error.with_traceback(None)  # whatever a library raises here is: no answer
+            if isinstance(error, AssertionError):  # of a mock of httpx, which says what the program did wrong
+                raise
         except BaseException as interruption:
             interruption.__traceback__ = None  # the frames below hold the API key
             raise
@@ -188,7 +190,7 @@ class AsyncExchange(_Exchange):
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
         super().__init__(route, loop)
         self._transport = AsyncTransport(route)
-        self.users = self._transport.users
+        self.users = self._transport.pool.users
         self._generated = self._client(transport=self._transport, event_hooks={"response": [_async_stop]})
 
     async def send(self, operation: Operation, account: Account) -> Outcome:
@@ -200,8 +202,10 @@ class AsyncExchange(_Exchange):
         try:
             async with asyncio.timeout(account.timeout):
                 attempt.parsed = (await OPERATIONS[operation].asyncio_detailed(client=self._generated)).parsed
-        except Exception as error:  # noqa: BLE001  whatever a library raises here is: no answer
-            attempt.failure = error.with_traceback(None)
+        except Exception as error:
+            attempt.failure = error.with_traceback(None)  # whatever a library raises here is: no answer
+            if isinstance(error, AssertionError):  # of a mock of httpx, which says what the program did wrong
+                raise
         except BaseException as interruption:
             interruption.__traceback__ = None  # the frames below hold the API key
             raise
@@ -234,7 +238,7 @@ class AsyncExchange(_Exchange):
             where = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target.encode("ascii"))
             lines = [("Host", url.netloc.decode("ascii")), ("User-Agent", USER_AGENT), *headers]
             async with asyncio.timeout(account.timeout):
-                response = await self._transport.upgrade(httpcore.Request("GET", where, headers=lines))
+                response = await self._transport.pool.upgrade(httpcore.Request("GET", where, headers=lines))
         except Exception as error:  # noqa: BLE001  whatever a library raises here is: no answer
             attempt.failure = error.with_traceback(None)
         except BaseException as interruption:
@@ -292,12 +296,19 @@ def _is_last(exchange: _Exchange) -> bool:
 
 
 def _stop(response: httpx.Response) -> None:
-    if response.status_code != 200:
-        raise _NotForTheParserError
+    response.read()
+    _note(response)
 
 
 async def _async_stop(response: httpx.Response) -> None:
-    _stop(response)
+    await response.aread()
+    _note(response)
+
+
+def _note(response: httpx.Response) -> None:
+    attempt_under_way.get().note_mocked(response)
+    if response.status_code != 200:
+        raise _NotForTheParserError
 
 
 # The outcome of an attempt.
@@ -367,7 +378,7 @@ def _no_answer(
         failure = attempt.refusal  # one address was silent, another one said why
     text = _answer.described(failure, account.api_key)
     status = None
-    if isinstance(failure, httpcore.ProxyError):
+    if isinstance(failure, httpcore.ProxyError | httpx.ProxyError):
         text, status = _proxy_said(str(failure))
     cause = _without_secrets(failure, text, account.api_key)
     error: ListenKeyError

@@ -86,15 +86,11 @@ class Attempt:
         for connection in self.connections:
             connection.abort()
 
-    def request(self, request: httpx.Request) -> httpcore.Request:
-        """Turn httpx's request into httpcore's, with the API key and without a cookie."""
-        url = request.url
-        headers = [item for item in request.headers.raw if item[0].lower() not in (b"cookie", b"x-mbx-apikey")]
-        return httpcore.Request(
-            request.method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=[*headers, (b"X-MBX-APIKEY", self.account.api_key.encode("ascii"))],
-        )
+    def request(self, request: httpcore.Request) -> httpcore.Request:
+        """Copy a request, with the API key and without a cookie."""
+        headers = [item for item in request.headers if item[0].lower() not in (b"cookie", b"x-mbx-apikey")]
+        key = b"X-MBX-APIKEY", self.account.api_key.encode("ascii")
+        return httpcore.Request(request.method, request.url, headers=[*headers, key])
 
     def note_head(self, response: httpcore.Response) -> "_Body":
         """Note the head of the answer: the status counts, even if the body breaks off."""
@@ -103,12 +99,19 @@ class Attempt:
         self.used_weight = _answer.used_weight(headers)
         return _Body(plain=headers.get("content-encoding", "identity").strip().lower() in ("", "identity"))
 
-    def note_body(self, body: "_Body") -> httpx.Response:
+    def note_body(self, body: "_Body") -> httpcore.Response:
         """Note the body, and make an answer for httpx. Without headers there is no cookie and no redirect."""
         head = cast(RawAnswer, self.answer)
         self.answer = RawAnswer(head.status, head.headers, body.whole)
         self.is_complete = True
-        return httpx.Response(head.status, content=body.whole or b"")
+        return httpcore.Response(head.status, content=body.whole or b"")
+
+    def note_mocked(self, response: httpx.Response) -> None:
+        """Note an answer that did not come through our pool: a program's mock of httpx made it, and it is read."""
+        if self.answer is None:
+            self.used_weight = _answer.used_weight(response.headers)
+            self.answer = RawAnswer(response.status_code, response.headers, response.content[: MAX_BODY + 1])
+            self.is_complete = True
 
 
 # httpx, httpcore and log records of both find here the attempt that they work for.
@@ -374,16 +377,16 @@ class _Kept(Generic[C]):
                 self.useless.append(self._idle.pop())
 
 
-class Transport(httpx.BaseTransport):
-    """The sync twin's way to an exchange."""
+class Pool:
+    """The sync twin's connections to an exchange, in the place where httpx has a pool of httpcore's."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        self._pool: httpcore.ConnectionPool | None = None
+        self._maker: httpcore.ConnectionPool | None = None
         self._kept: _Kept[httpcore.ConnectionInterface] = _Kept()
         self.users = self._kept.users
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request, with the API key of the attempt under way, and note the answer in the attempt."""
         attempt = attempt_under_way.get()
         outgoing = attempt.request(request)
@@ -397,12 +400,12 @@ class Transport(httpx.BaseTransport):
                     raise
             # The other side closed or reset the kept connection as the request was on its way: connect anew.
             attempt.requests += 1
-        if self._pool is None:
+        if self._maker is None:
             kind = httpcore.__dict__[_POOLS[self._route.proxy_scheme]]
-            self._pool = kind(**_options(self._route, self._route.ssl_context()), network_backend=_Backend())
-        return self._over(self._pool.create_connection(outgoing.url.origin), outgoing)
+            self._maker = kind(**_options(self._route, self._route.ssl_context()), network_backend=_Backend())
+        return self._over(self._maker.create_connection(outgoing.url.origin), outgoing)
 
-    def _over(self, connection: httpcore.ConnectionInterface, request: httpcore.Request) -> httpx.Response:
+    def _over(self, connection: httpcore.ConnectionInterface, request: httpcore.Request) -> httpcore.Response:
         attempt = attempt_under_way.get()
         try:
             response = connection.handle_request(request)
@@ -429,17 +432,17 @@ class Transport(httpx.BaseTransport):
                 self._kept.useless.pop().close()
 
 
-class AsyncTransport(httpx.AsyncBaseTransport):
+class AsyncPool:
     """The async twin's."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
-        self._pool: httpcore.AsyncConnectionPool | None = None
+        self._maker: httpcore.AsyncConnectionPool | None = None
         self._kept: _Kept[httpcore.AsyncConnectionInterface] = _Kept()
         self.users = self._kept.users
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As `Transport.handle_request`."""
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """As `Pool.handle_request`."""
         attempt = attempt_under_way.get()
         outgoing = attempt.request(request)
         kept = self._kept.take()
@@ -468,7 +471,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
     async def _new(self, request: httpcore.Request) -> httpcore.AsyncConnectionInterface:
         """Have a new connection for the request, which makes its way when it is used."""
-        if self._pool is None:
+        if self._maker is None:
             from listenkey._http.async_network import Backend
             from listenkey._http.threads import threads
 
@@ -476,10 +479,12 @@ class AsyncTransport(httpx.AsyncBaseTransport):
             route = self._route
             context = await threads.run(route.certificates, route.ssl_context) if route.is_https else None
             kind = httpcore.__dict__["Async" + _POOLS[route.proxy_scheme]]
-            self._pool = kind(**_options(route, context), network_backend=Backend())
-        return self._pool.create_connection(request.url.origin)
+            self._maker = kind(**_options(route, context), network_backend=Backend())
+        return self._maker.create_connection(request.url.origin)
 
-    async def _over(self, connection: httpcore.AsyncConnectionInterface, request: httpcore.Request) -> httpx.Response:
+    async def _over(
+        self, connection: httpcore.AsyncConnectionInterface, request: httpcore.Request
+    ) -> httpcore.Response:
         attempt = attempt_under_way.get()
         try:
             response = await connection.handle_async_request(request)
@@ -496,7 +501,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         return attempt.note_body(body)
 
     async def aclose(self) -> None:
-        """As `Transport.close`."""
+        """As `Pool.close`."""
         self._kept.discard()
         await self._close_useless()
 
@@ -504,3 +509,23 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         with contextlib.suppress(IndexError):
             while True:
                 await self._kept.useless.pop().aclose()
+
+
+# httpx's own transports, with a pool of ours in the place of theirs: tools that replace or wrap the transports' methods
+# (mocks, recorders, telemetry) see each attempt of ours. Their constructors would load certificates a second time.
+
+
+class Transport(httpx.HTTPTransport):
+    """The sync twin's way to an exchange."""
+
+    def __init__(self, route: Route) -> None:
+        self.pool = Pool(route)
+        self._pool = cast(httpcore.ConnectionPool, self.pool)
+
+
+class AsyncTransport(httpx.AsyncHTTPTransport):
+    """The async twin's."""
+
+    def __init__(self, route: Route) -> None:
+        self.pool = AsyncPool(route)
+        self._pool = cast(httpcore.AsyncConnectionPool, self.pool)
