@@ -374,7 +374,9 @@ def _no_answer(
 ) -> ListenKeyError:
     """Name the error for an attempt that brought no whole answer. `where`: the route, as a person calls it."""
     where, account = where or str(route), attempt.account
-    if attempt.refusal is not None and isinstance(failure, TimeoutError | httpcore.TimeoutException):
+    if attempt.refusal is not None and isinstance(
+        failure, TimeoutError | httpcore.TimeoutException | httpx.TimeoutException
+    ):
         failure = attempt.refusal  # one address was silent, another one said why
     text = _answer.described(failure, account.api_key)
     status = None
