@@ -487,8 +487,8 @@ class Link:
             self._next, self._probing = None, False
             self._forget = now + self._pace.proven
             self._proves = now + 2 * self._pace.proven
-            if socket.held and self._probe_brought < math.inf:  # it brought what the main socket did not
-                self._lose("mute", self._link_proof(now))
+            if socket.held and self._probe_brought < math.inf and self._main is not None:
+                self._lose("mute", self._main.whole)  # it brought what the main socket did not
             if socket.ready:
                 self._release(socket)
         else:
@@ -733,7 +733,7 @@ class Link:
 
     def _condemn(self, main: _Socket, probe: _Socket, now: float) -> None:
         """Let the second socket take the place of the mute main socket."""
-        self._lose("mute", self._link_proof(now))
+        self._lose("mute", main.whole)
         self._become_main(now, probe)
 
     def _forget_copies(self, now: float) -> None:

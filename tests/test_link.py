@@ -1188,6 +1188,23 @@ class TestOldFaults:
         peer.wait(5)
         assert peer.story[-2:] == ["mute", 7]
 
+    @pytest.mark.parametrize("ends", [True, False])
+    def test_a_mute_socket_is_mute_since_its_last_event(self, *, ends: bool) -> None:
+        """An event of another kind came while the second socket was being opened: a pong after it proves nothing."""
+        peer = holding()
+        peer.wait(67)
+        peer.frame(1, event(6))
+        peer.opened(2)
+        peer.frame(2, event(7))
+        peer.wait(3.5)  # a pong comes
+        if ends:
+            peer.closed(2)
+            peer.wait(3)
+            peer.opened(3)
+        peer.wait(1)
+        assert {"mute", 6, 7} <= set(peer.story)
+        assert peer.gap()[:2] == ("mute", 1108.0)
+
     def test_a_copy_condemns_nobody(self) -> None:
         peer = holding()
         peer.wait(61)
