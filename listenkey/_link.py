@@ -587,10 +587,11 @@ class Link:
             self._pass(socket, event, content)
 
     def _expire(self, now: float, socket: _Socket, expired: Expired) -> None:
-        said = expired.listen_key, expired.said
+        ended = expired.listen_key or socket.key
+        said = ended, expired.said
         is_copy = said == self._said and (expired.said is not None or self._expired is not None)
         superseded = socket is self._old and not self._is_draining()
-        if superseded or is_copy or (expired.listen_key or socket.key) != self._key:
+        if superseded or is_copy or ended != self._key:
             return  # the event came twice, or names an older key
         self._said, self._expired, self._renewed = said, now, -math.inf
         _log.warning("the server says that the listen key has ended", extra={"listenkey_event": "key_expired"})

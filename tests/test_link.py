@@ -1269,6 +1269,15 @@ class TestOldFaults:
                 peer.closed(number, clean=True)
         assert len(peer.did("open")) < 10
 
+    def test_expiries_without_a_name_that_say_the_same_are_of_their_keys(self) -> None:
+        peer = running()
+        peer.frame(1, '{"e": "listenKeyExpired", "E": 5}')
+        peer.wait(1)
+        peer.key(OTHER)
+        peer.opened(2)
+        peer.frame(2, *['{"e": "listenKeyExpired", "E": 5}'] * 2)
+        assert peer.did("renew") == [0, 0]
+
     def test_an_expiry_without_a_name_is_of_its_socket(self) -> None:
         peer = running()
         peer.wait(100)
