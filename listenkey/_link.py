@@ -37,7 +37,14 @@ from listenkey._events import (
     Shutdown,
     UnknownEvent,
 )
-from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, TransportError
+from listenkey.errors import (
+    ApiError,
+    ConfigurationError,
+    ListenKeyError,
+    RateLimited,
+    ServerError,
+    TransportError,
+)
 
 _log = logging.getLogger("listenkey.stream")
 _BEATS = 3  # events at the pace of a held position, before silence is odd
@@ -173,6 +180,7 @@ class Link:
         self._closing = self._ends = self._forget = self._proves = math.inf
         self._has_worked = False  # whether any socket was ever ready
         self._asked_proof = -math.inf
+        self._doubted = -math.inf  # when the server last refused a connection, perhaps because the key has ended
         self._blind_at: float | None = now  # since when nothing can come
         self._tells = 0  # warnings since then
         self._tell_at = now + pace.blind
@@ -286,6 +294,7 @@ class Link:
                     self._ready(now, socket)
                 else:
                     _log.warning("the server refused SUBSCRIBE", extra={"listenkey_event": "refused"})
+                    self._doubted = now
                     self._dead(socket, "it refused SUBSCRIBE", now)
             elif isinstance(read, Shutdown):
                 self._planned = self._planned or socket is self._main
@@ -309,6 +318,8 @@ class Link:
             if error is not None and socket is not self._old:
                 self.last_error = error
             self._gone(socket, now, clean=clean)
+            if error is not None and _may_be_the_key(error):
+                self._doubted = now
             if error is not None and _needs_a_person(error):
                 self._refused(now, error)
             else:
@@ -665,7 +676,7 @@ class Link:
             yield max(self._due, self.not_before), self._open
         if self._expired is not None:
             yield self._renewed + pace.renew, self._renew
-        elif main is not None and main.gap is not None and main.key == self._key:
+        elif self._wants_proof():
             yield self._asked_proof + pace.renew, self._prove_key
         yield self._tell_at, self._tell
         for each in self._sockets():
@@ -695,7 +706,7 @@ class Link:
             yield max(self._closing, self._woke + self._pace.verdict), partial(self._gone, socket)
         elif socket.opened is not None:
             if not socket.ready:
-                yield socket.opened + self._pace.answer, partial(self._dead, socket, "it did not answer SUBSCRIBE")
+                yield socket.opened + self._pace.answer, partial(self._unanswered, socket)
             if socket.pinged is None:
                 yield socket.proof + self._pace.ping, partial(self._ping, socket)
             else:
@@ -710,6 +721,16 @@ class Link:
     def _renew(self, now: float) -> None:
         self._renewed = now
         self._actions.append(Do("renew"))
+
+    def _unanswered(self, socket: _Socket, now: float) -> None:
+        self._doubted = now
+        self._dead(socket, "it did not answer SUBSCRIBE", now)
+
+    def _wants_proof(self) -> bool:
+        """Whether a Gap waits for a proof of the key, or the server refuses connections and the key may be why."""
+        main = self._main
+        is_gap_waiting = main is not None and main.gap is not None and main.key == self._key
+        return is_gap_waiting or self._key_proof < self._doubted
 
     def _prove_key(self, now: float) -> None:
         self._asked_proof = now
@@ -755,6 +776,11 @@ class Link:
 def _needs_a_person(error: ListenKeyError) -> bool:
     """Whether the same attempt will hardly go well soon."""
     return not worth_repeating(error) and not isinstance(error, RateLimited)
+
+
+def _may_be_the_key(error: ListenKeyError) -> bool:
+    """Whether a handshake may have been refused because the listen key has ended."""
+    return isinstance(error, ApiError) and not isinstance(error, RateLimited | ServerError) and error.status != 407
 
 
 def _may_pass(error: ListenKeyError) -> bool:

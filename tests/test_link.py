@@ -1508,6 +1508,47 @@ def test_a_link_that_never_worked_ends_at_once_where_settings_are_wrong(error: L
     assert peer.errors == [error]
 
 
+@pytest.mark.parametrize("how", ["handshake", "SUBSCRIBE refused", "SUBSCRIBE not answered"])
+def test_a_server_that_refuses_a_key_makes_the_stream_ask_whether_the_key_lives(how: str) -> None:
+    """Another program has replaced the key while the line was down. The keeper would ask in half an hour."""
+    subscribe = how != "handshake"
+    peer = Peer(subscribe=subscribe, proves=False)
+    peer.opened(1)
+    if subscribe:
+        peer.frame(1, '{"result": null, "id": 1}')
+    peer.wait(100)
+    peer.closed(1)
+    if subscribe:
+        peer.opened(2)
+        if how == "SUBSCRIBE refused":
+            peer.frame(2, '{"error": {"code": 2}, "id": 1}')
+    else:
+        peer.closed(2, status=400)
+    peer.wait(31)
+    assert len(peer.did("prove")) in (1, 2)
+    opened = len(peer.did("open"))
+    peer.key(OTHER)
+    assert len(peer.did("open")) == opened + 1
+    peer.opened(opened + 1)
+    if subscribe:
+        peer.frame(opened + 1, '{"result": null, "id": 1}')
+    assert peer.story[-1] == "key_replaced"
+    proofs = len(peer.did("prove"))
+    peer.wait(100)
+    assert len(peer.did("prove")) == proofs
+
+
+@pytest.mark.parametrize("status", [407, 429, 503])
+def test_a_refusal_that_is_not_about_the_key_asks_for_no_proof(status: int) -> None:
+    peer = running()
+    peer.wait(100)
+    peer.closed(1)
+    asked = len(peer.did("prove"))
+    peer.closed(2, status=status)
+    peer.wait(100)
+    assert len(peer.did("prove")) == asked
+
+
 def test_since_is_never_later_than_the_loss() -> None:
     """The new socket dies right after its handshake: it was never known to live later than when it was asked for."""
     peer = running(proves=False)
