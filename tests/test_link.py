@@ -1188,6 +1188,23 @@ class TestOldFaults:
         peer.wait(5)
         assert peer.story[-2:] == ["mute", 7]
 
+    @pytest.mark.parametrize("ends", [True, False])
+    def test_a_mute_socket_is_mute_since_its_last_event(self, *, ends: bool) -> None:
+        """An event of another kind came while the second socket was being opened: a pong after it proves nothing."""
+        peer = holding()
+        peer.wait(67)
+        peer.frame(1, event(6))
+        peer.opened(2)
+        peer.frame(2, event(7))
+        peer.wait(3.5)  # a pong comes
+        if ends:
+            peer.closed(2)
+            peer.wait(3)
+            peer.opened(3)
+        peer.wait(1)
+        assert {"mute", 6, 7} <= set(peer.story)
+        assert peer.gap()[:2] == ("mute", 1108.0)
+
     def test_a_copy_condemns_nobody(self) -> None:
         peer = holding()
         peer.wait(61)
@@ -1251,6 +1268,15 @@ class TestOldFaults:
                 peer.opened(number + 1)
                 peer.closed(number, clean=True)
         assert len(peer.did("open")) < 10
+
+    def test_expiries_without_a_name_that_say_the_same_are_of_their_keys(self) -> None:
+        peer = running()
+        peer.frame(1, '{"e": "listenKeyExpired", "E": 5}')
+        peer.wait(1)
+        peer.key(OTHER)
+        peer.opened(2)
+        peer.frame(2, *['{"e": "listenKeyExpired", "E": 5}'] * 2)
+        assert peer.did("renew") == [0, 0]
 
     def test_an_expiry_without_a_name_is_of_its_socket(self) -> None:
         peer = running()
@@ -1480,6 +1506,47 @@ def test_a_link_that_never_worked_ends_at_once_where_settings_are_wrong(error: L
     peer = Peer()
     peer.obey(peer.link.closed(peer.now, 1, error=error))
     assert peer.errors == [error]
+
+
+@pytest.mark.parametrize("how", ["handshake", "SUBSCRIBE refused", "SUBSCRIBE not answered"])
+def test_a_server_that_refuses_a_key_makes_the_stream_ask_whether_the_key_lives(how: str) -> None:
+    """Another program has replaced the key while the line was down. The keeper would ask in half an hour."""
+    subscribe = how != "handshake"
+    peer = Peer(subscribe=subscribe, proves=False)
+    peer.opened(1)
+    if subscribe:
+        peer.frame(1, '{"result": null, "id": 1}')
+    peer.wait(100)
+    peer.closed(1)
+    if subscribe:
+        peer.opened(2)
+        if how == "SUBSCRIBE refused":
+            peer.frame(2, '{"error": {"code": 2}, "id": 1}')
+    else:
+        peer.closed(2, status=400)
+    peer.wait(31)
+    assert len(peer.did("prove")) in (1, 2)
+    opened = len(peer.did("open"))
+    peer.key(OTHER)
+    assert len(peer.did("open")) == opened + 1
+    peer.opened(opened + 1)
+    if subscribe:
+        peer.frame(opened + 1, '{"result": null, "id": 1}')
+    assert peer.story[-1] == "key_replaced"
+    proofs = len(peer.did("prove"))
+    peer.wait(100)
+    assert len(peer.did("prove")) == proofs
+
+
+@pytest.mark.parametrize("status", [407, 429, 503])
+def test_a_refusal_that_is_not_about_the_key_asks_for_no_proof(status: int) -> None:
+    peer = running()
+    peer.wait(100)
+    peer.closed(1)
+    asked = len(peer.did("prove"))
+    peer.closed(2, status=status)
+    peer.wait(100)
+    assert len(peer.did("prove")) == asked
 
 
 def test_since_is_never_later_than_the_loss() -> None:

@@ -787,6 +787,16 @@ def test_next_within_gives_none_when_nothing_comes(read: Open, sandbox: Sandbox)
     assert name(run(within(20))) == 1
 
 
+def test_next_within_no_time_gives_each_item_that_waits(read: Open, sandbox: Sandbox) -> None:
+    reader = read()
+    reader.until("started")
+    for i in range(150):
+        sandbox.emit(event(i))
+    reader.wait(lambda: reader.status().waiting == 150)
+    run: Any = (lambda result: result) if reader.kind == "sync" else reader.runner.run
+    assert [name(run(reader.stream.next_within(0))) for _ in range(151)] == [*range(150), None]
+
+
 def test_a_stream_is_neither_copied_nor_pickled(read: Open) -> None:
     reader = read()
     for way in (copy.copy, copy.deepcopy, pickle.dumps):

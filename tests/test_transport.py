@@ -26,6 +26,7 @@ from listenkey._http import answer as _answer
 from listenkey._http import exchange as _http
 from listenkey._http import transport as _transport
 from listenkey._http.answer import Secret
+from listenkey._http.async_network import Connection, _connect
 from listenkey._http.route import Account
 from listenkey.sandbox import Sandbox
 
@@ -608,6 +609,24 @@ def test_a_slow_resolver_leaves_no_time_to_connect(listenkey_sandbox: Sandbox, m
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     with ListenKeyClient(API_KEY, base_url=listenkey_sandbox.url, timeout=0.2, attempts=1) as client:
         assert "within 0.2 s" in str(caught(client.start))
+
+
+def test_what_the_other_side_does_not_take_is_bounded() -> None:
+    """A server that pings on and on, and reads no answer, must not fill the memory."""
+
+    async def send(connection: Connection) -> None:
+        for _ in range(10_000):
+            if not connection.try_to_send(bytes(2**14)):
+                break
+        assert connection._transport.get_write_buffer_size() <= 2**21
+        with pytest.raises(httpcore.ReadError, match="takes nothing"):
+            await connection.read(1)
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            await send(await _connect((socket.AF_INET, socket.SOCK_STREAM, 0, "", deaf.getsockname())))
+
+    asyncio.run(main())
 
 
 def test_a_broken_socket_is_of_no_more_use() -> None:

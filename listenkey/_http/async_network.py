@@ -25,6 +25,7 @@ from listenkey._http.transport import NO_ADDRESS, NO_HANDSHAKE, Address, attempt
 
 HEAD_START = 0.25  # seconds until the next address of a host is tried beside the last (RFC 8305)
 MOST_UNREAD = 2**20  # bytes; no more is read from the system until somebody takes them
+MOST_UNSENT = 2**20  # bytes that wait for the other side; with more, the connection is of no use
 
 
 class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
@@ -89,6 +90,9 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if self._is_over or self._transport.is_closing():
             return False
         self._transport.write(data)
+        if self._transport.get_write_buffer_size() > MOST_UNSENT:  # it pings on and on, and reads no answer
+            self._error = ConnectionError("the other side takes nothing any more")
+            self._transport.abort()
         return True
 
     async def start_tls(

@@ -23,7 +23,7 @@ from random import Random
 from typing import Literal
 
 from listenkey._http.answer import is_certificate_fault, worth_repeating
-from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, TransportError
+from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, ServerError, TransportError
 from listenkey.stream._copies import MOST, Content, Copies, content_of
 from listenkey.stream._events import (
     AccountUpdate,
@@ -176,6 +176,7 @@ class Link:
         self._closing = self._ends = self._forget = self._proves = math.inf
         self._has_worked = False  # whether any socket was ever ready
         self._asked_proof = -math.inf
+        self._doubted = -math.inf  # when the server last refused a connection, perhaps because the key has ended
         self._blind_at: float | None = now  # since when nothing can come
         self._tells = 0  # warnings since then
         self._tell_at = now + pace.blind
@@ -289,6 +290,7 @@ class Link:
                     self._ready(now, socket)
                 else:
                     _log.warning("the server refused SUBSCRIBE", extra={"listenkey_event": "refused"})
+                    self._doubted = now
                     self._dead(socket, "it refused SUBSCRIBE", now)
             elif isinstance(read, Shutdown):
                 self._planned = self._planned or socket is self._main
@@ -312,6 +314,8 @@ class Link:
             if error is not None and socket is not self._old:
                 self.last_error = error
             self._gone(socket, now, clean=clean)
+            if error is not None and _may_be_the_key(error):
+                self._doubted = now
             if error is not None and _needs_a_person(error):
                 self._refused(now, error)
             else:
@@ -490,8 +494,8 @@ class Link:
             self._next, self._probing = None, False
             self._forget = now + self._pace.proven
             self._proves = now + 2 * self._pace.proven
-            if socket.held and self._probe_brought < math.inf:  # it brought what the main socket did not
-                self._lose("mute", self._link_proof(now))
+            if socket.held and self._probe_brought < math.inf and self._main is not None:
+                self._lose("mute", self._main.whole)  # it brought what the main socket did not
             if socket.ready:
                 self._release(socket)
         else:
@@ -590,10 +594,11 @@ class Link:
             self._pass(socket, event, content)
 
     def _expire(self, now: float, socket: _Socket, expired: Expired) -> None:
-        said = expired.listen_key, expired.said
+        ended = expired.listen_key or socket.key
+        said = ended, expired.said
         is_copy = said == self._said and (expired.said is not None or self._expired is not None)
         superseded = socket is self._old and not self._is_draining()
-        if superseded or is_copy or (expired.listen_key or socket.key) != self._key:
+        if superseded or is_copy or ended != self._key:
             return  # the event came twice, or names an older key
         self._said, self._expired, self._renewed = said, now, -math.inf
         _log.warning("the server says that the listen key has ended", extra={"listenkey_event": "key_expired"})
@@ -667,7 +672,7 @@ class Link:
             yield max(self._due, self.not_before), self._open
         if self._expired is not None:
             yield self._renewed + pace.renew, self._renew
-        elif main is not None and main.gap is not None and main.key == self._key:
+        elif self._wants_proof():
             yield self._asked_proof + pace.renew, self._prove_key
         yield self._tell_at, self._tell
         for each in self._sockets():
@@ -697,7 +702,7 @@ class Link:
             yield max(self._closing, self._woke + self._pace.verdict), partial(self._gone, socket)
         elif socket.opened is not None:
             if not socket.ready:
-                yield socket.opened + self._pace.answer, partial(self._dead, socket, "it did not answer SUBSCRIBE")
+                yield socket.opened + self._pace.answer, partial(self._unanswered, socket)
             if socket.pinged is None:
                 yield socket.proof + self._pace.ping, partial(self._ping, socket)
             else:
@@ -712,6 +717,16 @@ class Link:
     def _renew(self, now: float) -> None:
         self._renewed = now
         self._actions.append(Do("renew"))
+
+    def _unanswered(self, socket: _Socket, now: float) -> None:
+        self._doubted = now
+        self._dead(socket, "it did not answer SUBSCRIBE", now)
+
+    def _wants_proof(self) -> bool:
+        """Whether a Gap waits for a proof of the key, or the server refuses connections and the key may be why."""
+        main = self._main
+        is_gap_waiting = main is not None and main.gap is not None and main.key == self._key
+        return is_gap_waiting or self._key_proof < self._doubted
 
     def _prove_key(self, now: float) -> None:
         self._asked_proof = now
@@ -736,7 +751,7 @@ class Link:
 
     def _condemn(self, main: _Socket, probe: _Socket, now: float) -> None:
         """Let the second socket take the place of the mute main socket."""
-        self._lose("mute", self._link_proof(now))
+        self._lose("mute", main.whole)
         self._become_main(now, probe)
 
     def _forget_copies(self, now: float) -> None:
@@ -757,6 +772,11 @@ class Link:
 def _needs_a_person(error: ListenKeyError) -> bool:
     """Whether the same attempt will hardly go well soon."""
     return not worth_repeating(error) and not isinstance(error, RateLimited)
+
+
+def _may_be_the_key(error: ListenKeyError) -> bool:
+    """Whether a handshake may have been refused because the listen key has ended."""
+    return isinstance(error, ApiError) and not isinstance(error, RateLimited | ServerError) and error.status != 407
 
 
 def _may_pass(error: ListenKeyError) -> bool:

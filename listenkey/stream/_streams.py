@@ -479,11 +479,32 @@ class AsyncUserDataStream(_Stream):
         return self
 
     async def __anext__(self) -> Item:
+        await self._turn()
+        return await self._first()
+
+    async def next_within(self, seconds: float) -> Item | None:
+        """Return the next item. None: none came in so many seconds.
+
+        Raises:
+            StopAsyncIteration: the block was left.
+            Others: as the iterator.
+        """
+        await self._turn()  # takes none of the seconds
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self._first()
+        return None
+
+    async def _turn(self) -> None:
+        """Give the event loop a turn now and then: a program that never waits would keep its loop from reading."""
         self._entered()
         self._check_loop()
         self._taken += 1
         if self._taken % _TAKEN == 0:
-            await asyncio.sleep(0)  # a program that never waits would keep its loop from reading the socket
+            await asyncio.sleep(0)
+
+    async def _first(self) -> Item:
+        """Wait for the first item that waits."""
         hand: list[Item] = []
         try:
             while not self._left:
@@ -495,18 +516,6 @@ class AsyncUserDataStream(_Stream):
             self._buffer.put_back(hand)
             raise
         raise StopAsyncIteration
-
-    async def next_within(self, seconds: float) -> Item | None:
-        """Return the next item. None: none came in so many seconds.
-
-        Raises:
-            StopAsyncIteration: the block was left.
-            Others: as the iterator.
-        """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                return await self.__anext__()
-        return None
 
     def _put(self, item: Item | ListenKeyError) -> None:
         self._keep(item)
