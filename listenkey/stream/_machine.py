@@ -23,7 +23,7 @@ from random import Random
 from typing import Literal
 
 from listenkey._http.answer import is_certificate_fault, worth_repeating
-from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, TransportError
+from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, ServerError, TransportError
 from listenkey.stream._copies import MOST, Content, Copies, content_of
 from listenkey.stream._events import (
     AccountUpdate,
@@ -316,6 +316,8 @@ class Link:
                 self._refused(now, error)
             else:
                 self._refusals = 0
+                wish = error.retry_after if isinstance(error, ServerError) else None
+                self._due = max(self._due, now + min(wish or 0.0, self._pace.longest))
         return self._settle(now)
 
     def _refused(self, now: float, error: ListenKeyError) -> None:
