@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -1151,7 +1152,7 @@ def test_a_wrong_login_is_tried_as_seldom_as_a_keeper_tries(
         text = str(reader.status().last_error)
         works[0] = True
         reader.until("reconnected")
-    waits = [after - before for before, after in zip(refused, refused[1:], strict=False)]
+    waits = [after - before for before, after in pairwise(refused)]
     assert all(wait >= 0.9 * least for wait, least in zip(waits, [0.15, 0.3, 0.6], strict=False)), waits
     assert sum(Pace().refused * 2.0**number for number in range(6)) > 1800  # the sixth wait ends after half an hour
     expected = f"No way to wss://{HOST} through the proxy http://127.0.0.1:{proxy.port} (407): check HTTPS_PROXY. "
