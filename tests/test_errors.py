@@ -66,6 +66,12 @@ TEXTS: list[tuple[ListenKeyError, str]] = [
         UnexpectedResponse(200, "its body is not a JSON object"),
         "Not an answer that Binance documents: its body is not a JSON object. Check base_url and any proxy. (HTTP 200)",
     ),
+    (ApiError(404, advice="Ask."), "Binance refused the call. Ask. (HTTP 404)"),
+    (ServerError(503, reason="No.", retry_after=9.0, advice=""), "No. (HTTP 503)"),
+    (
+        UnexpectedResponse(200, "it is HTML", setting="stream_url"),
+        "Not an answer that Binance documents: it is HTML. Check stream_url and any proxy. (HTTP 200)",
+    ),
     (ConfigurationError("attempts must be a whole number, 1 or more."), "attempts must be a whole number, 1 or more."),
     (TransportError("No answer."), "No answer."),
     (LeaseLost("Not renewed in time."), "Not renewed in time."),

@@ -912,6 +912,15 @@ class TestRow14Backoff:
         assert peer.did("open") == [1, 2]
         assert peer.errors == []
 
+    @pytest.mark.parametrize(("asked", "least"), [(20.0, 20.0), (3600.0, Pace().longest)])
+    def test_the_wish_of_a_server_with_a_fault_is_followed_within_reason(self, asked: float, least: float) -> None:
+        peer = Peer()
+        peer.obey(peer.link.closed(peer.now, 1, error=ServerError(503, retry_after=asked)))
+        peer.wait(least - 1)
+        assert peer.did("open") == [1]
+        peer.wait(2)
+        assert peer.did("open") == [1, 2]
+
     def test_faults_of_the_server_are_tried_without_end(self) -> None:
         peer = Peer()
         while len(peer.did("open")) < 50:

@@ -65,10 +65,12 @@ def event(number: int) -> dict[str, object]:
 class Reader:
     """A stream of either kind, read without await."""
 
-    def __init__(self, kind: str, base_url: str, settings: dict[str, Any]) -> None:
+    def __init__(self, kind: str, base_url: str, settings: dict[str, Any], **of_client: Any) -> None:
         self.kind = kind
         self.runner = asyncio.Runner()
-        self.client: Any = (ListenKeyClient if kind == "sync" else AsyncListenKeyClient)(API_KEY, base_url=base_url)
+        self.client: Any = (ListenKeyClient if kind == "sync" else AsyncListenKeyClient)(
+            API_KEY, base_url=base_url, **of_client
+        )
         source: Any = self.client
         life = settings.pop("life", None)
         if life is not None:

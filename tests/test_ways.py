@@ -21,14 +21,18 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpcore  # noqa: TID251  raises what the layers below raise
 import pytest
 import trustme
 
@@ -44,10 +48,12 @@ from listenkey import (
     Unauthorized,
     UnexpectedResponse,
 )
+from listenkey._http.async_network import Connection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
+from listenkey.stream._machine import Pace
 
 from .test_secrets import API_KEY, LISTEN_KEY, PASSWORD, SECRETS, printed
-from .test_stream import PACE
+from .test_stream import PACE, Reader
 
 LONG = 20.0  # seconds; what has to work works within them, on a busy machine, too
 HOST = "exchange.test"
@@ -61,9 +67,10 @@ Script = Callable[[socket.socket, list[bytes]], object]
 class Peer:
     """A server on loopback."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, host: str = "127.0.0.1") -> None:
         self._script, self.seen = script, list[bytes]()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family, backlog=100)
         self.port: int = self._listener.getsockname()[1]
         self._open = {self._listener}
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -80,6 +87,12 @@ class Peer:
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
             self._script(connection, self.seen)
+
+    def break_off(self) -> None:
+        """End the connections that are open."""
+        for each in self._open - {self._listener}:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         for each in list(self._open):
@@ -244,7 +257,7 @@ class Ask:
         timeout: seconds.
         ssl_context: for the client.
         busy: whether the program keeps all of asyncio's threads busy.
-        not_for: ways that the case is not for.
+        not_for: beginnings of the names of ways that the case is not for.
     """
 
     url: str
@@ -285,21 +298,21 @@ class World:
         """Let a name have the answers of a function, which gets the port, and may take its time."""
         self._names[host] = answers
 
-    def serve(self, script: Script) -> Peer:
-        peer = Peer(script)
+    def serve(self, script: Script, host: str = "127.0.0.1") -> Peer:
+        peer = Peer(script, host)
         self._stack.callback(peer.close)
         return peer
 
-    def tls(self, script: Script = exchange, *names: str, authority: trustme.CA | None = None, **how: Any) -> Peer:
+    def tls(self, script: Script = exchange, *names: str, host: str = "127.0.0.1", **how: Any) -> Peer:
         """Serve over TLS."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        (authority or self.authority).issue_cert(*(names or (HOST,)), **how).configure_cert(context)
+        self.authority.issue_cert(*(names or (HOST,)), **how).configure_cert(context)
 
         def serve(plain: socket.socket, seen: list[bytes]) -> None:
             with context.wrap_socket(plain, server_side=True) as secured:
                 script(secured, seen)
 
-        return self.serve(serve)
+        return self.serve(serve, host)
 
     def named(self, peer: Peer, *before: Any) -> str:
         """Let the host's name mean a server, and addresses before that server. Returns the base URL."""
@@ -494,6 +507,17 @@ def all_addresses_drop_packets(world: World) -> Ask:
 def no_address(world: World) -> Ask:
     world.looks_up(HOST, lambda _: [])
     return Ask(f"https://{HOST}", TransportError, NO_ANSWER + "(ConnectError: the host has no address). {goes_on}")
+
+
+@case
+def address_with_a_zone(world: World) -> Ask:
+    try:
+        peer = world.tls(host="::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    zone = ("::1%lo", peer.port, 0, socket.if_nametoindex("lo"))
+    world.looks_up(HOST, lambda _: [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", zone)])
+    return Ask(f"https://{HOST}", ssl_context=world.trusting(), busy=True, not_for=("sync client",))
 
 
 @case
@@ -695,9 +719,12 @@ def proxy_that_is_dead(world: World) -> Ask:
     return Ask(f"https://{HOST}", TransportError, THROUGH + name + " " + REFUSED)
 
 
+FORGED = answer(b"200 OK", b'{"listenKey":"forged"}')
+
+
 @case
 def proxy_forges_an_answer_before_TLS(world: World) -> Ask:  # noqa: N802
-    forged = b"x" * (65536 - len(TUNNEL)) + answer(b"200 OK", b'{"listenKey":"forged"}')  # behind what is read at once
+    forged = b"x" * (65536 - len(TUNNEL)) + FORGED  # behind what is read at once
     _, name = through(world, lambda port: http_proxy(port, more=forged), LOGIN)
     text = THROUGH + name + " (ConnectError: *). {goes_on}"
     return Ask(f"https://{HOST}", TransportError, text, ssl_context=world.trusting())
@@ -1074,7 +1101,7 @@ def way(request: pytest.FixtureRequest) -> Way:
 def test_every_way_tells_the_same(title: str, way: Way, world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     ask, home = CASES[title](world), world.serve(exchange)
-    if way.name in ask.not_for:
+    if way.name.startswith(ask.not_for):
         pytest.skip("not for this way")
     try:
         error = way.reach(ask, f"http://127.0.0.1:{home.port}")
@@ -1086,3 +1113,165 @@ def test_every_way_tells_the_same(title: str, way: Way, world: World, caplog: py
     told = "" if error is None else printed(error)
     told += "".join(f"{record.getMessage()} {record.args!r} {vars(record)}\n" for record in caplog.records)
     assert not [line for line in told.splitlines() for secret in SECRETS if secret in line]
+
+
+# What a table of single attempts does not show.
+
+TWINS = pytest.mark.parametrize("kind", ["sync", "async"])
+
+
+@TWINS
+def test_a_wrong_login_is_tried_as_seldom_as_a_keeper_tries(
+    kind: str, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stream has worked, and the proxy's password is changed. Repeated wrong logins lock a company's account."""
+    port, home = world.tls().port, world.serve(exchange)
+    works, refused = [True], list[float]()
+
+    def script(connection: socket.socket, seen: list[bytes]) -> None:
+        if works[0]:
+            http_proxy(port)(connection, seen)
+        else:
+            refused.append(time.monotonic())
+            says(answer(b"407 No"))(connection, seen)
+
+    proxy = world.serve(script)
+    world.set("HTTPS_PROXY", f"http://{LOGIN}127.0.0.1:{proxy.port}")
+    pace = replace(PACE, refused=0.15, longest_refused=2.4)
+    reader = Reader(
+        kind,
+        f"http://127.0.0.1:{home.port}",
+        {"stream_url": f"wss://{HOST}", "_pace": pace, "life": 72.0},
+        ssl_context=world.trusting(),
+    )
+    with contextlib.closing(reader):
+        reader.until("started")
+        works[0] = False
+        proxy.break_off()
+        reader.wait(lambda: len(refused) >= 4)
+        text = str(reader.status().last_error)
+        works[0] = True
+        reader.until("reconnected")
+    waits = [after - before for before, after in pairwise(refused)]
+    assert all(wait >= 0.9 * least for wait, least in zip(waits, [0.15, 0.3, 0.6], strict=False)), waits
+    assert sum(Pace().refused * 2.0**number for number in range(6)) > 1800  # the sixth wait ends after half an hour
+    expected = f"No way to wss://{HOST} through the proxy http://127.0.0.1:{proxy.port} (407): check HTTPS_PROXY. "
+    assert text == expected + ADVICE[407] + "(HTTP 407)"
+    assert [each for each in caplog.records if each.levelno == logging.WARNING and text in each.getMessage()]
+    assert PASSWORD not in caplog.text
+
+
+@pytest.mark.parametrize("what", ["client", "stream"])
+@pytest.mark.parametrize("way_there", ["socks", "TLS in TLS"])
+def test_a_connection_that_is_given_up_at_any_step_leaves_nothing(world: World, way_there: str, what: str) -> None:
+    home, port = world.serve(exchange), world.tls().port
+    if way_there == "socks":
+        world.set("ALL_PROXY", f"socks5://{LOGIN}127.0.0.1:{world.serve(socks_proxy(port, b'user:hunter2')).port}")
+    else:
+        proxy = world.tls(http_proxy(port), "127.0.0.1")
+        world.set("HTTPS_PROXY", f"https://{LOGIN}127.0.0.1:{proxy.port}")
+
+    async def call() -> None:
+        context = world.trusting()
+        if what == "client":
+            async with AsyncListenKeyClient(API_KEY, base_url=f"https://{HOST}", ssl_context=context) as client:
+                await client.start()
+            return
+        async with (
+            AsyncListenKeyClient(API_KEY, base_url=f"http://127.0.0.1:{home.port}", ssl_context=context) as client,
+            AsyncUserDataStream(client, stream_url=f"wss://{HOST}", _pace=PACE) as stream,
+        ):
+            async for _ in stream:
+                break
+
+    async def program() -> None:
+        steps: list[Callable[[], Any]] = [partial(turns, number) for number in range(20)]
+        steps += [partial(asyncio.sleep, number / 500) for number in range(20)]
+        for step in steps:
+            before = sockets()
+            task = asyncio.create_task(call())
+            await step()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            for _ in range(1000):
+                if sockets() <= before and len(asyncio.all_tasks()) == 1:
+                    break
+                await asyncio.sleep(0.01)
+            else:
+                pytest.fail(f"left by {step}: {sockets() - before}, {asyncio.all_tasks()}")
+
+    gc.disable()
+    try:
+        asyncio.run(program())
+    finally:
+        gc.enable()
+
+
+async def turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def test_a_look_up_that_hangs_holds_up_no_other_host_and_not_the_end_of_a_program(world: World) -> None:
+    """A program of its own: its look-ups of one host hang for an hour."""
+    peer = world.serve(exchange)
+    code = HANGING.replace("PORT", str(peer.port))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    assert run.stderr == ""
+    assert run.stdout.splitlines() == [
+        "No answer from https://hanging.test within 0.3 s. Repeating the call is safe.",
+        "No answer from wss://hanging.test within 0.3 s. The stream goes on trying.",
+        "No answer from wss://hanging.test within 0.3 s. The stream goes on trying.",
+        "the other host is reached",
+    ]
+
+
+HANGING = """
+import asyncio, dataclasses, socket, time
+from listenkey import AsyncListenKeyClient, ListenKeyClient, TransportError
+from listenkey._http.async_network import Connection
+from listenkey.stream import AsyncUserDataStream, UserDataStream
+from listenkey.stream._machine import Pace
+from listenkey.stream._machine import Pace
+
+real, home = socket.getaddrinfo, "http://localhost:PORT"
+def look_up(host, *arguments, **named):
+    if host == "hanging.test":
+        time.sleep(3600)
+    return real(host, *arguments, **named)
+socket.getaddrinfo = look_up
+hanging = {"stream_url": "wss://hanging.test", "_pace": dataclasses.replace(Pace(), opening=0.3)}
+
+async def main():
+    async with AsyncListenKeyClient("any-key", base_url="https://hanging.test", timeout=0.3, attempts=1) as client:
+        try:
+            await client.start()
+        except TransportError as error:
+            print(error)
+    client = AsyncListenKeyClient("any-key", base_url=home)
+    async with client, AsyncUserDataStream(client, **hanging) as stream:
+        while stream.status().last_error is None:
+            await asyncio.sleep(0.01)
+        print(stream.status().last_error)
+        with ListenKeyClient("any-key", base_url=home) as client, UserDataStream(client, **hanging) as stream:
+            while stream.status().last_error is None:
+                time.sleep(0.01)
+            print(stream.status().last_error)
+        async with AsyncListenKeyClient("another-key", base_url=home) as client, AsyncUserDataStream(client) as stream:
+            await anext(stream)
+            print("the other host is reached")
+
+asyncio.run(main())
+"""
+
+
+def test_bytes_that_come_before_TLS_are_no_answer() -> None:  # noqa: N802
+    """A proxy may send them behind its 200. They would pass for bytes of the exchange."""
+
+    async def program() -> None:
+        connection = Connection()
+        connection.data_received(FORGED)
+        with pytest.raises(httpcore.ConnectError, match="bytes came before the TLS handshake"):
+            await connection.start_tls(ssl.create_default_context())
+
+    asyncio.run(program())

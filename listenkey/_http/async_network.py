@@ -191,7 +191,8 @@ async def _first_that_answers(addresses: Iterable[Address]) -> Connection:
 
 
 async def _connect(address: Address) -> Connection:
-    family, kind, protocol, _, where = address
+    family, kind, protocol, _, (host, *rest) = address
+    where = (host.partition("%")[0], *rest)  # asyncio would look a zone's name up, in threads of the program
     loop, connecting = asyncio.get_running_loop(), socket.socket(family, kind, protocol)
     try:
         connecting.setblocking(False)

@@ -310,7 +310,9 @@ def _options(route: Route, ssl_context: ssl.SSLContext | None) -> dict[str, Any]
     options: dict[str, Any] = {"ssl_context": ssl_context, "keepalive_expiry": KEPT_SECONDS}
     if route.proxy is not None:
         url = route.proxy.url
-        options["proxy_url"] = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/")
+        # The proxy looks names up, by either name of SOCKS. httpcore 1.0.5 knows one name.
+        scheme = b"socks5" if url.scheme == "socks5h" else url.raw_scheme
+        options["proxy_url"] = httpcore.URL(scheme=scheme, host=url.raw_host, port=url.port, target=b"/")
         options["proxy_auth"] = httpx.Proxy(url).raw_auth
         if url.scheme == "https":
             options["proxy_ssl_context"] = ssl_context

@@ -320,6 +320,8 @@ class Link:
                 self._refused(now, error)
             else:
                 self._refusals = 0
+                wish = error.retry_after if isinstance(error, ServerError) else None
+                self._due = max(self._due, now + min(wish or 0.0, self._pace.longest))
         return self._settle(now)
 
     def _refused(self, now: float, error: ListenKeyError) -> None:
