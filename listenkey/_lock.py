@@ -5,7 +5,9 @@ anything, in a thread that holds the lock. So the lock can be taken again by its
 
 - Under the lock nothing waits, nothing is sent, nothing is logged, and no function of a user is called.
 - Each part under the lock is right even when another part runs in its middle, in the same thread.
-- Whoever waits for another thread asks `is_mine` first: the other thread may be waiting for the lock.
+- Whoever waits for another thread asks `is_held_here` first: the other thread may be waiting for the lock.
+- The lock is Python's own, taken by `with`. A lock with an `__exit__` of ours would stay taken for ever when Ctrl-C, or
+  a signal handler that raises, comes at a line of that `__exit__`.
 
 Queues and events of `threading` have locks of their own. Where a thread has to be woken, we use `queue.SimpleQueue`,
 whose `put` may be called in the middle of a `put` or `get`, or a bare lock for each who waits.
@@ -13,33 +15,21 @@ whose `put` may be called in the middle of a `put` or `get`, or a bare lock for 
 
 import os
 import threading
+from typing import Any
+
+lock: Any = threading.RLock()
 
 
-class PackageLock:
-    """A lock that its own thread may take again."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._owner: int | None = None
-        self._depth = 0
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        self._owner = threading.get_ident()
-        self._depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self._owner = None
-        self._lock.release()
-
-    @property
-    def is_mine(self) -> bool:
-        """Whether this thread holds the lock."""
-        return self._owner == threading.get_ident()
+def is_held_here() -> bool:
+    """Whether this thread holds the lock."""
+    held: bool = lock._is_owned()  # as threading.Condition asks
+    return held
 
 
-lock = PackageLock()
-if hasattr(os, "register_at_fork"):  # another thread may have held the lock, and does not exist in the child
-    os.register_at_fork(after_in_child=lock.__init__)  # type: ignore[misc]
+def _after_fork() -> None:
+    if not is_held_here():  # another thread may have held the lock, and does not exist in the child
+        lock._at_fork_reinit()  # as threading resets the locks of Python
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)

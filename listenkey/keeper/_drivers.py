@@ -18,7 +18,7 @@ from functools import partial
 from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar, cast
 
 from listenkey._clock import clock
-from listenkey._lock import lock
+from listenkey._lock import is_held_here, lock
 from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, _Client
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, TransportError, UnexpectedResponse
 from listenkey.keeper._lease import Lease
@@ -29,6 +29,7 @@ __all__ = ["AsyncListenKeyKeeper", "KeeperStatus", "ListenKeyKeeper"]
 LONGEST_TIMEOUT = 15.0  # seconds; with a longer timeout an outage of 29 minutes could cost the key
 _OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug or misuse
 NO_THREAD = "No thread could be started to keep the key alive: too many run, or the program ends. The key lives on."
+_RELEASE = type(threading.Lock()).release
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -50,9 +51,8 @@ class Waker:
     def wake(self) -> None:
         """Wake all who wait, from any thread."""
         self.wakes = next(self._count)
-        with contextlib.suppress(IndexError):
-            while True:
-                self._sleepers.popleft().release()
+        with contextlib.suppress(IndexError):  # in a single step for Python: Ctrl-C leaves nobody asleep
+            any(map(_RELEASE, iter(self._sleepers.popleft, None)))
         for listener in list(self.listeners):
             listener()
 
@@ -203,6 +203,20 @@ class _Keeper:
             raise
         self._call(self._keeping.deleted, error)
 
+    def _is_out_of_reach(self) -> bool:
+        """Whether there is nothing to leave: in a forked child, or when Python ends and no thread runs any more."""
+        return os.getpid() != self._pid or sys.is_finalizing()
+
+    def _leave(self) -> None:
+        """End, without waiting. May be repeated."""
+        if not self._is_out_of_reach():
+            self._call(self._keeping.leave)
+
+    def _deletes(self) -> bool:
+        """Whether leaving ends the key: the first time alone. Later the key may be another program's new key."""
+        deletes, self._delete_on_exit = self._delete_on_exit, False
+        return deletes
+
     def _halt(self, cause: BaseException) -> None:
         with contextlib.suppress(Exception):  # the log itself may be what broke
             self._call(self._keeping.broke_down, cause)
@@ -252,6 +266,7 @@ class ListenKeyKeeper(_Keeper):
     _client_type = ListenKeyClient
     _client: ListenKeyClient
     _waker: Waker
+    _thread: threading.Thread | None = None
     _with = "with"
 
     def __init__(
@@ -302,16 +317,17 @@ class ListenKeyKeeper(_Keeper):
             while self._keeping.state == "starting":
                 self._step()
             self._start_thread()
+            return self  # in the `try`: Ctrl-C may come until Python has begun the block
         except BaseException:
-            self._call(self._keeping.leave)
+            self._leave()
             raise
-        return self
 
     def _start_thread(self) -> None:
         for left in reversed(range(self._client._attempts)):
-            self._thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
+            thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
             try:
-                self._thread.start()
+                thread.start()
+                self._thread = thread
                 break
             except RuntimeError as error:
                 if not left:
@@ -319,15 +335,17 @@ class ListenKeyKeeper(_Keeper):
             time.sleep(0.5)
 
     def __exit__(self, *_: object) -> None:
-        # A forked child leaves the block: the keeper is its parent's. Or Python ends: no thread runs any more.
-        if os.getpid() != self._pid or sys.is_finalizing():
-            return
-        self._call(self._keeping.leave)
-        if self._delete_on_exit:
+        try:
+            self._leave()
+        except BaseException:  # Ctrl-C in the middle of it: again, from the beginning
+            self._leave()
+            raise
+        if not self._is_out_of_reach() and (thread := self._thread) and self._deletes():
             with self._deleting():
                 self._call(self._keeping.check_delete)
-                if not lock.is_mine:  # a handler or a finalizer in the middle of us: the thread may need the lock
-                    self._thread.join(LONGEST_TIMEOUT)  # or the request under way might make a key after the DELETE
+                # A handler or a finalizer in the middle of us must not wait: the thread is this one, or needs the lock.
+                if not is_held_here() and thread is not threading.current_thread():
+                    thread.join(LONGEST_TIMEOUT)  # or the request under way might make a key after the DELETE
                 self._client.delete()
 
     def _until(self, ready: Callable[[float], T | None]) -> T:
@@ -369,7 +387,7 @@ class AsyncListenKeyKeeper(_Keeper):
     _client_type = AsyncListenKeyClient
     _client: AsyncListenKeyClient
     _waker: AsyncWaker
-    _task: asyncio.Task[None]
+    _task: asyncio.Task[None] | None = None
     _with = "async with"
 
     def __init__(
@@ -399,20 +417,22 @@ class AsyncListenKeyKeeper(_Keeper):
         except BaseException:
             self._call(self._keeping.leave)
             raise
-        self._task = asyncio.create_task(self._run(), name="listenkey-keeper")
-        self._task.add_done_callback(self._task_done)  # a task that is cancelled before it starts runs no `except`
+        self._task = task = asyncio.create_task(self._run(), name="listenkey-keeper")
+        task.add_done_callback(self._task_done)  # a task that is cancelled before it starts runs no `except`
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # A forked child leaves the block: the keeper is its parent's. Or Python ends.
-        if os.getpid() != self._pid or sys.is_finalizing():
+        if self._is_out_of_reach():
             return
         self._waker.this_loop()
-        self._call(self._keeping.leave)
-        self._task.cancel()  # here all is over that has to be: each await below may be cancelled
-        with self._deleting() if self._delete_on_exit else contextlib.nullcontext():
-            await asyncio.wait([self._task])
-            if self._delete_on_exit:
+        self._leave()
+        if (task := self._task) is None:  # entering has failed, or goes on in another task
+            return
+        task.cancel()  # here all is over that has to be: each await below may be cancelled
+        deletes = self._deletes()
+        with self._deleting() if deletes else contextlib.nullcontext():
+            await asyncio.wait([task])
+            if deletes:
                 self._call(self._keeping.check_delete)
                 await self._client.delete()
 

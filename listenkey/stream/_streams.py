@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, NoReturn, Self, cast
+from typing import ClassVar, Literal, NoReturn, Self, cast
 from urllib.parse import quote, urlsplit
 
 from listenkey._clock import clock
@@ -26,7 +26,7 @@ from listenkey._http.exchange import AsyncExchange, named_stream, share
 from listenkey._http.route import KEY_LIFE, Account, Route, hidden, is_loopback, route_to
 from listenkey._http.threads import threads
 from listenkey._limits.wait import JITTER
-from listenkey._lock import lock
+from listenkey._lock import is_held_here, lock
 from listenkey.client import AsyncListenKeyClient, ListenKeyClient
 from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited, TransportError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
@@ -119,6 +119,8 @@ class StreamStatus:
 class _Driver:
     """Carries out the orders of a Link, in an event loop."""
 
+    home: "_LoopThread | None" = None  # of a sync stream
+
     def __init__(
         self,
         keeper: Keeper,
@@ -139,6 +141,7 @@ class _Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._ended = False
+        self._exchange: AsyncExchange | None = None
         key = keeper.key.value
         self.link = Link(
             clock(),
@@ -153,6 +156,8 @@ class _Driver:
 
     def start(self) -> None:
         """Begin, in the running event loop."""
+        if self._ended:  # a signal handler or another thread has left the block meanwhile
+            return
         self._loop = asyncio.get_running_loop()
         self._exchange = share(AsyncExchange, self._route, self._loop)
         self._keeper._waker.listeners.append(self._wake)
@@ -173,13 +178,14 @@ class _Driver:
             task.cancel()
 
     async def stop(self) -> None:
-        """End all, and wait until no task is left."""
+        """End all, and wait until no task is left. May be repeated."""
         self.leave()
         try:
             if self._serving:
                 await asyncio.wait(self._serving.values())
         finally:
-            if (exchange := vars(self).pop("_exchange", None)) is not None:
+            exchange, self._exchange = self._exchange, None
+            if exchange is not None:
                 await exchange.release()  # keeps no connection: this waits for nothing
 
     def _fail(self, error: ListenKeyError) -> None:
@@ -319,7 +325,7 @@ class _Driver:
         target = Secret(path + _FORMS[self._form].format(quote(key, safe="")))
         account = Account(key, self._pace.opening)
         try:
-            return await _websocket.open_websocket(self._exchange, target, account)
+            return await _websocket.open_websocket(cast(AsyncExchange, self._exchange), target, account)
         except RateLimited as error:  # counts for everyone on this address
             self._address.rate_limit_wait.refused(error, asked, clock())
             raise
@@ -367,13 +373,19 @@ class _Stream:
 
     _with: str  # how a block begins
 
-    def _enter(self, put: Callable[[Item | ListenKeyError], None]) -> _Driver:
+    def _check_new(self) -> None:
         if self._driver is not None:
             raise ConfigurationError("A stream is entered once: make a new one.")
+
+    def _enter(self, put: Callable[[Item | ListenKeyError], None]) -> _Driver:
         self._driver = _Driver(
             self._keeper, self._route, self._form, self._pace, put, self._buffer.expect, tell_blind=self._tell_blind
         )
         return self._driver
+
+    def _is_out_of_reach(self) -> bool:
+        """Whether there is nothing to leave: in a forked child, or when Python ends and no thread runs any more."""
+        return os.getpid() != self._pid or sys.is_finalizing()
 
     def _moved_to(self, hand: list[Item]) -> bool:
         """Move the next item to `hand`. False: the program has to wait. Raises the error that has ended the stream."""
@@ -452,6 +464,7 @@ class AsyncUserDataStream(_Stream):
         self._taken = 0
 
     async def __aenter__(self) -> Self:
+        self._check_new()
         async with contextlib.AsyncExitStack() as stack:
             if self._own:
                 await stack.enter_async_context(self._own)
@@ -463,7 +476,7 @@ class AsyncUserDataStream(_Stream):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if os.getpid() != self._pid or sys.is_finalizing() or self._driver is None:
+        if self._is_out_of_reach() or self._driver is None:
             return
         self._check_loop()
         self._left = True
@@ -554,27 +567,37 @@ class UserDataStream(_Stream):
         self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()  # a handler may put in the middle of a get
 
     def __enter__(self) -> Self:
+        self._check_new()
         try:
             if self._own:
                 self._own.__enter__()
-            _loop_thread.begin(self._enter(self._put))
+            _LoopThread.begin(self._enter(self._put))
+            if self._left:  # a signal handler has left the block in the middle of this
+                self._leave()
+            return self  # in the `try`: Ctrl-C may come until Python has begun the block
         except BaseException:
             self.__exit__()
             raise
-        return self
 
     def __exit__(self, *_: object) -> None:
-        # A forked child leaves the block. Or Python ends: no thread runs any more.
-        if os.getpid() != self._pid or sys.is_finalizing() or (self._driver is None and self._left):
+        try:
+            self._leave()
+        except BaseException:  # Ctrl-C in the middle of it: again, from the beginning
+            self._leave()
+            raise
+        if not self._is_out_of_reach() and self._driver is not None and self._driver.home is not None:
+            self._driver.home.wait(self._driver)
+
+    def _leave(self) -> None:
+        """End all, without waiting. May be repeated."""
+        if self._is_out_of_reach():
             return
         self._left = True
-        try:
-            if self._driver is not None:
-                self._arrived.put(None)
-                _loop_thread.end(self._driver)
-        finally:
-            if self._own and self._own._keeping.state != "new":
-                self._own.__exit__()
+        self._arrived.put(None)
+        if self._driver is not None and self._driver.home is not None:
+            self._driver.home.end(self._driver)
+        if self._own and self._own._keeping.state != "new":
+            self._own.__exit__()
 
     def __iter__(self) -> Self:
         return self
@@ -627,82 +650,96 @@ class UserDataStream(_Stream):
 
 
 class _LoopThread:
-    """An event loop in a thread, for all sync streams of the process. The last stream to leave ends the loop."""
+    """An event loop in a thread, for the sync streams of the process. The last stream to leave ends the loop.
+
+    Ctrl-C may come at each line, and a signal handler may begin and end streams in the middle of this. So a driver
+    knows its thread before the thread starts, and other streams use the thread only once it surely runs.
+    """
+
+    current: "ClassVar[_LoopThread | None]" = None  # that a further stream uses
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._leaving: dict[_Driver, threading.Lock] = {}  # a driver that runs here, and a lock until it has ended
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="listenkey-stream", daemon=True)
+        self._drivers: dict[_Driver, threading.Lock] = {}  # each with a lock until the driver has ended
+        self._endings: dict[_Driver, asyncio.Task[None]] = {}
 
-    def begin(self, driver: _Driver) -> None:
+    @classmethod
+    def begin(cls, driver: _Driver) -> None:
         """Let a driver run. Raises TransportError: there is no thread or descriptor left."""
         try:
             with lock:
-                if self._loop is None:
-                    threads.have_spare()  # for the look-up of names, also when the main thread has ended
-                    self._start()
-                ended = threading.Lock()
+                driver.home = home = cls.current or cls()
+                home._drivers[driver] = ended = threading.Lock()
                 ended.acquire()
-                self._leaving[driver] = ended
-                loop = self._loop
+                if home is not cls.current:
+                    home._start()
+                    cls.current = home
+                home._loop.call_soon_threadsafe(driver.start)
         except (RuntimeError, OSError) as error:
             raise TransportError(NO_THREAD) from error
-        loop.call_soon_threadsafe(driver.start)  # type: ignore[union-attr]
 
     def _start(self) -> None:
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=self._run, args=[loop], name="listenkey-stream", daemon=True)
         try:
-            thread.start()
-        except BaseException:
-            loop.close()
+            threads.have_spare()  # for the look-up of names, also when the main thread has ended
+            self._thread.start()
+        except RuntimeError:
+            self._drivers.clear()
+            self._loop.close()
             raise
-        self._loop, self._thread = loop, thread
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
         try:
-            loop.run_forever()
+            self._loop.run_forever()
         finally:
-            loop.close()
+            self._loop.close()
 
     def end(self, driver: _Driver) -> None:
-        """Let a driver end, and wait for that end. May be repeated.
+        """Let a driver end, without waiting. May be repeated."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._begin_end, driver)
 
-        In the thread of the loop, and in the middle of other work of ours, as in a finalizer, there is no waiting.
-        """
-        loop, thread, ended = self._loop, self._thread, self._leaving.get(driver)
-        if loop is None or thread is None or ended is None:
+    def wait(self, driver: _Driver) -> None:
+        """Wait until a driver has ended. In the loop's thread, and in the middle of other work of ours: do not wait."""
+        if threading.current_thread() is self._thread or is_held_here():
             return
-        with contextlib.suppress(RuntimeError):  # another thread has ended the loop
-            asyncio.run_coroutine_threadsafe(self._end(driver), loop)
-        if threading.current_thread() is thread or lock.is_mine:
-            return
-        waits_until = time.monotonic() + _LEAVING
-        while not ended.acquire(timeout=0.1):
-            if not thread.is_alive() or time.monotonic() > waits_until:
+        ended, waits_until = self._drivers.get(driver), time.monotonic() + _LEAVING
+        while ended is not None and not ended.acquire(timeout=0.1):
+            if not self._thread.is_alive() or time.monotonic() > waits_until:
                 return
-        ended.release()  # for another thread that waits
-        if loop is not self._loop:  # it was the last
-            thread.join(_LEAVING)
+        if ended is not None:
+            ended.release()  # for another thread that waits
+        if not self._drivers and self._thread.is_alive():  # it was the last
+            self._thread.join(_LEAVING)
+
+    def _begin_end(self, driver: _Driver) -> None:
+        driver.leave()
+        if driver in self._drivers and driver not in self._endings:
+            self._endings[driver] = self._loop.create_task(self._end(driver))
 
     async def _end(self, driver: _Driver) -> None:
         try:
             await driver.stop()
         finally:
             with lock:
-                ended = self._leaving.pop(driver, None)
-                if is_last := not self._leaving and ended is not None:
-                    self._loop = None
-            if ended is not None:
-                ended.release()
+                ended = self._drivers.pop(driver)
+                is_last = not self._drivers
+                if is_last and _LoopThread.current is self:
+                    _LoopThread.current = None
+            self._endings.pop(driver)
+            ended.release()
             if is_last:
-                asyncio.get_running_loop().stop()
+                self._loop.stop()
 
 
-_loop_thread = _LoopThread()
-if hasattr(os, "register_at_fork"):  # the thread does not exist in a forked child
-    os.register_at_fork(after_in_child=_loop_thread.__init__)  # type: ignore[misc]
+def _after_fork() -> None:
+    """Begin with no thread in a child process."""
+    _LoopThread.current = None
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
