@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import copy
+import dataclasses
 import inspect
 import itertools
 import logging
@@ -540,7 +541,8 @@ def test_a_bug_in_the_loop_is_lost_with_its_cause(
 ) -> None:
     client = twins.client(sandbox.url)
     with twins.keeper(client) as keeper:
-        monkeypatch.setattr(client, "_start_once", lambda: 1 / 0)
+        twin: Any = getattr(keeper, "keeper", keeper)
+        monkeypatch.setattr(twin, "_inside", dataclasses.replace(twin._inside, start_once=lambda: 1 / 0))
         with pytest.raises(LeaseLost, match=r"^The keeper broke down \(ZeroDivisionError\)\. Start anew"):
             keeper.wait()
         assert_lost(keeper, ZeroDivisionError, "broke down")
@@ -585,7 +587,7 @@ def test_a_keeper_that_hangs_does_not_look_alive(sandbox: Sandbox, monkeypatch: 
             hang.wait(30)  # as a name that takes for ever to resolve
             raise TransportError("too late")
 
-        monkeypatch.setattr(client, "_start_once", hangs)
+        monkeypatch.setattr(keeper, "_inside", dataclasses.replace(keeper._inside, start_once=hangs))
         with pytest.raises(LeaseLost, match="no request was answered"):
             keeper.wait()
         with pytest.raises(LeaseLost):

@@ -46,3 +46,44 @@ def test_the_listing_tells_the_story() -> None:
     files = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py"}
     assert {name for name in files if not name.startswith("_")} == {"client.py", "errors.py", "pytest_plugin.py"}
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(ROOMS)
+
+
+# The rooms of a file: each folder is one, and the files beside the folders are one.
+def rooms() -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        found.setdefault(path.relative_to(PACKAGE).parent.as_posix(), []).append(path)
+    return found
+
+
+def private_names(path: Path) -> tuple[set[str], dict[str, int]]:
+    """The private names that a file defines, and those that the file reads of something."""
+    defined, read = set(), {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Name):
+            defined.add(node.id)
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            if isinstance(node.ctx, ast.Store):
+                defined.add(node.attr)
+            else:
+                read[node.attr] = node.lineno
+    return defined, read
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_no_room_looks_into_another(room: str) -> None:
+    """A private name is one that the room itself defines. A door is a file that shows what others may see."""
+    files = {path: private_names(path) for path in rooms()[room]}
+    ours = set().union(*(defined for defined, _ in files.values())) | STRANGERS
+    read = ((path.name, line, name) for path, (_, names) in files.items() for name, line in names.items())
+    assert [each for each in read if each[2] not in ours] == []
+
+
+# Private names of other people's objects, each with a reason.
+STRANGERS = {
+    "_exit",  # os._exit
+    "_is_owned",  # of Python's lock, as threading.Condition asks
+    "_at_fork_reinit",  # of Python's lock, as threading does after a fork
+}

@@ -18,8 +18,9 @@ from functools import partial
 from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar, cast
 
 from listenkey._clock import clock
+from listenkey._inside import Inside, inside
 from listenkey._lock import is_held_here, lock
-from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient, _Client
+from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, TransportError, UnexpectedResponse
 from listenkey.keeper._lease import Lease
 from listenkey.keeper._machine import KeeperStatus, Keeping
@@ -120,18 +121,22 @@ class _Keeper:
     """The twins' common part: everything but waiting and sending."""
 
     _waker: Waker | AsyncWaker
-    _client_type: type[_Client]
+    _client_type: type[ListenKeyClient | AsyncListenKeyClient]
+    _inside: Inside
     _with: str  # how a block begins
 
-    def __init__(self, client: _Client, delete_on_exit: bool, assumed_life: float | None) -> None:
+    def __init__(
+        self, client: ListenKeyClient | AsyncListenKeyClient, delete_on_exit: bool, assumed_life: float | None
+    ) -> None:
         name = type(self).__name__
         if not isinstance(client, self._client_type):
             raise ConfigurationError(f"{name} needs a client of type {self._client_type.__name__}.")
-        if client._timeout > LONGEST_TIMEOUT:
+        self._inside = door = inside(client)
+        if door.timeout > LONGEST_TIMEOUT:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
-        lease = Lease(assumed_life or client._key_life, client._timeout, client._address.rate_limit_wait)
+        lease = Lease(assumed_life or door.key_life, door.timeout, door.address.rate_limit_wait)
         block = f"{self._with} {name}(...)"
-        self._keeping = Keeping(lease, client._address, self._waker.wake, client._attempts, block)
+        self._keeping = Keeping(lease, door.address, self._waker.wake, door.attempts, block)
         self._delete_on_exit = delete_on_exit
         self._client_repr = repr(client)
         self._pid = os.getpid()
@@ -323,7 +328,7 @@ class ListenKeyKeeper(_Keeper):
             raise
 
     def _start_thread(self) -> None:
-        for left in reversed(range(self._client._attempts)):
+        for left in reversed(range(self._inside.attempts)):
             thread = threading.Thread(target=self._run, name="listenkey-keeper", daemon=True)
             try:
                 thread.start()
@@ -362,7 +367,7 @@ class ListenKeyKeeper(_Keeper):
             self._waker.wait(seen, wait)
         elif wait is not None:
             try:
-                started = self._client._start_once()
+                started = self._inside.start_once()
             except _OUTCOMES as error:
                 self._call(self._keeping.failed, error)
             else:
@@ -451,7 +456,7 @@ class AsyncListenKeyKeeper(_Keeper):
             await self._waker.wait(seen, wait)
         elif wait is not None:
             try:
-                started = await self._client._start_once()
+                started = await self._inside.start_once()
             except _OUTCOMES as error:
                 self._call(self._keeping.failed, error)
             else:

@@ -30,6 +30,7 @@ from listenkey._lock import is_held_here, lock
 from listenkey.client import AsyncListenKeyClient, ListenKeyClient
 from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited, TransportError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
+from listenkey.keeper._inside import InsideKeeper
 from listenkey.stream import _websocket
 from listenkey.stream._buffer import Buffer
 from listenkey.stream._events import (
@@ -132,7 +133,8 @@ class _Driver:
         *,
         tell_blind: bool,
     ) -> None:
-        self._keeper, self._address = keeper, keeper._client._address
+        self._keeper, self._inside = keeper, InsideKeeper(keeper)
+        self._address = self._inside.client.address
         self._route, self._form, self._pace, self._put, self._expect = route, form, pace, put, expect
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._sockets: dict[int, _websocket.WebSocket] = {}
@@ -160,14 +162,13 @@ class _Driver:
             return
         self._loop = asyncio.get_running_loop()
         self._exchange = share(AsyncExchange, self._route, self._loop)
-        self._keeper._waker.listeners.append(self._wake)
+        self._inside.listen(self._wake)
         self._tick()
 
     def leave(self) -> None:
         """End all, without waiting. Close frames are sent, and no answer is awaited. May be repeated."""
         self._ended = True
-        with contextlib.suppress(ValueError):  # it is taken off already
-            self._keeper._waker.listeners.remove(self._wake)
+        self._inside.stop_listening(self._wake)
         for timer in (self._timer, *self._timers):
             if timer is not None:
                 timer.cancel()
@@ -202,7 +203,7 @@ class _Driver:
             return
         self.link.set_wall(clock(), datetime.now(UTC))
         try:
-            key, proof = self._keeper._call(self._keeper._keeping.proof)
+            key, proof = self._inside.proof()
             if not self.link.is_key_proven:
                 self.link.key_error = self._keeper.status().last_error
         except ListenKeyError as error:
@@ -338,8 +339,8 @@ class _Stream:
         if form not in _FORMS:
             raise ConfigurationError(f"form must be one of: {', '.join(_FORMS)}.")
         self._keeper, self._form, self._tell_blind = keeper, form, tell_blind
-        self._pace = pace or Pace().scaled(keeper._client._key_life / KEY_LIFE)
-        self._route = _route_of(keeper._client._route, stream_url)
+        self._pace = pace or Pace().scaled(InsideKeeper(keeper).client.key_life / KEY_LIFE)
+        self._route = _route_of(InsideKeeper(keeper).client.route, stream_url)
         self._buffer = Buffer(BUFFER)
         self._driver: _Driver | None = None
         self._error: ListenKeyError | None = None
@@ -596,7 +597,7 @@ class UserDataStream(_Stream):
         self._arrived.put(None)
         if self._driver is not None and self._driver.home is not None:
             self._driver.home.end(self._driver)
-        if self._own and self._own._keeping.state != "new":
+        if self._own and not InsideKeeper(self._own).is_new:
             self._own.__exit__()
 
     def __iter__(self) -> Self:

@@ -1,0 +1,41 @@
+"""What keepers and streams may see of a client: their only door. Users see the client's calls alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listenkey._http.route import Route
+    from listenkey._limits.shared import Address
+    from listenkey.client import AsyncListenKeyClient, ListenKeyClient
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Inside:
+    """A client from inside.
+
+    Attributes:
+        route: the way to the exchange.
+        address: what the exchange counts for this way.
+        timeout: seconds that an attempt may take.
+        attempts: how often a call is tried.
+        key_life: seconds that a listen key is taken to live.
+        start_once: makes one attempt at `start()`, and gives a `Started`. To be awaited, for the async client.
+    """
+
+    route: Route
+    address: Address
+    timeout: float
+    attempts: int
+    key_life: float
+    start_once: Callable[[], Any]
+
+
+def inside(client: ListenKeyClient | AsyncListenKeyClient) -> Inside:
+    """Open the door."""
+    return Inside(
+        client._route, client._address, client._timeout, client._attempts, client._key_life, client._start_once
+    )
