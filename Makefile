@@ -11,13 +11,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 steps = @set -e; for step in $(1); do start=$$(date +%s); $(MAKE) --no-print-directory $$step; \
 	echo "== $$step: $$(($$(date +%s) - start)) s"; done
 
-docs := PYTHONPATH=tools python -m docs_check
+tools := PYTHONPATH=tools python -m
 
 help: ## list the verbs
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(READY) ## get a listen key: from the sandbox, or from Binance when BINANCE_API_KEY is set
-	@python tools/demo.py
+	@python tools/run/demo.py
 
 test: $(READY) ## everything that needs Python alone
 	$(call steps,lint types drift unit)
@@ -46,45 +46,47 @@ workflows: $(READY) $(ACTIONLINT) ## the files for the public forge, by the rule
 	zizmor --offline --quiet --pedantic .github/workflows
 
 matrix: $(READY) ## the tests on every Python found here, as a table: TESTS="tests/test_x.py ..."
-	python tools/matrix.py $(TESTS)
+	python tools/release/matrix.py $(TESTS)
 
 generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
-	python tools/generate.py
+	$(tools) generate
 
 drift: $(READY) ## fail unless generated/ is exactly what make generate writes
-	python tools/generate.py --check
+	$(tools) generate --check
 
 reuse: $(READY) $(REUSE) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
 	@PATH="$$PATH:$(CURDIR)/$(dir $(REUSE))bin" pytest tests/reuse/clients.py -n 2 --timeout 3600 -q -rfsx \
 		$(if $(DOC),--document $(DOC)) --only "$(ONLY)"
 
 other-languages: $(READY) ## write docs/other-languages.md from the programs that make reuse runs
-	python tools/other_languages.py
+	python tools/pages/other_languages.py
 
 twins: $(READY) ## record that the Chinese pages say what the English say; SAME=1: a change of one needs none of the other
-	@SAME="$(SAME)" python tools/twins.py
+	@SAME="$(SAME)" python tools/pages/twins.py
 
 docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources
-	@$(docs) check $(PAGE) --schema $(SCHEMA) --format $(or $(FORMAT),text)
+	@$(tools) docs_check check $(PAGE) --schema $(SCHEMA) --format $(or $(FORMAT),text)
 
 docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests of single facts"
-	@$(docs) accept $(PAGE) --schema $(SCHEMA) --reason "$$REASON" --only "$(ROWS)"
+	@$(tools) docs_check accept $(PAGE) --schema $(SCHEMA) --reason "$$REASON" --only "$(ROWS)"
 
 facts: $(READY) ## print what is read of PAGE="page.md …"
-	@$(docs) facts $(PAGE)
+	@$(tools) docs_check facts $(PAGE)
 
 test-all: $(READY) ## everything, with Node, Go and Chromium, on every Python; CI runs it
 	$(call steps,test simulations lint-spec breaking api workflows reference toolchain reuse matrix bench-accounts)
 
 lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
-	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml
-	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml asyncapi.yaml --fail-severity hint
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml \
+		--config tools/lint/redocly.yaml
+	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml asyncapi.yaml --fail-severity hint \
+		--ruleset tools/lint/spectral.yaml
 
 breaking: $(READY) $(OASDIFF) ## what changed in openapi.yaml since BASE (default: the last tag), and the versions it asks for
-	@python tools/breaking.py $(BASE)
+	@$(tools) release.breaking $(BASE)
 
 reference: $(READY) $(NODE) ## build/reference.html: both documents as one page; build/python/: the package. Offline
-	@python tools/reference.py
+	@python tools/pages/reference.py
 
 toolchain: reference $(OASDIFF) chromium ## the tests that need Node, Go or Chromium
 	pytest -m toolchain tests/toolchain
@@ -97,7 +99,7 @@ bench: $(BENCH) ## our client beside its peers, in CPU, time and memory; ARGS="-
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/generated:tools .cache/bench/venv/bin/python -m bench $(ARGS)
 
 bench-accounts: $(READY) ## 10,000 keepers on one address; fails when a key is lost; ARGS="--accounts 200 --life 20": fewer
-	@PYTHONPATH=tools python -m bench.accounts $(ARGS)
+	@$(tools) bench.accounts $(ARGS)
 
 bench-lock: $(READY) ## pin the peers of `make bench` anew
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --extra stream \
@@ -107,7 +109,7 @@ lock: $(READY) ## pin the development tools of pyproject.toml anew; no release t
 	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --exclude-newer '1 week' \
 		--custom-compile-command "make lock" -o requirements-dev.txt
 
-$(NODE): tools/node/package.json tools/node/package-lock.json
+$(NODE): tools/lint/package.json tools/lint/package-lock.json
 	mkdir -p $(dir $@) && cp $^ $(dir $@)
 	npm ci --prefix $(dir $@) --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

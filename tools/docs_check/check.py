@@ -15,6 +15,7 @@ from docs_check.document import DocumentError, Operation
 from docs_check.facts import Line, Reading, facts_of_part
 from docs_check.page import Page, PageError
 
+LOCK = Path("tools/docs_check/pages.lock.json")
 ABOUT = "What was accepted of Binance's pages and schemas, as digests. Written by `make docs-accept`, never by hand."
 
 
@@ -65,7 +66,7 @@ class Project:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "pages.lock.json"
+        self.path = folder / LOCK
         paths = [folder / "openapi.yaml", *folder.glob("asyncapi.yaml")]
         documents = list(map(document.load, paths))
         self.operations = [operation for each in documents for operation in document.operations(each)]
@@ -215,4 +216,5 @@ class Project:
         updated = max(entry["updated"], report.updated)
         self.lock[report.key] = {"updated": updated, "lines": {**entry["lines"], **lines}, "facts": facts}
         text = json.dumps({"about": ABOUT, "sources": self.lock}, indent=1, ensure_ascii=False, sort_keys=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(f"{text}\n", encoding="utf-8")
