@@ -46,7 +46,7 @@ workflows: $(READY) $(ACTIONLINT) ## the files for the public forge, by the rule
 	zizmor --offline --quiet --pedantic .github/workflows
 
 matrix: $(READY) ## the tests on every Python found here, as a table: TESTS="tests/test_x.py ..."
-	python tools/release/matrix.py $(TESTS)
+	nox -f tools/release/noxfile.py -- $(TESTS)
 
 generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
 	$(tools) generate
