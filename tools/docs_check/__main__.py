@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from docs_check import further, report
-from docs_check.check import Project, Report
+from docs_check.check import Project
+from docs_check.compare import Report
 from docs_check.document import DocumentError
 from docs_check.facts import facts_of_part
 from docs_check.page import PageError, read
@@ -23,11 +24,11 @@ def sources(project: Project) -> str:
     for operation in project.operations:
         for kind in ("url", "present"):
             if url := operation.source.get(kind):
-                rows[url, kind] = [*rows.get((url, kind), []), operation.name]
-    dates = {source.get("url"): source.get("updated") or source.get("seen") for _, source in project.sources}
+                rows.setdefault((url, kind), []).append(operation.name)
     for name, source in project.sources:
         if (url := source.get("url", "")) and (url, "url") not in rows:
             rows.setdefault((url, "general"), []).append(name)
+    dates = {source.get("url"): source.get("updated", source.get("seen")) for _, source in project.sources}
     return "\n".join(
         f"{dates.get(url) or kind:10}  {url}  {', '.join(dict.fromkeys(names))}" for (url, kind), names in rows.items()
     )
