@@ -1,6 +1,8 @@
-"""The maintainers' programs: each function is small."""
+"""The maintainers' programs: each function is small, and `make help` names each verb."""
 
 import ast
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +55,13 @@ def test_no_function_has_more_than_ten_branches() -> None:
     }
     assert len(found) > 100
     assert {name: count for name, count in found.items() if count > BRANCHES} == {}
+
+
+def test_make_help_has_each_verb_in_one_of_three_groups() -> None:
+    told = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    groups = [part.splitlines() for part in told.strip().split("\n\n")]
+    assert [lines[0].partition(":")[0] for lines in groups] == ["User", "Maintainer", "Release"]
+    verbs = [line.split()[0] for lines in groups for line in lines[1:]]
+    (phony,) = re.findall(r"(?m)^\.PHONY: (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert sorted(verbs) == sorted(set(phony.split()) - {"help", "chromium"})
+    assert {"run", "test"} <= {line.split()[0] for line in groups[0][1:]}
