@@ -65,3 +65,14 @@ def test_make_help_has_each_verb_in_one_of_three_groups() -> None:
     (phony,) = re.findall(r"(?m)^\.PHONY: (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
     assert sorted(verbs) == sorted(set(phony.split()) - {"help", "chromium"})
     assert {"run", "test"} <= {line.split()[0] for line in groups[0][1:]}
+
+
+def test_contributing_names_verbs_and_files_that_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"(?m)^\.PHONY: (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    verbs = set(re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", text, re.MULTILINE))
+    assert {one or other for one, other in verbs} <= set(phony.split())
+    named = re.findall(r"`([\w.-]+/[\w./-]*|\w+\.py)`", text)
+    assert len(named) > 20
+    folders = (ROOT, ROOT / "listenkey", ROOT / "tools")
+    assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
