@@ -11,16 +11,30 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 steps = @set -e; for step in $(1); do start=$$(date +%s); $(MAKE) --no-print-directory $$step; \
 	echo "== $$step: $$(($$(date +%s) - start)) s"; done
 
-docs := PYTHONPATH=tools python -m docs_check
+tools := PYTHONPATH=tools python -m
 
-help: ## list the verbs
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+help: # list the verbs
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ User: try it, test it, read it, use the documents with other generators
 
 run: $(READY) ## get a listen key: from the sandbox, or from Binance when BINANCE_API_KEY is set
-	@python tools/demo.py
+	@python tools/run/demo.py
 
 test: $(READY) ## everything that needs Python alone
 	$(call steps,lint types drift unit)
+
+reference: $(READY) $(NODE) ## build/reference.html: both documents as one page; build/python/: the package. Offline
+	@python tools/pages/reference.py
+
+reuse: $(READY) $(REUSE) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
+	@PATH="$$PATH:$(CURDIR)/$(dir $(REUSE))bin" pytest tests/reuse/clients.py -n 2 --timeout 3600 -q -rfsx \
+		$(if $(DOC),--document $(DOC)) --only "$(ONLY)"
+
+bench: $(BENCH) ## our client beside its peers, in CPU, time and memory; ARGS="--only import --samples 3": a part of it
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/generated:tools .cache/bench/venv/bin/python -m bench $(ARGS)
+
+##@ Maintainer: change a document, the code or a page
 
 lint: $(READY) ## style, and the house's import rules
 	ruff check . && ruff format --check .
@@ -30,61 +44,42 @@ types: $(READY) ## mypy --strict, as on Linux, Windows and macOS
 	@for platform in win32 darwin; do \
 		mypy --platform $$platform --cache-dir .mypy_cache/$$platform listenkey generated || exit 1; done
 
-unit: $(READY) ## the tests, with branch coverage of listenkey
-	coverage erase && coverage run -m pytest -n 6 && coverage combine -q && coverage report
+unit: $(READY) ## the tests, with branch coverage of listenkey; without it: TESTS="tests/test_x.py -k word"
+	$(if $(TESTS),pytest -q $(TESTS),coverage erase && coverage run -m pytest -n 6 && coverage combine -q && coverage report)
 
 simulations: $(READY) ## a thousand days of keepers, and of streams
 	SIMULATED_DAYS=250 pytest -n 2 --timeout 900 tests/test_simulation.py tests/test_stream_simulation.py tests/test_turns.py
 
-api: $(READY) ## what broke in listenkey's own Python API since BASE (default: the last tag)
-	@base="$(or $(BASE),$$(git describe --tags --abbrev=0 2>/dev/null))"; \
-		if [ -n "$$base" ]; then griffe check listenkey --search . --against "$$base"; \
-		else echo "no tag yet: there is nothing to compare with"; fi
+generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
+	$(tools) generate
+
+drift: $(READY) ## fail unless generated/ is exactly what make generate writes
+	$(tools) generate --check
+
+lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml \
+		--config tools/lint/redocly.yaml
+	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml asyncapi.yaml --fail-severity hint \
+		--ruleset tools/lint/spectral.yaml
+
+docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources
+	@$(tools) docs_check check $(PAGE) --schema $(SCHEMA) --format $(or $(FORMAT),text)
+
+docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests of single facts"
+	@$(tools) docs_check accept $(PAGE) --schema $(SCHEMA) --reason "$$REASON" --only "$(ROWS)"
+
+facts: $(READY) ## print what is read of PAGE="page.md …"
+	@$(tools) docs_check facts $(PAGE)
+
+twins: $(READY) ## record that the Chinese pages say what the English say; SAME=1: a change of one needs none of the other
+	@SAME="$(SAME)" python tools/pages/twins.py
+
+other-languages: $(READY) ## write docs/other-languages.md from the programs that make reuse runs
+	python tools/pages/other_languages.py
 
 workflows: $(READY) $(ACTIONLINT) ## the files for the public forge, by the rules of actionlint and zizmor
 	$(ACTIONLINT) .github/workflows/*.yml
 	zizmor --offline --quiet --pedantic .github/workflows
-
-matrix: $(READY) ## the tests on every Python found here, as a table: TESTS="tests/test_x.py ..."
-	python tools/matrix.py $(TESTS)
-
-generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
-	python tools/generate.py
-
-drift: $(READY) ## fail unless generated/ is exactly what make generate writes
-	python tools/generate.py --check
-
-reuse: $(READY) $(REUSE) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
-	@PATH="$$PATH:$(CURDIR)/$(dir $(REUSE))bin" pytest tests/reuse/clients.py -n 2 --timeout 3600 -q -rfsx \
-		$(if $(DOC),--document $(DOC)) --only "$(ONLY)"
-
-other-languages: $(READY) ## write docs/other-languages.md from the programs that make reuse runs
-	python tools/other_languages.py
-
-twins: $(READY) ## record that the Chinese pages say what the English say; SAME=1: a change of one needs none of the other
-	@SAME="$(SAME)" python tools/twins.py
-
-docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources
-	@$(docs) check $(PAGE) --schema $(SCHEMA) --format $(or $(FORMAT),text)
-
-docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests of single facts"
-	@$(docs) accept $(PAGE) --schema $(SCHEMA) --reason "$$REASON" --only "$(ROWS)"
-
-facts: $(READY) ## print what is read of PAGE="page.md …"
-	@$(docs) facts $(PAGE)
-
-test-all: $(READY) ## everything, with Node, Go and Chromium, on every Python; CI runs it
-	$(call steps,test simulations lint-spec breaking api workflows reference toolchain reuse matrix bench-accounts)
-
-lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
-	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml
-	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml asyncapi.yaml --fail-severity hint
-
-breaking: $(READY) $(OASDIFF) ## what changed in openapi.yaml since BASE (default: the last tag), and the versions it asks for
-	@python tools/breaking.py $(BASE)
-
-reference: $(READY) $(NODE) ## build/reference.html: both documents as one page; build/python/: the package. Offline
-	@python tools/reference.py
 
 toolchain: reference $(OASDIFF) chromium ## the tests that need Node, Go or Chromium
 	pytest -m toolchain tests/toolchain
@@ -93,11 +88,8 @@ chromium: # from Debian, where it is missing and root may install it; the tests 
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends chromium; } || echo "chromium is missing: apt-get install chromium" >&2
 
-bench: $(BENCH) ## our client beside its peers, in CPU, time and memory; ARGS="--only import --samples 3": a part of it
-	@PYTHONPATH=$(CURDIR):$(CURDIR)/generated:tools .cache/bench/venv/bin/python -m bench $(ARGS)
-
 bench-accounts: $(READY) ## 10,000 keepers on one address; fails when a key is lost; ARGS="--accounts 200 --life 20": fewer
-	@PYTHONPATH=tools python -m bench.accounts $(ARGS)
+	@$(tools) bench.accounts $(ARGS)
 
 bench-lock: $(READY) ## pin the peers of `make bench` anew
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --extra stream \
@@ -107,7 +99,25 @@ lock: $(READY) ## pin the development tools of pyproject.toml anew; no release t
 	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --exclude-newer '1 week' \
 		--custom-compile-command "make lock" -o requirements-dev.txt
 
-$(NODE): tools/node/package.json tools/node/package-lock.json
+##@ Release: what breaks, and whether all holds
+
+breaking: $(READY) $(OASDIFF) ## what changed in openapi.yaml since BASE (default: the last tag), and the versions it asks for
+	@$(tools) release.breaking $(BASE)
+
+api: $(READY) ## what broke in listenkey's own Python API since BASE (default: the last tag)
+	@base="$(or $(BASE),$$(git describe --tags --abbrev=0 2>/dev/null))"; \
+		if [ -n "$$base" ]; then griffe check listenkey --search . --against "$$base"; \
+		else echo "no tag yet: there is nothing to compare with"; fi
+
+matrix: $(READY) ## the tests on each Python that pyproject.toml names and this machine has: TESTS="tests/test_x.py ..."
+	nox -f tools/release/noxfile.py -- $(TESTS)
+
+test-all: $(READY) ## everything, with Node, Go and Chromium, on every Python; CI runs it
+	$(call steps,test simulations lint-spec breaking api workflows reference toolchain reuse matrix bench-accounts)
+
+# What the verbs need
+
+$(NODE): tools/lint/package.json tools/lint/package-lock.json
 	mkdir -p $(dir $@) && cp $^ $(dir $@)
 	npm ci --prefix $(dir $@) --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
@@ -141,4 +151,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: simulations bench bench-accounts bench-lock help run api workflows matrix test test-all lint types unit generate drift docs-check docs-accept facts lint-spec breaking reference toolchain chromium reuse lock other-languages twins
+.PHONY: help run test reference reuse bench lint types unit simulations generate drift lint-spec docs-check docs-accept facts twins other-languages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all

@@ -1,6 +1,6 @@
 """README.zh-CN.md and docs/zh-CN/ say what their English twins say, with the same skeleton, programs and numbers.
 
-What no comparison can read, a changed sentence, is caught by digests: tools/twins.py. Links: test_readme.py.
+What no comparison can read, a changed sentence, is caught by digests: tools/pages/twins.py. Links: test_readme.py.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from twins import changes, record, twins
+from pages.twins import changes, record, twins
 
 from .test_programs import ROOT
 
@@ -100,6 +100,7 @@ def copy(tmp_path: Path) -> Path:
     for page in ROOT.glob("README*.md"):
         shutil.copy(page, tmp_path)
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(ROOT / "tools/pages", tmp_path / "tools/pages")
     return tmp_path
 
 

@@ -15,7 +15,7 @@ import pytest
 from docs_check import __main__ as command
 from docs_check import examples
 from docs_check import page as pages
-from docs_check.check import Project
+from docs_check.check import LOCK, Project
 from ruamel.yaml import YAML
 
 from listenkey._http import route as _settings
@@ -94,7 +94,8 @@ class Folder:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     """The frozen document, and a lock file that accepted start.md."""
-    shutil.copy(PAGES / "pages.lock.json", tmp_path)
+    (tmp_path / LOCK).parent.mkdir(parents=True)
+    shutil.copy(PAGES / "pages.lock.json", tmp_path / LOCK)
     return Folder(tmp_path, DOCUMENT)
 
 
@@ -425,9 +426,9 @@ def test_every_page_reaches_a_clean_end(tmp_path: Path, name: str) -> None:
     assert not any("text" in row or "title" in row for row in left)
     assert folder.run("accept", page, "--reason", "seen by hand") == 0
     assert folder.rows(of(name)) == []
-    before = (tmp_path / "pages.lock.json").read_bytes()
+    before = (tmp_path / LOCK).read_bytes()
     assert folder.run("accept", page, "--reason", "again") == 0
-    assert (tmp_path / "pages.lock.json").read_bytes() == before
+    assert (tmp_path / LOCK).read_bytes() == before
     assert set(re.findall(rb'"reason": "(.*)"', before)) <= {b"seen by hand", b""}
 
 
@@ -848,7 +849,8 @@ def test_no_document_and_a_broken_lock_file(tmp_path: Path, capsys: pytest.Captu
     assert command.main(words) == 2
     assert capsys.readouterr().err == "openapi.yaml: No such file or directory\n"
     (tmp_path / "openapi.yaml").write_text(SMALL, encoding="utf-8")
-    (tmp_path / "pages.lock.json").write_text("<<<<<<< HEAD\n", encoding="utf-8")
+    (tmp_path / LOCK).parent.mkdir(parents=True)
+    (tmp_path / LOCK).write_text("<<<<<<< HEAD\n", encoding="utf-8")
     assert command.main(words) == 2
     assert capsys.readouterr().err.startswith("pages.lock.json: it cannot be read; restore it from git")
 
@@ -892,7 +894,7 @@ def test_what_is_accepted_is_shown_and_single_facts_can_be_chosen(
     assert folder.run("check", page, "--format", "json") == 1
     report = json.loads(capsys.readouterr().out)
     assert [row["fact"] for row in report["sources"][0]["rows"]] == ["field expiration"]
-    lock = json.loads((folder.path / "pages.lock.json").read_text(encoding="utf-8"))
+    lock = json.loads((folder.path / LOCK).read_text(encoding="utf-8"))
     told = [each for source in lock["sources"].values() for each in source["facts"].values()]
     assert {each["language"] for each in told} == {"en", "zh-CN"}
     assert {each["reason"] for each in told} == {"it depends"}

@@ -324,7 +324,7 @@ def test_the_package_can_be_built_from_what_the_dockerfile_copies(tmp_path: Path
             if source.is_dir():
                 shutil.copytree(source, tmp_path / target)
             else:
-                (tmp_path / target).mkdir(exist_ok=True)
+                (tmp_path / target).mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, tmp_path / target)
     build = subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", tmp_path],

@@ -1,5 +1,6 @@
 """`make generate` and `make drift`: what is committed is what the document gives, and the check can fail."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -22,8 +23,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def generate(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "tools/generate.py", *options]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "generate", *options]
+    environment = {**os.environ, "PYTHONPATH": "tools"}
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
 def edit(path: Path, old: str, new: str) -> None:

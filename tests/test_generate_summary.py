@@ -1,6 +1,7 @@
 from pathlib import Path
 
-import generate
+from generate import packages
+from generate.surface import changes, surface
 
 MODEL = '''class Answer:
     """An answer."""
@@ -34,8 +35,8 @@ def test_a_summary_names_files_models_fields_and_functions(tmp_path: Path) -> No
         FUNCTION.replace("*, client", "*, limit: int, client").replace("AuthenticatedClient", "Client = NONE")
         + "\n\nasync def asyncio() -> None: ...\n",
     )
-    assert generate.differences(old, new) == ["differs: api/stream/start.py", "differs: models/answer.py"]
-    assert generate.changes(generate.surface(old), generate.surface(new)) == [
+    assert packages.differences(old, new) == ["differs: api/stream/start.py", "differs: models/answer.py"]
+    assert changes(surface(old), surface(new)) == [
         "added: field Answer.stream: str",
         "added: parameter api.stream.start.sync(limit): int",
         "added: function api.stream.start.asyncio: None",
@@ -43,18 +44,18 @@ def test_a_summary_names_files_models_fields_and_functions(tmp_path: Path) -> No
         "retyped: field Answer.expiration: int | Unset -> str | Unset",
         "retyped: parameter api.stream.start.sync(client): AuthenticatedClient -> Client = NONE",
     ]
-    assert generate.surface(old)["field Side.BUY"] == "'BUY'"
+    assert surface(old)["field Side.BUY"] == "'BUY'"
 
 
 def test_the_same_package_has_no_changes(tmp_path: Path) -> None:
     old = package(tmp_path / "old", MODEL, FUNCTION)
     new = package(tmp_path / "new", MODEL, FUNCTION)
-    assert generate.differences(old, new) == []
-    assert generate.changes(generate.surface(old), generate.surface(new)) == []
+    assert packages.differences(old, new) == []
+    assert changes(surface(old), surface(new)) == []
 
 
 def test_it_reads_the_committed_package() -> None:
-    seen = generate.surface(generate.ROOT / generate.PACKAGE)
+    seen = surface(packages.ROOT / packages.CLIENT)
     assert seen["field ListenKeyResponse.listen_key"] == "str"
     assert seen["field ListenKeyResponse.expiration"] == "int | Unset"
     assert (

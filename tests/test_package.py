@@ -161,7 +161,8 @@ def test_the_sdist_holds_the_contract_and_builds(dist: Path, tmp_path: Path) -> 
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
-    for needed in ("openapi.yaml", "Makefile", "requirements-dev.txt", "tests/conftest.py", "tools/generate.py"):
+    tools = "tools/generate/__main__.py"
+    for needed in ("openapi.yaml", "Makefile", "requirements-dev.txt", "tests/conftest.py", tools):
         assert (source / needed).exists()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_errors.py"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (source, source / "generated")))}

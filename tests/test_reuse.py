@@ -7,8 +7,8 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-import other_languages
 import pytest
+from pages import other_languages
 from ruamel.yaml import YAML
 
 from .reuse.clients import settle

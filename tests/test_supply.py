@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-import watch
+from docs_check import watch
 from ruamel.yaml import YAML
 
 from .test_readme import links

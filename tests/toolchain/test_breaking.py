@@ -14,7 +14,7 @@ FIELD = "        expiration:\n          description: >-\n"
 
 
 class Project:
-    """A copy of what tools/breaking.py reads, in a git repository."""
+    """A copy of what `make breaking` reads, in a git repository."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,12 +37,14 @@ class Project:
         path = (
             f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the generator and ruff are in .venv/bin
         )
-        command = [sys.executable, "tools/generate.py"]
-        subprocess.run(command, cwd=self.folder, env={**os.environ, "PATH": path}, check=True, capture_output=True)
+        environment = {**os.environ, "PATH": path, "PYTHONPATH": "tools"}
+        command = [sys.executable, "-m", "generate"]
+        subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True)
 
     def breaking(self, *base: str) -> tuple[int, str]:
-        command = [sys.executable, "tools/breaking.py", *base]
-        run = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "release.breaking", *base]
+        environment = {**os.environ, "PYTHONPATH": "tools"}
+        run = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         assert run.stderr == "" or run.returncode == 2, run.stderr
         return run.returncode, run.stdout + run.stderr
 
@@ -52,7 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tests' own document, the client made from it, and 1.4.0 of the package, not yet released."""
     folder = tmp_path_factory.mktemp("made")
     for name in ("tools", "generated"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node", "__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("tests/pages/openapi.yaml", "asyncapi.yaml", "generator-config.yaml"):
         shutil.copy(ROOT / name, folder)
     (folder / ".cache").symlink_to(ROOT / ".cache")

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
+RULES = ROOT / "tools" / "lint"
 TOOLS = ROOT / ".cache" / "node" / "node_modules" / ".bin"
 DOCUMENT: dict[str, Any] = YAML(typ="safe").load(ROOT / "tests" / "pages" / "openapi.yaml")
 
@@ -137,10 +138,12 @@ def problems(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, se
         YAML(typ="safe").dump(document, folder / f"{i}.yaml")
     found: dict[str, dict[str, set[str]]] = {name: {"redocly": set(), "spectral": set()} for name in names.values()}
     files = [folder / name for name in names]
-    reports = lint("redocly", "lint", *files, "--format", "json", "--max-problems", "1000")
+    reports = lint(
+        "redocly", "lint", *files, "--config", RULES / "redocly.yaml", "--format", "json", "--max-problems", "1000"
+    )
     for file, report in zip(files, reports, strict=True):
         found[names[file.name]]["redocly"] = {problem["ruleId"] for problem in report["problems"]}
-    [rows] = lint("spectral", "lint", *files, "--format", "json", "--quiet")
+    [rows] = lint("spectral", "lint", *files, "--ruleset", RULES / "spectral.yaml", "--format", "json", "--quiet")
     for row in rows:
         found[names[Path(row["source"]).name]]["spectral"].add(row["code"])
     return found

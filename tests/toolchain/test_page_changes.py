@@ -70,11 +70,11 @@ def project(tmp_path: Path) -> Path:
     for name in ("bin", "lib", "pyvenv.cfg"):
         (folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)
     (folder / ".cache").symlink_to(ROOT / ".cache")
-    for name in ("openapi.yaml", "pages.lock.json"):
-        shutil.copy(ROOT / "tests" / "pages" / name, folder)
+    shutil.copy(ROOT / "tests/pages/openapi.yaml", folder)
+    shutil.copy(ROOT / "tests/pages/pages.lock.json", folder / "tools/docs_check")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "tools/generate.py"]
-    subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, check=True, capture_output=True)
+    generating = {**os.environ, "PATH": path, "PYTHONPATH": "tools"}
+    subprocess.run([sys.executable, "-m", "generate"], cwd=folder, env=generating, check=True, capture_output=True)
     version = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     (folder / "CHANGELOG.md").write_text(f"# Changelog\n\n## [{version}] - 2026-01-15\n\n- All.\n", encoding="utf-8")
     who = {f"GIT_{role}_{part}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}

@@ -93,16 +93,22 @@ def take(measure: Measure, peer: str, environment: dict[str, str]) -> list[float
 def rows(measure: Measure, environment: dict[str, str], samples: int) -> Iterator[str]:
     """Measure, and write the rows of the table. The peers take turns: a busy moment meets all of them."""
     taken: dict[str, list[list[float]]] = {peer: [] for peer in measure.peers}
-    for peer in measure.peers if measure.whole else ():
-        take(measure, peer, environment)  # files are in the page cache from now on
+    if measure.whole:
+        for peer in measure.peers:
+            take(measure, peer, environment)  # files are in the page cache from now on
     for turn in range(samples):
         print(f"{measure.titles[0]}: {turn + 1} of {samples}", file=sys.stderr)
         for peer in measure.peers:
             taken[peer].append(take(measure, peer, environment))
     for number, title in enumerate(measure.titles):
-        medians = {peer: statistics.median(sample[number] for sample in taken[peer]) for peer in measure.peers}
-        cells = [f"{medians[peer]:,.4g}" if peer in medians else "" for peer in PEERS]
-        yield f"| {title} | {medians['ours'] / medians['bare']:.2f} | {' | '.join(cells)} |"
+        yield row(title, {peer: [sample[number] for sample in each] for peer, each in taken.items()})
+
+
+def row(title: str, taken: dict[str, list[float]]) -> str:
+    """Write a row of the table."""
+    medians = {peer: statistics.median(samples) for peer, samples in taken.items()}
+    cells = [f"{medians[peer]:,.4g}" if peer in medians else "" for peer in PEERS]
+    return f"| {title} | {medians['ours'] / medians['bare']:.2f} | {' | '.join(cells)} |"
 
 
 @contextlib.contextmanager

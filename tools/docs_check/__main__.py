@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from docs_check import further, report
-from docs_check.check import Project, Report
+from docs_check.check import Project
+from docs_check.compare import Report
 from docs_check.document import DocumentError
 from docs_check.facts import facts_of_part
 from docs_check.page import PageError, read
@@ -23,11 +24,11 @@ def sources(project: Project) -> str:
     for operation in project.operations:
         for kind in ("url", "present"):
             if url := operation.source.get(kind):
-                rows[url, kind] = [*rows.get((url, kind), []), operation.name]
-    dates = {source.get("url"): source.get("updated") or source.get("seen") for _, source in project.sources}
+                rows.setdefault((url, kind), []).append(operation.name)
     for name, source in project.sources:
         if (url := source.get("url", "")) and (url, "url") not in rows:
             rows.setdefault((url, "general"), []).append(name)
+    dates = {source.get("url"): source.get("updated", source.get("seen")) for _, source in project.sources}
     return "\n".join(
         f"{dates.get(url) or kind:10}  {url}  {', '.join(dict.fromkeys(names))}" for (url, kind), names in rows.items()
     )
@@ -82,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--format", choices=FORMS, default="text")
     parser.add_argument("--reason", default="", help="why facts that differ are accepted")
     parser.add_argument("--only", default="", metavar="DIGESTS", help="which facts to accept; default: all")
-    parser.add_argument("--folder", type=Path, default=ROOT, help="where the documents and pages.lock.json are")
+    parser.add_argument("--folder", type=Path, default=ROOT, help="of a project: the documents, and the lock file")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # half of a page is Chinese, whatever the terminal's locale
     try:

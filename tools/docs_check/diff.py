@@ -74,10 +74,16 @@ def withdrawn(readings: list[Reading], known: dict[str, dict[str, str]], rows: l
     differ = {mark for row in rows for mark in row.digests}
     for mark, told in known.items():
         same = [reading for reading in readings if reading.language == told["language"]]
-        stated = any(told["fact"] in reading.facts for reading in same)
-        if mark not in differ and same and not stated and told["page"] != "nothing" and told["fact"] != "address":
+        if mark not in differ and same and may_be_withdrawn(told, same):
             what, was = f"gone: {told['fact']}", f"was {told['page']}"
             yield Row("text", what, told["language"], same[0].line, was, digests=(digest(mark),))
+
+
+def may_be_withdrawn(told: dict[str, str], readings: list[Reading]) -> bool:
+    """Tell whether a page stated a fact once, and does no more."""
+    if told["page"] == "nothing" or told["fact"] == "address":
+        return False
+    return not any(told["fact"] in reading.facts for reading in readings)
 
 
 def own(line: Line) -> str:
@@ -95,27 +101,35 @@ def by_section(lines: Iterable[Line]) -> dict[str, list[Line]]:
 
 def texts(language: str, lines: list[Line], known: dict[str, list[str]] | None) -> Iterator[Row]:
     """Compare lines with the digests that were accepted of this language, section by section."""
-
-    def row(what: str, text: str, line: int, marks: list[str]) -> Row:
-        excerpt = text if len(text) <= 400 else f"{text[:399]}…"
-        return Row("text", what, language, line, excerpt, digests=(digest(what, language, *marks),))
-
     now = by_section(lines)
-    if known is None and lines:
+    if known is None:
         count = ", ".join(f"{len(each)} in {name!r}" for name, each in now.items())
-        yield row("text", f"nothing was accepted of it yet: {count}", lines[0].line, list(map(own, lines)))
-    for name in dict.fromkeys([*now, *known]) if known is not None else ():
-        here, before = now.get(name, []), known.get(name, []) if known else []
-        marks = list(map(own, here))
-        for kind, i, j, k, end in SequenceMatcher(None, before, marks, autojunk=False).get_opcodes():
+        for first in lines[:1]:
+            yield text("text", f"nothing was accepted of it yet: {count}", language, first.line, map(own, lines))
+        return
+    for name in dict.fromkeys([*now, *known]):
+        yield from changes(name, language, now.get(name, []), known.get(name, []), lines)
+
+
+def changes(name: str, language: str, here: list[Line], before: list[str], lines: list[Line]) -> Iterator[Row]:
+    """Compare the lines of a section with the digests that were accepted of it."""
+    marks = list(map(own, here))
+    for kind, i, j, k, end in SequenceMatcher(None, before, marks, autojunk=False).get_opcodes():
+        if kind in {"delete", "replace"}:
             start = here[k - 1] if k else None
-            if kind in {"delete", "replace"}:
-                place = f"after {start.text[:60]!r}" if start else "at its start"
-                line = start.line if start else (here or lines or [Line("", "", 1)])[0].line
-                yield row(f"gone from {name!r}", f"{j - i} of its {len(before)} lines, {place}", line, before[i:j])
-            if kind in {"insert", "replace"}:
-                text = " / ".join(line.text for line in here[k:end])
-                yield row(f"new in {name!r}", text, here[k].line, marks[k:end])
+            place = f"after {start.text[:60]!r}" if start else "at its start"
+            line = start.line if start else (here or lines or [Line("", "", 1)])[0].line
+            gone = f"{j - i} of its {len(before)} lines, {place}"
+            yield text(f"gone from {name!r}", gone, language, line, before[i:j])
+        if kind in {"insert", "replace"}:
+            new = " / ".join(line.text for line in here[k:end])
+            yield text(f"new in {name!r}", new, language, here[k].line, marks[k:end])
+
+
+def text(what: str, page: str, language: str, line: int, marks: Iterable[str]) -> Row:
+    """Return the row of lines of text that differ."""
+    excerpt = page if len(page) <= 400 else f"{page[:399]}…"
+    return Row("text", what, language, line, excerpt, digests=(digest(what, language, *marks),))
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:

@@ -51,12 +51,19 @@ def _resolved(node: Any, root: Any, where: str, seen: tuple[str, ...]) -> Any:
     target = node.get("$ref")
     if not isinstance(target, str):
         return {key: _resolved(value, root, f"{where}.{key}", seen) for key, value in node.items()}
-    found = root
-    for step in (each.replace("~1", "/").replace("~0", "~") for each in target.removeprefix("#/").split("/")):
-        if not isinstance(found, dict) or step not in found:
-            raise DocumentError(f"{where}: $ref to {target}, which is not there")
-        found = found[step]
+    found = _target(root, target, where)
     return {} if target in seen else _resolved(found, root, where, (*seen, target))
+
+
+def _target(root: Any, target: str, where: str) -> Any:
+    """Return what a `$ref` names."""
+    found = root
+    for step in target.removeprefix("#/").split("/"):
+        name = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, dict) or name not in found:
+            raise DocumentError(f"{where}: $ref to {target}, which is not there")
+        found = found[name]
+    return found
 
 
 def type_of(schema: dict[str, Any]) -> str:
@@ -69,30 +76,48 @@ def type_of(schema: dict[str, Any]) -> str:
 
 def types(schema: dict[str, Any], path: str = "") -> dict[str, set[str]]:
     """Return every field that a schema names, with its types; the empty path is the whole."""
-    inner = [(part, path) for key in ("allOf", "oneOf", "anyOf") for part in schema.get(key, [])]
-    inner += [(part, f"{path}.{name}".removeprefix(".")) for name, part in schema.get("properties", {}).items()]
-    inner += [(schema["items"], f"{path}[]")] if "items" in schema else []
-    whole = schema.get("type", [] if inner and inner[0][1] == path else "object" if "properties" in schema else "any")
-    form = f" {schema['format']}" if whole == "integer" and "format" in schema else ""
-    found = {path: {f"{kind}{form}" for kind in ([whole] if isinstance(whole, str) else whole)}}
-    found[path] |= {"null"} if schema.get("nullable") else set()
+    inner = _inner(schema, path)
+    found = {path: _own_types(schema, is_combined=bool(inner) and inner[0][1] == path)}
     for part, below in inner:
         for key, kinds in types(part, below).items():
             found[key] = found.get(key, set()) | kinds
     return found
 
 
+def _inner(schema: dict[str, Any], path: str) -> list[tuple[dict[str, Any], str]]:
+    """Return the schemas within a schema, each with its path: those that are combined first."""
+    inner = [(part, path) for key in ("allOf", "oneOf", "anyOf") for part in schema.get(key, [])]
+    inner += [(part, f"{path}.{name}".removeprefix(".")) for name, part in schema.get("properties", {}).items()]
+    return inner + ([(schema["items"], f"{path}[]")] if "items" in schema else [])
+
+
+def _own_types(schema: dict[str, Any], *, is_combined: bool) -> set[str]:
+    """Return the types that a schema itself names. Without a word, what is combined of others has theirs."""
+    unsaid: list[str] | str = "object" if "properties" in schema else "any"
+    whole = schema.get("type", [] if is_combined else unsaid)
+    form = f" {schema['format']}" if whole == "integer" and "format" in schema else ""
+    kinds = {f"{kind}{form}" for kind in ([whole] if isinstance(whole, str) else whole)}
+    return kinds | ({"null"} if schema.get("nullable") else set())
+
+
 def answer(found: Reading, media: dict[str, Any] | None) -> None:
     """Add the fields of an answer: those of the examples in this language; without one, the schema's."""
     media = media if media is not None else {"schema": {"type": "no body"}}
     named = types(media.get("schema", {}))
-    shown = [media["example"]] if "example" in media else []
-    for each in media.get("examples", {}).values():
-        shown += [each.get("value")] if each.get("x-language", found.language) == found.language else []
-    seen = [pair for value in shown if found.language for pair in examples.fields(value)]
-    for path, kind in seen or [(path, kind) for path, kinds in named.items() for kind in kinds]:
+    shown = _examples(media, found.language)
+    seen = [pair for value in shown for pair in examples.fields(value)]
+    for path, kind in seen or [(path, "") for path in named]:
         for one in named.get(path) or {kind}:
             found.add(f"field {path}" if path else "answer", one)
+
+
+def _examples(media: dict[str, Any], language: str) -> list[Any]:
+    """Return the examples of an answer: the one of no language, and those of this language."""
+    if not language:
+        return []
+    found = [media["example"]] if "example" in media else []
+    named = media.get("examples", {}).values()
+    return found + [each.get("value") for each in named if each.get("x-language", language) == language]
 
 
 @dataclass

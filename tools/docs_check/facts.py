@@ -80,37 +80,50 @@ def figures(cells: Iterable[object]) -> str:
 
 def weight(reading: Reading, section: Section, block: Block) -> None:
     """Read a number, with the budget it is counted against, or a table. Words of a table are lines."""
-    if not block.rows and (match := WEIGHT.fullmatch(normal(block.text))):
+    if block.rows:
+        if not parameters(reading, "weight", block, {"name", "required"}):
+            reading.add("weight", "; ".join(figures(cells) for _, cells in block.rows[1:]), block.line)
+            reading.say("weight", replace(block, rows=tuple(row for row in block.rows if "…" in figures(row[1]))))
+    elif match := WEIGHT.fullmatch(normal(block.text)):
         reading.add("weight", match[1], block.line)
-        counted = match[2] or normal(section.suffix).strip("()")
-        if counted.casefold() in {"ip", "uid", "order"}:
-            reading.add("weight counted per", counted.casefold(), block.line)
+        counted = (match[2] or normal(section.suffix).strip("()")).casefold()
+        if counted in {"ip", "uid", "order"}:
+            reading.add("weight counted per", counted, block.line)
             reading.say("weight", *[block] * bool(match[2]))
-    elif block.rows and not parameters(reading, "weight", block, {"name", "required"}):
-        reading.add("weight", "; ".join(figures(cells) for _, cells in block.rows[1:]), block.line)
-        reading.say("weight", replace(block, rows=tuple(row for row in block.rows if "…" in figures(row[1]))))
-    elif not block.rows:
+    else:
         reading.say("weight", block)
 
 
 def parameters(reading: Reading, kind: str, table: Block, needed: set[str]) -> bool:
     """Read a table of parameters, or return False if it is none. Descriptions, and what a cell says more, are lines."""
     (line, header), *rows = table.rows or ((0, []),)
-    names = [name_of(cell) for cell in header]
-    at = {fact: i for fact, known in WORDS["columns"].items() for i, name in enumerate(names) if name in known}
+    at = columns(header)
     if not needed <= at.keys():
         return False
-    others = [i for i in range(len(names)) if i not in {at.get("name"), at.get("type"), at.get("required")}]
+    read = {at.get(fact) for fact in ("name", "type", "required")}
+    others = [i for i in range(len(header)) if i not in read]
     reading.say(kind, *(Block(line, header[i]) for i in others if i != at.get("description")))
-    for line, cells in rows:
-        name, must = cells[at["name"]], cells[at["required"]] if "required" in at else "not said if required"
-        word, more = re.findall(r"(?s)^(\w*)(.*)", cells[at["type"]] if "type" in at else "no type")[0]
-        required, _, but = REQUIRED.get(must.upper().split(" ")[0], must).partition(", ")
-        reading.add(f"parameter {name}", f"{TYPES.get(word.upper(), word)}, {required}", line)
-        said = [word + more] * bool(normal(more)) + [must] * bool(but or " " in must)
-        said += [block.text for i in others for block in sentences(cells[i], line)]
-        reading.say(kind, *(Block(line, text) for text in said), before=f"{name}: ")
+    for row in rows:
+        parameter(reading, kind, row, at, others)
     return True
+
+
+def columns(header: list[str]) -> dict[str, int]:
+    """Return where a table of parameters says what."""
+    names = [name_of(cell) for cell in header]
+    return {fact: i for fact, known in WORDS["columns"].items() for i, name in enumerate(names) if name in known}
+
+
+def parameter(reading: Reading, kind: str, row: tuple[int, list[str]], at: dict[str, int], others: list[int]) -> None:
+    """Read a row of a table of parameters. `at` names the columns that are read; what `others` say is text."""
+    line, cells = row
+    name, must = cells[at["name"]], cells[at["required"]] if "required" in at else "not said if required"
+    word, more = re.findall(r"(?s)^(\w*)(.*)", cells[at["type"]] if "type" in at else "no type")[0]
+    required, _, but = REQUIRED.get(must.upper().split(" ")[0], must).partition(", ")
+    reading.add(f"parameter {name}", f"{TYPES.get(word.upper(), word)}, {required}", line)
+    said = [word + more] * bool(normal(more)) + [must] * bool(but or " " in must)
+    said += [block.text for i in others for block in sentences(cells[i], line)]
+    reading.say(kind, *(Block(line, text) for text in said), before=f"{name}: ")
 
 
 def example(reading: Reading, kind: str, block: Block) -> None:
@@ -124,12 +137,17 @@ def example(reading: Reading, kind: str, block: Block) -> None:
         reading.notes.append((block.line, f"not quite JSON, but read: {', '.join(odd)}"))
     reading.say(kind, *(Block(block.line + line, text) for line, text in comments))
     for value in values:
-        code = value.get("code") if isinstance(value, dict) and "msg" in value else None
+        code = code_of(value)
         if kind != "response" or (isinstance(code, int) and code < 0):
             reading.say(kind, Block(block.line, f"example {code or ''}: {examples.shape(value)}"))
-            continue
-        reading.shapes.append((block.line, examples.shape(value)))
-        answer(reading, value, block)
+        else:
+            reading.shapes.append((block.line, examples.shape(value)))
+            answer(reading, value, block)
+
+
+def code_of(value: object) -> object:
+    """Return the code of an example of an error; None of another example."""
+    return value.get("code") if isinstance(value, dict) and "msg" in value else None
 
 
 def answer(reading: Reading, value: object, block: Block) -> None:
@@ -146,7 +164,13 @@ def other(reading: Reading, kind: str, block: Block) -> None:
         example(reading, kind, block)
     elif kind != "parameters" or not parameters(reading, kind, block, {"name"}):
         reading.say(kind, replace(block, text="none") if name_of(block.text) in WORDS["nothing"] else block)
-    for clause in re.split("[.,;，。；]", normal(block.text)) if kind == "description" else ():
+    if kind == "description":
+        lifetime(reading, block)
+
+
+def lifetime(reading: Reading, block: Block) -> None:
+    """Read how long something lives, in minutes."""
+    for clause in re.split("[.,;，。；]", normal(block.text)):
         if (match := LIFETIME.search(clause)) and not ADVICE.search(clause):
             count, unit = [word for word in match.groups() if word]
             hours = "hour" in unit.casefold() or "小时" in unit
@@ -161,16 +185,23 @@ def facts_of_part(part: list[Section]) -> Reading:
         reading.add("title", SECURITY.sub("", part[0].heading), part[0].line)
         reading.add("security type", "".join(SECURITY.findall(part[0].heading)), part[0].line)
     for section in part:
-        kind = section.kind or section.heading or "above the title"
-        if kind != "title":
-            reading.say(kind, Block(section.line, section.suffix if section.kind else section.heading))
-        for block in section.blocks:
-            if kind == "weight":
-                weight(reading, section, block)
-            else:
-                (request if kind == "request" and not block.rows else other)(reading, kind, block)
+        read(reading, section)
     shapes = sorted(shape for _, shape in reading.shapes)
     if len(shapes) > 1 or any("|" in shape for shape in shapes):
         reading.say("response", Block(reading.shapes[0][0], f"examples of several shapes: {' and '.join(shapes)}"))
     reading.name = reading.facts.get("endpoint", ("", 0))[0].split("|")[0]
     return reading
+
+
+def read(reading: Reading, section: Section) -> None:
+    """Read a section: what its heading says beyond its name, and its blocks."""
+    kind = section.kind or section.heading or "above the title"
+    if kind != "title":
+        reading.say(kind, Block(section.line, section.suffix if section.kind else section.heading))
+    for block in section.blocks:
+        if kind == "weight":
+            weight(reading, section, block)
+        elif kind == "request" and not block.rows:
+            request(reading, kind, block)
+        else:
+            other(reading, kind, block)

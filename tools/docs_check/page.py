@@ -136,20 +136,28 @@ def _mended(lines: list[str]) -> list[tuple[int, str]]:
         last = kept[-1][1] if kept else ""
         if RULER.fullmatch(line) and _bars(last) == _bars(line):
             need = _bars(line)
-        elif need and not line.strip():  # a table goes on behind an empty line, if a whole row is in the next paragraph
-            ahead = list(
-                itertools.takewhile(str.strip, itertools.dropwhile(lambda text: not text.strip(), lines[number:]))
-            )
-            whole = any(_bars(text) == need for text in ahead) and not re.match("#|>|    ", ahead[0])
-            need *= whole and not any(map(RULER.fullmatch, ahead))
+        elif not line.strip():
+            need *= _goes_on(lines[number:], need)
             if need:
                 continue
-        elif need and not RULER.fullmatch(last) and _bars(last) + _bars(line) == need and not BLOCK.match(line):
+        elif need and _is_rest(line, last, need):
             end = "|" * (last.rstrip().endswith("|") and _bars(last) == need)  # the row's own last bar stays last
             kept[-1] = (kept[-1][0], f"{last.rstrip().removesuffix(end)}<br>{line.strip()}{end}")
             continue
         kept.append((number, line))
     return kept
+
+
+def _goes_on(lines: list[str], need: int) -> bool:
+    """Tell whether a table goes on behind an empty line: a whole row is in the next paragraph, and no other table."""
+    ahead = list(itertools.takewhile(str.strip, itertools.dropwhile(lambda text: not text.strip(), lines)))
+    whole = any(_bars(text) == need for text in ahead)
+    return whole and not re.match("#|>|    ", ahead[0]) and not any(map(RULER.fullmatch, ahead))
+
+
+def _is_rest(line: str, last: str, need: int) -> bool:
+    """Tell whether a line is the rest of a row that the line before began."""
+    return not RULER.fullmatch(last) and _bars(last) + _bars(line) == need and not BLOCK.match(line)
 
 
 def _heading(node: SyntaxTreeNode, line: int) -> Section:
@@ -172,15 +180,22 @@ def _table(node: SyntaxTreeNode, lines: list[tuple[int, str]]) -> Iterator[Block
     yield from (Block(line, text) for line, text in at if _bars(text.strip().strip("|")) >= len(cells[0]))
 
 
+def _is_heading(node: SyntaxTreeNode) -> bool:
+    """Tell whether a node is a heading, or a paragraph of a heading's known name in bold letters."""
+    bold = node.type == "paragraph" and node.children[0].children
+    return node.type == "heading" or bool(bold and bold[0].type == "strong" and name_of(_text(node)) in KNOWN)
+
+
 def _items(nodes: list[SyntaxTreeNode], lines: list[tuple[int, str]]) -> Iterator[Section | Block]:
     """Yield headings and blocks, in the page's order."""
     for node in nodes:
         line = lines[node.map[0] if node.map else 0][0]
-        bold = node.type == "paragraph" and node.children[0].children
-        if node.type == "heading" or (bold and bold[0].type == "strong" and name_of(_text(node)) in KNOWN):
+        if _is_heading(node):
             yield _heading(node, line)
-        elif node.type in {"paragraph", "html_block"}:
-            yield from sentences(_html(node.content) if node.type == "html_block" else _inline(node), line)
+        elif node.type == "paragraph":
+            yield from sentences(_inline(node), line)
+        elif node.type == "html_block":
+            yield from sentences(_html(node.content), line)
         elif node.type in {"code_block", "fence"}:
             yield Block(line + (node.type == "fence"), node.content, code=True)
         elif node.type == "table":
@@ -194,26 +209,82 @@ def _parts(sections: list[Section]) -> list[list[Section]]:
     parts: list[list[Section]] = []
     pending: list[Section] = []  # headings without a known name; one of them may be the next part's title
     for section in sections:
-        if section.kind:
-            again = bool(parts) and section.kind in {each.kind for each in parts[-1]}
-            other = bool(parts) and section.language != parts[-1][-1].language
-            opens = bool(pending) and (again or other) and section.kind in {"description", "request"}
-            if not parts or opens or (again and other):  # the title: with a security type, else first, else last
-                heads = [
-                    (bool(SECURITY.search(s.heading)), i if parts else -i, i)
-                    for i, s in enumerate(pending)
-                    if s.heading
-                ]
-                at = max(heads)[2] if heads else 0
-                above, title, below = pending[:at], pending[at : at + 1], pending[at + 1 :]
-                for last in parts[-1:]:
-                    last += above
-                parts.append([*(replace(s, kind="title") for s in title), *([] if parts else above), *below])
-                pending = []
-            parts[-1] += pending
+        if not section.kind:
+            pending.append(section)
+            continue
+        if not parts or _opens(section, parts[-1], titled=bool(pending)):
+            _begin(parts, pending)
             pending = []
-        (parts[-1] if section.kind else pending).append(section)
-    return [*parts[:-1], [*parts[-1], *pending]] if parts else []
+        parts[-1] += [*pending, section]
+        pending = []
+    for last in parts[-1:]:
+        last += pending
+    return parts
+
+
+def _opens(section: Section, part: list[Section], *, titled: bool) -> bool:
+    """Tell whether a section begins a part of its own: of another language, or behind a title."""
+    again = section.kind in {each.kind for each in part}
+    other = section.language != part[-1].language
+    return (again and other) or (titled and (again or other) and section.kind in {"description", "request"})
+
+
+def _begin(parts: list[list[Section]], pending: list[Section]) -> None:
+    """Begin a part with its title. What stands above the title belongs to the part before, if there is one."""
+    at = _title(pending, first=not parts)
+    above, title, below = pending[:at], pending[at : at + 1], pending[at + 1 :]
+    if parts:
+        parts[-1] += above
+        above = []
+    parts.append([*(replace(each, kind="title") for each in title), *above, *below])
+
+
+def _title(pending: list[Section], *, first: bool) -> int:
+    """Return which heading is the title: one with a security type; else the page's first, or a further part's last."""
+    heads = [
+        (bool(SECURITY.search(each.heading)), -i if first else i, i) for i, each in enumerate(pending) if each.heading
+    ]
+    return max(heads)[2] if heads else 0
+
+
+def _decoded(path: Path) -> str:
+    """Return a file's text, without invisible characters."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PageError(f"{getattr(error, 'strerror', '') or 'not UTF-8 text'}: give a page as Markdown") from error
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf").replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text or re.search(r"(?im)^\s*<(!doctype html|html|body)\b", text):
+        raise PageError("HTML or a binary file, not Markdown: convert the page, or get it again")
+    return text
+
+
+def _divided(text: str) -> tuple[dict[str, str], list[str]]:
+    """Return the front matter, and the lines of the page. The lines of the front matter are empty there."""
+    match = re.match(r"\s*---[ \t]*\n((?:.*\n)*?)---[ \t]*(?:\n|\Z)", text)
+    front = dict(re.findall(r"(?m)^(\w+): *['\"]?(.*?)['\"]? *$", match[1])) if match else {}
+    if not match or "source_url" not in front:
+        raise PageError("no front matter: the page must start with `---`, then source_url and updated_at")
+    return front, ("\n" * text.count("\n", 0, match.end()) + text[match.end() :]).split("\n")
+
+
+def _sections(text: list[str]) -> list[Section]:
+    """Read headings, each with the blocks below it. What stands above the first is a section without a heading."""
+    lines = _mended(text)
+    root = SyntaxTreeNode(MarkdownIt("commonmark").enable("table").parse("\n".join(line for _, line in lines)))
+    sections = [Section(1, "")]
+    for item in _items(root.children, lines):
+        if isinstance(item, Section):
+            sections.append(item)
+        else:
+            sections[-1].blocks.append(item)
+    return sections if sections[0].blocks else sections[1:]
+
+
+def _is_refusal(sections: list[Section]) -> bool:
+    """Tell whether a text is what a firewall answers."""
+    words = [each.text for section in sections for each in section.blocks]
+    return len(words) < 30 and any(word in " ".join(words).casefold() for word in WORDS["refused"])
 
 
 def read(path: Path) -> Page:
@@ -223,30 +294,11 @@ def read(path: Path) -> Page:
         PageError: there is no such file, or it is no page: not UTF-8 text, HTML, without front matter or text.
 
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PageError(f"{getattr(error, 'strerror', '') or 'not UTF-8 text'}: give a page as Markdown") from error
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf").replace("\r\n", "\n").replace("\r", "\n")
-    if "\0" in text or re.search(r"(?im)^\s*<(!doctype html|html|body)\b", text):
-        raise PageError("HTML or a binary file, not Markdown: convert the page, or get it again")
-    match = re.match(r"\s*---[ \t]*\n((?:.*\n)*?)---[ \t]*(?:\n|\Z)", text)
-    front = dict(re.findall(r"(?m)^(\w+): *['\"]?(.*?)['\"]? *$", match[1])) if match else {}
-    if not match or "source_url" not in front:
-        raise PageError("no front matter: the page must start with `---`, then source_url and updated_at")
-    lines = _mended(("\n" * text.count("\n", 0, match.end()) + text[match.end() :]).split("\n"))
-    root = SyntaxTreeNode(MarkdownIt("commonmark").enable("table").parse("\n".join(line for _, line in lines)))
-    sections = [Section(1, "")]
-    for item in _items(root.children, lines):
-        if isinstance(item, Section):
-            sections.append(item)
-        else:
-            sections[-1].blocks.append(item)
-    sections = sections if sections[0].blocks else sections[1:]
-    words = [each.text for section in sections for each in section.blocks if not section.kind]
+    front, lines = _divided(_decoded(path))
+    sections = _sections(lines)
     if not any(section.blocks for section in sections):
         raise PageError("the page is empty below its front matter: get it again")
     parts = _parts(sections)
-    if not parts and len(words) < 30 and any(word in " ".join(words).casefold() for word in WORDS["refused"]):
+    if not parts and _is_refusal(sections):
         raise PageError("no documentation, but a firewall's answer: get the page again")
     return Page(front, sections, parts)

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import asdict
 
-from docs_check.check import Report
+from docs_check.compare import Report
 from docs_check.diff import Row
 from docs_check.page import WORDS
 
@@ -18,20 +18,25 @@ def as_text(reports: list[Report]) -> str:
     """For a terminal: at most two lines a row."""
     lines = []
     for report in reports:
-        notes, before = sum(row.kind == "note" for row in report.rows), ""
+        notes = sum(row.kind == "note" for row in report.rows)
         names = ", ".join(report.names) or "nothing compared"
         lines.append(f"{report.source}: {names}: {len(report.rows) - notes} to clear, {notes} noted")
-        for row in report.rows:
-            ours = f"; the document: {row.document}" if row.document else ""
-            about = "note: " if row.kind == "note" else f"{row.name}: " if len(report.names) > 1 and row.name else ""
-            own = "".join(f"  [{mark}]" for mark in row.digests[:1])
-            lines.append(f"  {row.line:>4} {row.language:<9} {about}{row.fact}: {row.page}{ours}{own}")
-            if todo(row) not in {"", before}:
+        for before, row in zip([None, *report.rows], report.rows, strict=False):
+            lines.append(as_line(row, several=len(report.names) > 1))
+            if todo(row) not in {"", before and todo(before)}:
                 lines.append(f"{'':>17}{todo(row)}")
-            before = todo(row)
     if any(report.exit == 1 for report in reports):
         lines.append('Mend the document, or accept the rest: make docs-accept PAGE=… (facts want REASON="…", too)')
     return "\n".join(lines)
+
+
+def as_line(row: Row, *, several: bool) -> str:
+    """Write a row. Where a source speaks of several operations, the row names its own."""
+    ours = f"; the document: {row.document}" if row.document else ""
+    about = f"{row.name}: " if several and row.name else ""
+    about = "note: " if row.kind == "note" else about
+    own = "".join(f"  [{mark}]" for mark in row.digests[:1])
+    return f"  {row.line:>4} {row.language:<9} {about}{row.fact}: {row.page}{ours}{own}"
 
 
 def as_markdown(reports: list[Report]) -> str:

@@ -1,8 +1,8 @@
 """Fetch the vendor's schema and compare it with our documents, for a daily run: same, differs, or cannot tell.
 
-``watch.py URL FOLDER`` leaves `report.md` in FOLDER. Exit 0: the same; 1: something differs; 2: it cannot be told (no
-answer, an empty body, a page of a firewall, a schema that does not read or has no listen key). A check that cannot tell
-must not look like a check that found nothing.
+``python -m docs_check.watch URL FOLDER`` leaves `report.md` in FOLDER. Exit 0: the same; 1: something differs; 2: it
+cannot be told (no answer, an empty body, a page of a firewall, a schema that does not read or has no listen key). A
+check that cannot tell must not look like a check that found nothing.
 """
 
 import subprocess
@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ENDPOINT = b"/eapi/v1/listenKey"
 MEDIA_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"}
 LONGEST = 20_000_000  # bytes

@@ -16,7 +16,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from generate import PACKAGE, ROOT, changes, surface
+from generate.packages import CLIENT, ROOT
+from generate.surface import changes, surface
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 from packaging.version import Version
@@ -105,13 +106,13 @@ def compare(base: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder)
         with tarfile.open(
-            fileobj=io.BytesIO(git("archive", base, "openapi.yaml", "pyproject.toml", str(PACKAGE)))
+            fileobj=io.BytesIO(git("archive", base, "openapi.yaml", "pyproject.toml", str(CLIENT)))
         ) as files:
             files.extractall(before, filter="data")
         documents: list[dict[str, Any]] = [YAML(typ="safe").load(at / "openapi.yaml") for at in (before, ROOT)]
         was, now = (Version(document["info"].pop("version")) for document in documents)
         api = api_changes(before / "openapi.yaml", ROOT / "openapi.yaml") + terms_changes(*documents)
-        client = client_changes(surface(before / PACKAGE), surface(ROOT / PACKAGE))
+        client = client_changes(surface(before / CLIENT), surface(ROOT / CLIENT))
         released = package_version(before)
     show("the API", api)
     show("the generated client", client)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 REUSE = ROOT / "tests" / "reuse"
 PAGE = ROOT / "docs" / "other-languages.md"
 BEGIN, END = "docs: begin\n", "docs: end"

@@ -1,4 +1,4 @@
-"""Keep English pages and their Chinese twins together: docs/zh-CN/twins.json has the digests of both, by section.
+"""Keep English pages and their Chinese twins together: twins.json has the digests of both, by section.
 
 `make twins` records what changed in both. When one side changed alone, SAME=1 says that the other needs no change.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = Path("tools/pages/twins.json")
 
 
 def twins(root: Path) -> dict[str, Path]:
@@ -46,7 +47,7 @@ def digests(root: Path) -> dict[str, list[list[str]]]:
 
 def changes(root: Path) -> dict[str, bool]:
     """Name each section that differs from the record, and whether both sides of the section changed."""
-    lock = root / "docs/zh-CN/twins.json"
+    lock = root / LOCK
     recorded = json.loads(lock.read_text(encoding="utf-8")) if lock.exists() else {}
     changed = {}
     for name, rows in digests(root).items():
@@ -66,7 +67,8 @@ def record(root: Path, *, same: bool) -> None:
             f"One side changed alone:\n{names}\nTranslate the change. If the other side needs none: make twins SAME=1"
         )
     text = json.dumps(digests(root), indent=1, ensure_ascii=False)
-    (root / "docs/zh-CN/twins.json").write_text(text + "\n", encoding="utf-8")
+    (root / LOCK).parent.mkdir(parents=True, exist_ok=True)
+    (root / LOCK).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

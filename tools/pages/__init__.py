@@ -1,0 +1,1 @@
+"""Pages that are written, not typed, and what holds the pages of two languages together."""

@@ -1,0 +1,117 @@
+"""Write the reference, readable offline: build/reference.html and build/python/.
+
+reference.html is both documents as one page (Redoc, all inlined); python/ is the package by its docstrings (pdoc).
+Redocly's `build-docs` and pdoc without templates were tried: CONTRIBUTING.md says what they lose.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from ruamel.yaml import YAML
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+REDOC = ROOT / ".cache" / "node" / "node_modules" / "redoc" / "bundles" / "redoc.standalone.js"
+PAGE = ROOT / "build" / "reference.html"
+PACKAGE = ROOT / "build" / "python"
+PDOC = HERE / "pdoc"
+MODULES = ["listenkey", "listenkey.stream", "listenkey.sandbox"]
+HIDDEN = {"security", "securitySchemes"}  # the overview tells of the API key in a sentence
+
+
+def one_document(calls: Mapping[str, Any], events: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the events beside the calls, in the words of OpenAPI 3.1: Redoc knows no AsyncAPI; webhooks come nearest."""
+    servers = [f"`{each['protocol']}://{each['host']}{each['pathname']}`" for each in events["servers"].values()]
+    channel = events["channels"]["userData"]
+    forms = [f"- `{each['address']}` {each.get('description', '')}" for each in channel["x-forms"].values()]
+    where = f"At {' and '.join(servers)}, in one of these forms:\n\n" + "\n".join(forms)
+    about = "\n\n".join([events["info"]["description"], channel["description"], where])
+    messages = events["components"]["messages"].values()
+    return {
+        **calls,
+        "openapi": "3.1.0",
+        "tags": [*calls["tags"], {"name": "Events", "description": about}],
+        "components": {
+            **calls["components"],
+            "schemas": calls["components"]["schemas"] | events["components"]["schemas"],
+        },
+        "webhooks": {message["name"]: {"post": webhook(message)} for message in messages},
+    }
+
+
+def webhook(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Write an event as a webhook."""
+    examples = {each["name"]: {"value": each["payload"]} for each in message["examples"]}
+    return {
+        "operationId": message["name"],
+        "summary": message["name"],
+        "description": f"{message['title']}. {message['summary']} Comes as a frame of the WebSocket.",
+        "tags": ["Events"],
+        "requestBody": {"content": {"application/json": {"schema": message["payload"], "examples": examples}}},
+        "responses": {},
+    }
+
+
+def public(node: Any) -> Any:
+    """Leave out what only this project's tools read (x-…). What that tells a reader of a field stays, in words."""
+    if isinstance(node, list):
+        return [public(each) for each in node]
+    if not isinstance(node, Mapping):
+        return node
+    kept = {key: public(value) for key, value in node.items() if not str(key).startswith("x-") and key not in HIDDEN}
+    told = " ".join(words(node))
+    return {**kept, "description": told} if told else kept
+
+
+def words(node: Mapping[str, Any]) -> list[str]:
+    """Tell of a field: its name, what the document says, its unit, the values that the pages list."""
+    told = [f"`{node['x-name']}`:"] if "x-name" in node else []
+    told += [public(node["description"])] if "description" in node else []
+    if unit := node.get("x-unit"):
+        told.append("Milliseconds since 1970-01-01 00:00 UTC." if unit == "ms" else f"In {unit}.")
+    if values := node.get("x-documented-values"):
+        told.append(f"Documented: {', '.join(f'`{value}`' for value in values)}. Others may come.")
+    return told
+
+
+def page(calls: Mapping[str, Any], events: Mapping[str, Any]) -> str:
+    """Write the page of both documents."""
+    first = next(call for methods in calls["paths"].values() for call in methods.values())
+    templates = Environment(
+        loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return templates.get_template("reference.html.jinja").render(
+        calls=calls,
+        events=events,
+        refusals=[status for status in first["responses"] if status not in ("200", "default")],
+        document=json.dumps(public(one_document(calls, events)), ensure_ascii=False).replace("</", "<\\/"),
+        redoc=REDOC.read_text(encoding="utf-8").replace("</script", "<\\/script"),
+    )
+
+
+def main() -> int:
+    """Write both."""
+    text = page(*(YAML(typ="safe").load(ROOT / name) for name in ("openapi.yaml", "asyncapi.yaml")))
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(text, encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)}: {len(text.encode()) / 1e6:.1f} MB, one file, for any browser")
+    options: list[str | Path] = [
+        "--docformat",
+        "google",
+        "--no-show-source",
+        "--no-search",
+        "--template-directory",
+        PDOC,
+    ]
+    done = subprocess.run(["pdoc", *MODULES, *options, "--output-directory", PACKAGE], check=False)
+    print(f"{PACKAGE.relative_to(ROOT)}/: {', '.join(MODULES)}")
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

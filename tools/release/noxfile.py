@@ -1,0 +1,23 @@
+"""The tests on each Python that pyproject.toml names and this machine has: `make matrix TESTS="tests/test_x.py …"`."""
+
+import os
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHONS = nox.project.python_versions(nox.project.load_toml(ROOT / "pyproject.toml"))
+# nox finds the Pythons of PATH and of uv. Those of pyenv stand in folders that PATH does not name.
+os.environ["PATH"] = os.pathsep.join([*map(str, Path.home().glob(".pyenv/versions/3.*/bin")), os.environ["PATH"]])
+nox.options.envdir = ROOT / ".cache" / "nox"
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+
+
+@nox.session(python=[*PYTHONS, "3.14t"], venv_backend="uv")
+def tests(session: nox.Session) -> None:
+    """Run the tests in an environment of this Python's own, with the locked tools."""
+    session.chdir(ROOT)
+    session.install("-q", "--require-hashes", "-r", "requirements-dev.txt")
+    session.install("-q", "--no-build-isolation", "--no-deps", "-e", ".")
+    session.run("pytest", "-q", "-n", "6", *session.posargs)
