@@ -355,6 +355,25 @@ def test_a_bug_ends_the_stream_and_is_named_without_its_text(
     assert "the stream broke down: TypeError" in caplog.messages
 
 
+def test_a_filter_of_the_log_that_raises_leaves_no_stream_that_is_dead_in_silence(
+    read: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks at a keeper writes what the keeper has to log. Here that is the stream, once."""
+    reader = read()
+    reader.until("started")
+
+    class Filter(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            monkeypatch.undo()
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(logging.getLogger("listenkey"), "filters", [Filter()])
+    reader.stream._keeper._keeping.log.append((logging.WARNING, "at risk", {}))
+    with pytest.raises(ListenKeyError, match=r"The stream broke down \(ZeroDivisionError\)"):
+        reader.next()
+    assert reader.status().state == "ended"
+
+
 def test_leaving_is_quick_and_leaves_nothing(read: Open, sandbox: Sandbox) -> None:
     before = threading.active_count()
     reader = read()
