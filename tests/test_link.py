@@ -276,6 +276,63 @@ class TestRow2APlannedChangeLosesNothing:
         peer.closed(1, clean=True)
         assert peer.story == ["started", 1]
 
+    @pytest.mark.parametrize("is_probe", [True, False])
+    def test_a_new_socket_of_which_nothing_was_heard_may_have_been_sent_events(self, *, is_probe: bool) -> None:
+        """A server that sends each event to the newest socket alone took it for open, and the line broke."""
+        if is_probe:
+            peer = holding()
+            peer.wait(61)
+        else:
+            peer = self.change()
+        asked = peer.when("open")[-1]
+        peer.wait(9)
+        peer.obey(peer.link.closed(peer.now, 2, error=TransportError("no answer")))
+        peer.wait(2)
+        peer.frame(1, event(1))
+        peer.opened(3)
+        peer.frame(3, event(2))
+        closed = peer.now
+        peer.closed(1, clean=True)
+        assert peer.story[-3:] == [1, "reconnected", 2]
+        assert peer.gap()[1:] == pytest.approx((asked, closed))
+        peer.wait(100)
+        assert peer.did("open") == [1, 2, 3]
+
+    def test_nothing_is_lost_where_nobody_listens(self) -> None:
+        peer = self.change()
+        error = TransportError("no answer")
+        error.__cause__ = ConnectionRefusedError(111, "Connection refused")
+        peer.obey(peer.link.closed(peer.now, 2, error=error))
+        peer.wait(2)
+        peer.opened(3)
+        peer.closed(1, clean=True)
+        assert peer.story == ["started"]
+
+    def test_a_second_socket_that_does_not_close_as_asked_may_have_been_sent_events(self) -> None:
+        peer = holding()
+        peer.wait(61)
+        peer.opened(2)
+        peer.frame(1, event(1))  # the first is not mute
+        opened = peer.now
+        peer.wait(6)
+        assert peer.did("open") == [1, 2, 3]
+        peer.opened(3)
+        peer.closed(1, clean=True)
+        reason, since, until = peer.gap()
+        assert (reason, until) == ("reconnected", peer.now)
+        assert since is not None
+        assert since <= opened
+
+    def test_a_line_that_ends_after_such_a_socket_tells_both_in_one_gap(self) -> None:
+        peer = self.change()
+        asked = peer.when("open")[-1]
+        peer.obey(peer.link.closed(peer.now, 2, error=TransportError("no answer")))
+        peer.wait(30)  # socket 3 is being opened
+        peer.closed(1)
+        peer.opened(3)
+        assert peer.story == ["started", "reconnected"]
+        assert peer.gap()[1] == pytest.approx(asked)
+
     def test_a_shutdown_changes_now(self) -> None:
         peer = running()
         peer.wait(100)
@@ -402,6 +459,7 @@ class TestRow6TheMuteLink:
         peer = self.mute()
         peer.wait(61)
         assert peer.did("close") == [2]
+        peer.closed(2, clean=True)
         peer.wait(2 * HOUR)
         assert peer.story == []
         assert peer.did("open") == [1, 2]

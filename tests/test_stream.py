@@ -18,9 +18,12 @@ import tomllib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from websockets.client import ClientProtocol  # noqa: TID251  speaks as the stream does
+from websockets.uri import parse_uri  # noqa: TID251
+from websockets.utils import accept_key  # noqa: TID251
 
 from listenkey import (
     ApiError,
@@ -35,6 +38,7 @@ from listenkey import (
     TransportError,
     UnexpectedResponse,
 )
+from listenkey._http.exchange import Upgraded
 from listenkey.sandbox import Sandbox
 from listenkey.stream import (
     AccountUpdate,
@@ -48,6 +52,7 @@ from listenkey.stream import (
     UserDataStream,
 )
 from listenkey.stream._machine import Pace
+from listenkey.stream._websocket import WebSocket
 
 from .conftest import API_KEY
 from .test_programs import CLIENT, ROOT, programs
@@ -353,6 +358,25 @@ def test_a_bug_ends_the_stream_and_is_named_without_its_text(
     with pytest.raises(ListenKeyError, match=r"The stream broke down \(TypeError\)"):
         reader.next()
     assert "the stream broke down: TypeError" in caplog.messages
+
+
+def test_a_filter_of_the_log_that_raises_leaves_no_stream_that_is_dead_in_silence(
+    read: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks at a keeper writes what the keeper has to log. Here that is the stream, once."""
+    reader = read()
+    reader.until("started")
+
+    class Filter(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            monkeypatch.undo()
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(logging.getLogger("listenkey"), "filters", [Filter()])
+    reader.stream._keeper._keeping.log.append((logging.WARNING, "at risk", {}))
+    with pytest.raises(ListenKeyError, match=r"The stream broke down \(ZeroDivisionError\)"):
+        reader.next()
+    assert reader.status().state == "ended"
 
 
 def test_leaving_is_quick_and_leaves_nothing(read: Open, sandbox: Sandbox) -> None:
@@ -746,6 +770,22 @@ def test_a_burst_reaches_a_program_that_only_reads(read: Open, sandbox: Sandbox)
         seen = reader.runner.run(take())
     writer.join()
     assert seen == list(range(20_000))
+
+
+def test_a_message_of_many_empty_frames_fills_no_memory() -> None:
+    protocol = ClientProtocol(parse_uri("ws://stream/"))
+    accept = accept_key(protocol.connect().headers["Sec-WebSocket-Key"])
+    head = f"HTTP/1.1 101 -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    socket: Any = WebSocket(
+        protocol, cast(Any, Upgraded(head.encode(), cast(Any, None), cast(Any, None))), cast(Any, None)
+    )
+    assert list(socket.received(b"\x01\x02{ " + b"\x00\x00" * 10_000)) == []
+    assert len(socket._parts) == 1
+    assert [each.message for each in socket.received(b"\x80\x01}" + b"\x81\x00" + b"\x01\x00\x80\x00")] == [
+        b"{ }",
+        b"",
+        b"",
+    ]
 
 
 def test_an_interrupt_inside_next_loses_no_item(sandbox: Sandbox) -> None:

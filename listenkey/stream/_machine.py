@@ -22,7 +22,7 @@ from functools import partial
 from random import Random
 from typing import Literal
 
-from listenkey._http.answer import is_certificate_fault, worth_repeating
+from listenkey._http.answer import is_certificate_fault, system_error, worth_repeating
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, ServerError, TransportError
 from listenkey.stream._copies import MOST, Content, Copies, content_of
 from listenkey.stream._events import (
@@ -173,6 +173,7 @@ class Link:
         self._paced = -math.inf  # no new socket before, whatever news comes
         self._released_from = math.inf  # before no event was sent that was released now
         self._probe_brought = math.inf  # when the second socket brought something that the main socket had not
+        self._astray = math.inf  # since when events may have been sent to a socket that brought nothing
         self._closing = self._ends = self._forget = self._proves = math.inf
         self._has_worked = False  # whether any socket was ever ready
         self._asked_proof = -math.inf
@@ -291,7 +292,7 @@ class Link:
                 else:
                     _log.warning("the server refused SUBSCRIBE", extra={"listenkey_event": "refused"})
                     self._doubted = now
-                    self._dead(socket, "it refused SUBSCRIBE", now)
+                    self._dead(socket, "it refused SUBSCRIBE", now, is_astray=False)
             elif isinstance(read, Shutdown):
                 self._planned = self._planned or socket is self._main
             elif isinstance(read, Expired):
@@ -313,7 +314,7 @@ class Link:
         if (socket := self._find(number)) is not None:
             if error is not None and socket is not self._old:
                 self.last_error = error
-            self._gone(socket, now, clean=clean)
+            self._gone(socket, now, clean=clean, is_astray=error is not None and _may_be_open(error))
             if error is not None and _may_be_the_key(error):
                 self._doubted = now
             if error is not None and _needs_a_person(error):
@@ -446,6 +447,9 @@ class Link:
                 self._paced = self._due = max(self._due, now + self._wait())
         else:
             self._forget = now + self._pace.proven  # the last main socket may have brought what this one brings
+        if self._astray < math.inf and (main is None or self._lost is not None):  # else the old socket's end tells
+            self._lose("reconnected", self._astray)
+            self._astray = math.inf
         if self._lost is not None:
             lost, self._lost = self._lost, None
             self._await_proof(now, socket, *lost)
@@ -477,14 +481,15 @@ class Link:
         wait = min(self._pace.longest, self._pace.first * 2.0 ** min(self._tries - 1, 16))
         return wait * self._random.uniform(1, 1.25)
 
-    def _dead(self, socket: _Socket, why: str, now: float) -> None:
+    def _dead(self, socket: _Socket, why: str, now: float, *, is_astray: bool = True) -> None:
         self._actions.append(Do("close", socket.number))
         if socket is not self._old:
             self.last_error = TransportError(f"The connection to {self._where} is of no use: {why}.")
             _log.info("%s", self.last_error, extra={"listenkey_event": "disconnected", "listenkey_reason": why})
-        self._gone(socket, now, clean=False)
+        self._gone(socket, now, clean=False, is_astray=is_astray)
 
-    def _gone(self, socket: _Socket, now: float, *, clean: bool = False) -> None:
+    def _gone(self, socket: _Socket, now: float, *, clean: bool = False, is_astray: bool = False) -> None:
+        """Note that a socket is no more. `is_astray`: the server may have sent events to it that never came."""
         if socket is self._old:
             self._old_gone(socket, now, clean=clean)
             return
@@ -498,6 +503,8 @@ class Link:
             self._proves = now + 2 * self._pace.proven
             if socket.held and self._probe_brought < math.inf and self._main is not None:
                 self._lose("mute", self._main.whole)  # it brought what the main socket did not
+            if is_astray:
+                self._stray(socket)
             if socket.ready:
                 self._release(socket)
         else:
@@ -509,21 +516,31 @@ class Link:
             if self._next is not None and self._next.ready:  # the socket was there to compare
                 self._become_main(now, self._next)
 
+    def _stray(self, socket: _Socket) -> None:
+        """Note that a server may have sent events to a socket alone, beside the main socket, and they never came.
+
+        The main socket shows nothing of this. Another socket is wanted soon, and a Gap comes with it.
+        """
+        self._planned, self._astray = True, min(self._astray, socket.proof if socket.ready else socket.asked)
+
     def _old_gone(self, old: _Socket, now: float, *, clean: bool) -> None:
         changed, was_draining, main = self._closing - self._pace.drain, self._is_draining(), self._main
         self._old, self._closing, self._forget = None, math.inf, now + self._pace.proven
         if not was_draining or main is None:
+            if main is not None and old.number > main.number and not clean:  # it was there to compare
+                self._stray(old)
             return
         # If the old socket did not close as asked, nothing proves that it lived until the new socket opened.
-        reason: Reason = "mute" if clean else "reconnected"
-        is_loss = self._overdue(old, changed) or not clean
+        since, is_astray, self._astray = min(self._whole(old), self._astray), self._astray < math.inf, math.inf
+        reason: Reason = "reconnected" if is_astray or not clean else "mute"
+        is_loss = self._overdue(old, changed) or is_astray or not clean
         if is_loss:
             main.ready_at = now  # up to here the server may have sent events to the old socket alone
         if is_loss and self._lost is None:
-            self._await_proof(now, main, reason, self._whole(old))
+            self._await_proof(now, main, reason, since)
         else:
             if is_loss:
-                self._lose(reason, self._whole(old))
+                self._lose(reason, since)
             self._release(main)
 
     # Events pass.
@@ -779,6 +796,11 @@ def _needs_a_person(error: ListenKeyError) -> bool:
 def _may_be_the_key(error: ListenKeyError) -> bool:
     """Whether a handshake may have been refused because the listen key has ended."""
     return isinstance(error, ApiError) and not isinstance(error, RateLimited | ServerError) and error.status != 407
+
+
+def _may_be_open(error: ListenKeyError) -> bool:
+    """Whether the server may have opened a connection of which we heard nothing: nobody has refused the connection."""
+    return isinstance(error, TransportError) and not isinstance(system_error(error), ConnectionRefusedError)
 
 
 def _may_pass(error: ListenKeyError) -> bool:

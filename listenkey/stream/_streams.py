@@ -199,17 +199,14 @@ class _Driver:
             self._loop.call_soon_threadsafe(self._tick)
 
     def _tick(self) -> None:
-        if self._ended:
-            return
-        self.link.set_wall(clock(), datetime.now(UTC))
-        try:
-            key, proof = self._inside.proof()
-            if not self.link.is_key_proven:
-                self.link.key_error = self._keeper.status().last_error
-        except ListenKeyError as error:
-            self._fail(error)
-        else:
-            self._tell(lambda link: link.key(clock(), key.value, proof))
+        self._tell(self._look_at_keeper)
+
+    def _look_at_keeper(self, link: Link) -> Sequence[Action]:
+        link.set_wall(clock(), datetime.now(UTC))
+        key, proof = self._inside.proof()
+        if not link.is_key_proven:
+            link.key_error = self._keeper.status().last_error
+        return link.key(clock(), key.value, proof)
 
     def _tell(self, what: Callable[[Link], Sequence[Action]]) -> None:
         """Tell the Link, and carry out the orders."""
@@ -221,6 +218,8 @@ class _Driver:
             self._expect(len(actions))
             for action in actions:
                 self._obey(action)
+        except ListenKeyError as error:  # the keeper's end
+            self._fail(error)
         except Exception as bug:  # noqa: BLE001  whatever it is, a dead stream says so; its frames hold the listen key
             name = type(bug).__name__
             _log.error("the stream broke down: %s", name, extra={"listenkey_event": "broke_down"})

@@ -68,7 +68,8 @@ class WebSocket:
                 if is_whole and not self._parts:
                     yield Frame("message", content)
                     continue
-                self._parts.append(content)
+                if content:  # a message of endless empty frames must not fill the memory
+                    self._parts.append(content)
                 if is_whole:
                     whole, self._parts = b"".join(self._parts), []
                     yield Frame("message", whole)
