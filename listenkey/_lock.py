@@ -3,7 +3,8 @@
 A signal handler, or a finalizer that a garbage collection runs, may call what a user may call, in the middle of
 anything, in a thread that holds the lock. So the lock can be taken again by its own thread, and these rules hold:
 
-- Under the lock nothing waits, nothing is sent, nothing is logged, and no function of a user is called.
+- Under the lock nothing waits, nothing is sent, nothing is logged, and no function of a user is called. No thread is
+  started: Python waits until the new thread runs, and a finalizer in the new thread may wait for the lock.
 - Each part under the lock is right even when another part runs in its middle, in the same thread.
 - Whoever waits for another thread asks `is_held_here` first: the other thread may be waiting for the lock.
 - The lock is Python's own, taken by `with`. A lock with an `__exit__` of ours would stay taken for ever when Ctrl-C, or

@@ -6,11 +6,11 @@ The streams of a process that share an address take turns: the stream that lost 
 
 import bisect
 import math
-import threading
 from collections import deque
 from random import Random
 
 from listenkey._limits.wait import JITTER
+from listenkey._lock import lock
 
 WINDOW = 300.0  # seconds
 MOST = 240  # openings in a window; the rest is left to other programs of the address
@@ -27,7 +27,6 @@ class Openings:
 
     def __init__(self, random: Random = JITTER) -> None:
         self._random = random
-        self._lock = threading.RLock()
         self._opened: deque[float] = deque()  # in the last window
         self._next_at = -math.inf
         self._waiting: list[tuple[float, int, object]] = []  # since when events are lost, who came first, who
@@ -43,7 +42,7 @@ class Openings:
             now: seconds, on a clock that never goes back.
             scale: of all durations, less in a test.
         """
-        with self._lock:
+        with lock:
             self._forget_stale(now, scale)
             entry = self._entries[who][0] if who in self._entries else self._enter(who, lost_at)
             while self._opened and self._opened[0] <= now - WINDOW * scale:
@@ -63,10 +62,10 @@ class Openings:
 
     def leave(self, who: object) -> None:
         """Give up the place."""
-        with self._lock:
+        with lock:
             entry, _ = self._entries.pop(who, (None, None))
             if entry is not None:
-                del self._waiting[bisect.bisect_left(self._waiting, entry)]
+                self._waiting.remove(entry)
 
     def _enter(self, who: object, lost_at: float) -> tuple[float, int, object]:
         self._asked += 1

@@ -14,6 +14,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -542,7 +543,7 @@ class AsyncUserDataStream(_Stream):
 class UserDataStream(_Stream):
     """The account's events: an iterator, for as long as a `with` block. As `AsyncUserDataStream`, without await.
 
-    A single thread of the process moves the bytes of all streams. The keeper of each stream has a thread, too. The
+    A thread of the process moves the bytes of all streams. The keeper of each stream has a thread, too. The
     iterator may be used from any thread. The block may be left from any thread, a signal handler or a finalizer.
 
     Raises:
@@ -652,6 +653,8 @@ class UserDataStream(_Stream):
 class _LoopThread:
     """An event loop in a thread, for the sync streams of the process. The last stream to leave ends the loop.
 
+    Streams that begin in the same moment, while there is no thread, may make a thread each.
+
     Ctrl-C may come at each line, and a signal handler may begin and end streams in the middle of this. So a driver
     knows its thread before the thread starts, and other streams use the thread only once it surely runs.
     """
@@ -659,46 +662,63 @@ class _LoopThread:
     current: "ClassVar[_LoopThread | None]" = None  # that a further stream uses
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="listenkey-stream", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None  # made in the thread, where no Ctrl-C comes in between
+        self._made: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()  # why there is no loop; None: it runs
         self._drivers: dict[_Driver, threading.Lock] = {}  # each with a lock until the driver has ended
+        self._to_end: deque[_Driver] = deque()
         self._endings: dict[_Driver, asyncio.Task[None]] = {}
 
     @classmethod
     def begin(cls, driver: _Driver) -> None:
         """Let a driver run. Raises TransportError: there is no thread or descriptor left."""
+        with lock:
+            running = cls.current
+            driver.home = home = running or cls()
+            home._drivers[driver] = ended = threading.Lock()
+            ended.acquire()
         try:
-            with lock:
-                driver.home = home = cls.current or cls()
-                home._drivers[driver] = ended = threading.Lock()
-                ended.acquire()
-                if home is not cls.current:
-                    home._start()
-                    cls.current = home
-                home._loop.call_soon_threadsafe(driver.start)
+            if running is None:
+                home._start()  # without the lock, or a finalizer in the new thread would wait for the lock for ever
+                with lock:
+                    if cls.current is None and home._drivers:
+                        cls.current = home
         except (RuntimeError, OSError) as error:
             raise TransportError(NO_THREAD) from error
+        with contextlib.suppress(RuntimeError):  # the block was left meanwhile, and the loop has ended
+            cast(asyncio.AbstractEventLoop, home._loop).call_soon_threadsafe(driver.start)
 
     def _start(self) -> None:
-        try:
-            threads.have_spare()  # for the look-up of names, also when the main thread has ended
-            self._thread.start()
-        except RuntimeError:
-            self._drivers.clear()
-            self._loop.close()
-            raise
+        if sys.is_finalizing():
+            raise RuntimeError("Python ends, and runs no thread any more")
+        threads.have_spare()  # for the look-up of names, also when the main thread has ended
+        self._thread.start()
+        if (error := self._made.get()) is not None:
+            raise error
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_forever()
+            loop = asyncio.new_event_loop()
+        except BaseException as error:  # noqa: BLE001  for the thread that waits
+            self._made.put(error)
+            return
+        asyncio.set_event_loop(loop)
+        self._loop = loop
+        self._made.put(None)
+        try:
+            loop.call_soon(self._end_all)  # who was asked to end before there was a loop
+            loop.run_forever()
+            if cancelled := asyncio.all_tasks(loop):  # attempts to connect, which have not seen it yet
+                loop.run_until_complete(asyncio.wait(cancelled, timeout=1.0))
         finally:
-            self._loop.close()
+            loop.close()
 
     def end(self, driver: _Driver) -> None:
         """Let a driver end, without waiting. May be repeated."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._begin_end, driver)
+        self._to_end.append(driver)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._end_all)
 
     def wait(self, driver: _Driver) -> None:
         """Wait until a driver has ended. In the loop's thread, and in the middle of other work of ours: do not wait."""
@@ -713,10 +733,13 @@ class _LoopThread:
         if not self._drivers and self._thread.is_alive():  # it was the last
             self._thread.join(_LEAVING)
 
-    def _begin_end(self, driver: _Driver) -> None:
-        driver.leave()
-        if driver in self._drivers and driver not in self._endings:
-            self._endings[driver] = self._loop.create_task(self._end(driver))
+    def _end_all(self) -> None:
+        """End the drivers that were asked to end."""
+        while self._to_end:
+            driver = self._to_end.popleft()
+            driver.leave()
+            if driver in self._drivers and driver not in self._endings:
+                self._endings[driver] = asyncio.create_task(self._end(driver))
 
     async def _end(self, driver: _Driver) -> None:
         try:
@@ -730,7 +753,7 @@ class _LoopThread:
             self._endings.pop(driver)
             ended.release()
             if is_last:
-                self._loop.stop()
+                asyncio.get_running_loop().stop()
 
 
 def _after_fork() -> None:
