@@ -45,7 +45,8 @@ types: $(READY) ## mypy --strict, as on Linux, Windows and macOS
 		mypy --platform $$platform --cache-dir .mypy_cache/$$platform listenkey generated || exit 1; done
 
 unit: $(READY) ## the tests, with branch coverage of listenkey; without it: TESTS="tests/test_x.py -k word"
-	$(if $(TESTS),pytest -q $(TESTS),coverage erase && coverage run -m pytest -n 6 && coverage combine -q && coverage report)
+	$(if $(TESTS),pytest -q $(TESTS),coverage erase && coverage run -m pytest -n 6 -m "not toolchain and not simulation" && \
+		coverage combine -q && coverage report && pytest -q -n 2 -m simulation)
 
 simulations: $(READY) ## a thousand days of keepers, and of streams
 	SIMULATED_DAYS=250 pytest -n 2 --timeout 900 tests/test_simulation.py tests/test_stream_simulation.py tests/test_turns.py

@@ -30,6 +30,7 @@ from .conftest import API_KEY
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BIN = Path(sys.executable).parent
+CACHE = f"--cache-dir={ROOT / '.mypy_cache/programs'}"  # what the programs import is checked once
 # The one change, never in README.md: the programs of docs/ ask Binance, the tests ask the sandbox.
 CLIENT = 'ListenKeyClient(os.environ["BINANCE_API_KEY"]'
 KINDS = {"python", "python test", "python bot.py", "python anew", "python follow"}
@@ -154,7 +155,7 @@ def as_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(300)
 def test_mypy_has_nothing_to_say(as_files: Path) -> None:
-    check(as_files, "mypy", "--strict", "--config-file=", "--python-executable", sys.executable, ".")
+    check(as_files, "mypy", "--strict", "--config-file=", "--python-executable", sys.executable, CACHE, ".")
 
 
 @pytest.mark.timeout(300)

@@ -374,6 +374,7 @@ SCENARIOS: dict[str, tuple[float, Callable[[], Fleet]]] = {  # with the hours to
 }
 
 
+@pytest.mark.simulation
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_ten_thousand_accounts(name: str) -> None:
@@ -386,6 +387,7 @@ def test_ten_thousand_accounts(name: str) -> None:
     assert run.limited == 0
 
 
+@pytest.mark.simulation
 @pytest.mark.timeout(240)
 def test_in_random_order_the_same_outage_costs_keys() -> None:
     run = Fleet(outages=(LATER,), in_order=False).run(3.2)
