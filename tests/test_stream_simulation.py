@@ -22,6 +22,7 @@ from listenkey.stream._buffer import Buffer
 from listenkey.stream._events import AccountUpdate, Gap, Item, RiskLevelChange
 from listenkey.stream._machine import Action, Do, Link, Pace
 
+pytestmark = pytest.mark.simulation
 DAY = 24 * 3600.0
 DAYS = int(os.environ.get("SIMULATED_DAYS", "50"))  # for each of the four cases; `make simulations`: 250
 LATENCY = 0.4  # seconds at most, one way
