@@ -1,12 +1,17 @@
-"""The tests on each Python that pyproject.toml names and this machine has: `make matrix TESTS="tests/test_x.py …"`."""
+"""The tests on each further Python that pyproject.toml names and this machine has: `make matrix`.
+
+`make test` runs the tests on the Python of .venv. `make matrix TESTS="tests/test_x.py"`: these alone.
+"""
 
 import os
+import sys
 from pathlib import Path
 
 import nox
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHONS = nox.project.python_versions(nox.project.load_toml(ROOT / "pyproject.toml"))
+OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = [each for each in nox.project.python_versions(nox.project.load_toml(ROOT / "pyproject.toml")) if each != OURS]
 # nox finds the Pythons of PATH and of uv. Those of pyenv stand in folders that PATH does not name.
 os.environ["PATH"] = os.pathsep.join([*map(str, Path.home().glob(".pyenv/versions/3.*/bin")), os.environ["PATH"]])
 nox.options.envdir = ROOT / ".cache" / "nox"
