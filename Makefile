@@ -44,9 +44,12 @@ types: $(READY) ## mypy --strict, as on Linux, Windows and macOS
 	@for platform in win32 darwin; do \
 		mypy --platform $$platform --cache-dir .mypy_cache/$$platform listenkey generated || exit 1; done
 
-unit: $(READY) ## the tests, with branch coverage of listenkey; without it: TESTS="tests/test_x.py -k word"
-	$(if $(TESTS),pytest -q $(TESTS),coverage erase && coverage run -m pytest -n 6 -m "not toolchain and not simulation" && \
-		coverage combine -q && coverage report && pytest -q -n 2 -m simulation)
+unit: $(READY) ## the tests; TESTS="tests/test_x.py -k word": these alone
+	pytest -q $(or $(TESTS),-n 6)
+
+coverage: $(READY) ## the tests again, with branch coverage of listenkey, but for the simulations
+	coverage erase && coverage run -m pytest -q -n 6 -m "not toolchain and not simulation" && \
+		coverage combine -q && coverage report
 
 simulations: $(READY) ## a thousand days of keepers, and of streams
 	SIMULATED_DAYS=250 pytest -n 2 --timeout 900 tests/test_simulation.py tests/test_stream_simulation.py tests/test_turns.py
@@ -114,7 +117,7 @@ matrix: $(READY) ## the tests on each Python that pyproject.toml names and this 
 	nox -f tools/release/noxfile.py -- $(TESTS)
 
 test-all: $(READY) ## everything, with Node, Go and Chromium, on every Python; CI runs it
-	$(call steps,test simulations lint-spec breaking api workflows reference toolchain reuse matrix bench-accounts)
+	$(call steps,test coverage simulations lint-spec breaking api workflows reference toolchain reuse matrix bench-accounts)
 
 # What the verbs need
 
@@ -152,4 +155,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test reference reuse bench lint types unit simulations generate drift lint-spec docs-check docs-accept facts twins other-languages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all
+.PHONY: help run test reference reuse bench lint types unit coverage simulations generate drift lint-spec docs-check docs-accept facts twins other-languages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all

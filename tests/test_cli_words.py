@@ -36,7 +36,7 @@ NEVER = {
     "account must be": "no option",
     "the options of the fixture": "no command uses pytest",
     "Callable[": "a type",
-    "ClassVar[": "a type",
+    " | None": "a type",
     "pickled": "no command copies",
     "copied": "no command copies",
     "another process's": "no command forks",

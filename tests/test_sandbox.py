@@ -931,7 +931,8 @@ def test_pytest_pays_nothing_for_the_fixture_until_a_test_asks_for_it(
             print("loaded:", sorted({heavy!r} & sys.modules.keys()))
         """
     )
-    plugin = ["-p", "listenkey.pytest_plugin"] if alone else []
+    # Plugins of the mocks that test_seams.py needs load httpx.
+    plugin = ["-p", "listenkey.pytest_plugin"] if alone else ["-p", "no:pytest_httpx", "-p", "no:respx"]
     result = pytester.runpytest_subprocess("-s", *plugin, "-p", "no:cacheprovider")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(["loaded: []"])

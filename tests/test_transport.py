@@ -629,6 +629,31 @@ def test_what_the_other_side_does_not_take_is_bounded() -> None:
     asyncio.run(main())
 
 
+def test_what_nobody_has_read_yet_is_bounded() -> None:
+    """A server that sends faster than the program reads must not fill the memory."""
+    sent = bytes(2**24)
+
+    async def receive(connection: Connection) -> None:
+        most = taken = 0
+        while data := await connection.read(2**16):
+            taken += len(data)
+            await asyncio.sleep(0)  # as a stream, which gives its program a turn
+            most = max(most, len(connection._unread))
+        assert taken == len(sent)
+        assert most <= 2**21
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as fast:
+            reading = asyncio.create_task(_connect((socket.AF_INET, socket.SOCK_STREAM, 0, "", fast.getsockname())))
+            accepted = await asyncio.to_thread(lambda: fast.accept()[0])
+            with accepted:
+                sending = asyncio.create_task(asyncio.to_thread(accepted.sendall, sent))
+                sending.add_done_callback(lambda _: accepted.close())
+                await receive(await reading)
+
+    asyncio.run(main())
+
+
 def test_a_broken_socket_is_of_no_more_use() -> None:
     with socket.socket() as unconnected:
         assert _transport._Stream(unconnected).get_extra_info("is_readable") is True

@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if self._unread:
             data = bytes(self._unread[:max_bytes])
             del self._unread[:max_bytes]
-            if not self._is_over:
+            if not self._is_over and len(self._unread) <= MOST_UNREAD:
                 self._transport.resume_reading()
             return data
         if self._error is not None:
