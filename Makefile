@@ -45,7 +45,7 @@ types: $(READY) ## mypy --strict, as on Linux, Windows and macOS
 		mypy --platform $$platform --cache-dir .mypy_cache/$$platform listenkey generated || exit 1; done
 
 unit: $(READY) ## the tests; TESTS="tests/test_x.py -k word": these alone
-	pytest -q $(or $(TESTS),-n 6)
+	pytest -q $(or $(TESTS),-n 8)
 
 coverage: $(READY) ## the tests again, with branch coverage of listenkey, but for the simulations
 	coverage erase && coverage run -m pytest -q -n 6 -m "not toolchain and not simulation" && \

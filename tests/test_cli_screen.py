@@ -264,3 +264,10 @@ def test_output_has_one_rule_for_all(sandbox: Sandbox, args: list[str]) -> None:
     left = subprocess.run([*RUN, *args], env=env, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (left.returncode, left.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_a_screen_whose_thread_has_ended_is_left_at_once() -> None:
+    """The thread may end between the last word and the look whether the thread lives: the command once hung there."""
+    with Screen() as screen:
+        screen._queue.put(None)
+        screen._thread.join()

@@ -60,10 +60,10 @@ class Screen(logging.Handler):
 
     def __exit__(self, *exc: object) -> None:
         self._queue.put(None)  # the handler stays: without any, logging itself would write, and could wait for ever
-        if self._thread.is_alive():
-            self._thread.join(PATIENCE)
-        else:
+        if self._thread.ident is None:  # it could not be started: nobody else writes
             self._write_all()
+        else:
+            self._thread.join(PATIENCE)
 
     # What everyone may call: nothing here waits for standard error, but for `PATIENCE` seconds.
 
