@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from listenkey.cli._screen import Screen
 from listenkey.sandbox import Sandbox
 
 from .test_cli import environment
