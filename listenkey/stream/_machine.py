@@ -45,6 +45,7 @@ _REFUSALS = 5  # in a row, before a stream ends that has never worked
 _RECENT = 64  # events of the main socket, among which a repeated content shows
 _UNREADABLE = 1000  # events that could not be read, and wait for a proof of the key; a Gap tells of any further
 _FLOORS = {"ping": 0.4, "pong": 3.0, "poll": 0.05, "opening": 5.0, "answer": 5.0, "drain": 3.0, "late": 2.0}
+_FLOORS |= {"blind": 1.0}  # a short loss is not told, on a busy machine either
 _FLOORS |= {"silence": 3.0, "verdict": 2.5}  # to compare two sockets; `silence` has to stay the longer
 Reason = Literal["reconnected", "mute", "key_replaced", "key_expired", "started"]
 _RANKS: dict[Reason, int] = {"reconnected": 0, "mute": 1, "key_replaced": 2, "key_expired": 3, "started": 4}

@@ -19,7 +19,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
 
 
-@nox.session(python=[*PYTHONS, "3.14t"], venv_backend="uv")
+@nox.session(python=[*PYTHONS, "3.14t"], venv_backend="uv", venv_params=["--seed"])
 def tests(session: nox.Session) -> None:
     """Run the tests in an environment of this Python's own, with the locked tools."""
     session.chdir(ROOT)
