@@ -34,44 +34,9 @@ from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
 from listenkey.keeper._inside import InsideKeeper
 from listenkey.stream import _websocket
 from listenkey.stream._buffer import Buffer
-from listenkey.stream._events import (
-    AccountUpdate,
-    Balance,
-    BalancePositionUpdate,
-    Blind,
-    Event,
-    Gap,
-    Greeks,
-    GreekUpdate,
-    Item,
-    Order,
-    OrderTradeUpdate,
-    Position,
-    RiskLevelChange,
-    UnknownEvent,
-)
+from listenkey.stream._events import Item
 from listenkey.stream._machine import Action, Do, Link, Pace
 
-__all__ = [
-    "BUFFER",
-    "AccountUpdate",
-    "AsyncUserDataStream",
-    "Balance",
-    "BalancePositionUpdate",
-    "Blind",
-    "Event",
-    "Gap",
-    "GreekUpdate",
-    "Greeks",
-    "Item",
-    "Order",
-    "OrderTradeUpdate",
-    "Position",
-    "RiskLevelChange",
-    "StreamStatus",
-    "UnknownEvent",
-    "UserDataStream",
-]
 # Items that wait for the program; more are dropped, and counted in a Gap. Events that a change of connections held back
 # come at once, and may wait beside them.
 BUFFER = 10_000
