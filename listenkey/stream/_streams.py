@@ -675,6 +675,8 @@ class _LoopThread:
             loop.run_forever()
             if cancelled := asyncio.all_tasks(loop):  # attempts to connect, which have not seen it yet
                 loop.run_until_complete(asyncio.wait(cancelled, timeout=1.0))
+            for _ in range(3):  # turns in which transports that were aborted close their sockets
+                loop.run_until_complete(asyncio.sleep(0))
         finally:
             loop.close()
 
