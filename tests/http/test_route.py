@@ -10,7 +10,8 @@ import pytest
 import trustme
 
 from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient, TransportError
-from listenkey._http.route import Route, hidden, route_to
+from listenkey._http.addresses import BASE_URL
+from listenkey._http.route import Route, Wishes, hidden, route_to
 from tests.conftest import API_KEY, Script, Twin
 from tests.http.test_exchange import caught
 
@@ -27,7 +28,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def route(url: str = EXCHANGE, ssl_context: ssl.SSLContext | None = None) -> Route:
-    return route_to(hidden(url), ssl_context)
+    return route_to(BASE_URL, hidden(url), Wishes(ssl_context=ssl_context))
 
 
 NO_PROXY_ADDRESS = "HTTPS_PROXY is not the address of a proxy: it must be like http://HOST:PORT, special signs as %2F."

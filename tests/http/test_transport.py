@@ -22,11 +22,11 @@ import socksio
 import trustme
 
 from listenkey import AsyncListenKeyClient, ListenKeyClient, ServerError, TransportError
-from listenkey._http import answer as _answer
 from listenkey._http import exchange as _http
 from listenkey._http import transport as _transport
-from listenkey._http.answer import Secret
-from listenkey._http.async_network import Connection, _connect
+from listenkey._http.async_network import AsyncConnection, connect
+from listenkey._http.attempt import Attempt
+from listenkey._http.masking import Secret
 from listenkey._http.route import Account
 from listenkey.sandbox import Sandbox
 from tests.conftest import API_KEY, Script, Twin
@@ -378,7 +378,7 @@ def test_many_threads_use_and_close_one_exchange(listenkey_sandbox: Sandbox) -> 
         thread.join(30)
     assert failures == []
     gc.collect()
-    assert not [key for key in _http._exchanges if listenkey_sandbox.url in str(key)]
+    assert not [key for key in _http.exchanges if listenkey_sandbox.url in str(key)]
 
 
 # Cookies.
@@ -552,7 +552,7 @@ def test_a_bug_of_ours_is_not_taken_for_a_fault_of_the_network(
     def bug(*_: object, **__: object) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(_answer, "error_in", bug)
+    monkeypatch.setattr("listenkey._http.outcome.error_in", bug)
     with pytest.raises(ZeroDivisionError):
         twin(listenkey_sandbox.url).start()
 
@@ -593,7 +593,7 @@ def test_tls_over_tls_is_bounded_too(authority: trustme.CA, monkeypatch: pytest.
 
 
 def test_no_time_left_is_a_timeout() -> None:
-    attempt = _transport.Attempt(Account(Secret(API_KEY), 1e-9))
+    attempt = Attempt(Account(Secret(API_KEY), 1e-9))
     with pytest.raises(httpcore.ReadTimeout):
         attempt.left()
 
@@ -613,7 +613,7 @@ def test_a_slow_resolver_leaves_no_time_to_connect(listenkey_sandbox: Sandbox, m
 def test_what_the_other_side_does_not_take_is_bounded() -> None:
     """A server that pings on and on, and reads no answer, must not fill the memory."""
 
-    async def send(connection: Connection) -> None:
+    async def send(connection: AsyncConnection) -> None:
         for _ in range(10_000):
             if not connection.try_to_send(bytes(2**14)):
                 break
@@ -623,7 +623,7 @@ def test_what_the_other_side_does_not_take_is_bounded() -> None:
 
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as deaf:
-            await send(await _connect((socket.AF_INET, socket.SOCK_STREAM, 0, "", deaf.getsockname())))
+            await send(await connect((socket.AF_INET, socket.SOCK_STREAM, 0, "", deaf.getsockname())))
 
     asyncio.run(main())
 
@@ -632,7 +632,7 @@ def test_what_nobody_has_read_yet_is_bounded() -> None:
     """A server that sends faster than the program reads must not fill the memory."""
     sent = bytes(2**24)
 
-    async def receive(connection: Connection) -> None:
+    async def receive(connection: AsyncConnection) -> None:
         most = taken = 0
         while data := await connection.read(2**16):
             taken += len(data)
@@ -643,7 +643,7 @@ def test_what_nobody_has_read_yet_is_bounded() -> None:
 
     async def main() -> None:
         with socket.create_server(("127.0.0.1", 0)) as fast:
-            reading = asyncio.create_task(_connect((socket.AF_INET, socket.SOCK_STREAM, 0, "", fast.getsockname())))
+            reading = asyncio.create_task(connect((socket.AF_INET, socket.SOCK_STREAM, 0, "", fast.getsockname())))
             accepted = await asyncio.to_thread(lambda: fast.accept()[0])
             with accepted:
                 sending = asyncio.create_task(asyncio.to_thread(accepted.sendall, sent))
@@ -651,11 +651,6 @@ def test_what_nobody_has_read_yet_is_bounded() -> None:
                 await receive(await reading)
 
     asyncio.run(main())
-
-
-def test_a_broken_socket_is_of_no_more_use() -> None:
-    with socket.socket() as unconnected:
-        assert _transport._Stream(unconnected).get_extra_info("is_readable") is True
 
 
 def test_tls_that_ends_without_an_answer(twin: Twin, authority: trustme.CA) -> None:

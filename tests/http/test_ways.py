@@ -48,7 +48,7 @@ from listenkey import (
     Unauthorized,
     UnexpectedResponse,
 )
-from listenkey._http.async_network import Connection
+from listenkey._http.async_network import AsyncConnection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
 from listenkey.stream._machine import Pace
 from tests.http.test_secrets import API_KEY, LISTEN_KEY, PASSWORD, SECRETS, printed
@@ -1228,7 +1228,7 @@ def test_a_look_up_that_hangs_holds_up_no_other_host_and_not_the_end_of_a_progra
 HANGING = """
 import asyncio, dataclasses, socket, time
 from listenkey import AsyncListenKeyClient, ListenKeyClient, TransportError
-from listenkey._http.async_network import Connection
+from listenkey._http.async_network import AsyncConnection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
 from listenkey.stream._machine import Pace
 from listenkey.stream._machine import Pace
@@ -1268,7 +1268,7 @@ def test_bytes_that_come_before_TLS_are_no_answer() -> None:  # noqa: N802
     """A proxy may send them behind its 200. They would pass for bytes of the exchange."""
 
     async def program() -> None:
-        connection = Connection()
+        connection = AsyncConnection()
         connection.data_received(FORGED)
         with pytest.raises(httpcore.ConnectError, match="bytes came before the TLS handshake"):
             await connection.start_tls(ssl.create_default_context())

@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "listenkey"
 ROOMS = ["_http", "_limits", "keeper", "stream", "sandbox", "cli"]
 # The machines: they decide, and are told news and the time.
 MACHINES = [
-    *("errors.py", "_http/answer.py", "_limits/wait.py", "_limits/turns.py", "keeper/_lease.py", "keeper/_machine.py"),
-    *("stream/_events.py", "stream/_copies.py", "stream/_machine.py"),
+    *("errors.py", "_http/answer.py", "_http/faults.py", "_http/masking.py", "_limits/wait.py", "_limits/turns.py"),
+    *("keeper/_lease.py", "keeper/_machine.py", "stream/_events.py", "stream/_copies.py", "stream/_machine.py"),
 ]
 MOVING = {"time", "threading", "socket", "asyncio", "ssl", "httpx", "httpcore", "websockets", "select", "subprocess"}
 
@@ -26,7 +26,7 @@ def imports(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_machine_imports_nothing_that_moves_bytes_or_time(name: str) -> None:
-    allowed = {"ssl"} if name == "_http/answer.py" else set()  # the class of an error
+    allowed = {"ssl"} if name == "_http/faults.py" else set()  # the class of an error
     assert {module.partition(".")[0] for module in imports(PACKAGE / name)} & MOVING <= allowed
 
 
@@ -87,3 +87,12 @@ STRANGERS = {
     "_is_owned",  # of Python's lock, as threading.Condition asks
     "_at_fork_reinit",  # of Python's lock, as threading does after a fork
 }
+
+
+def test_no_two_classes_have_one_name() -> None:
+    found: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name.strip("_"), []).append(path.relative_to(PACKAGE).as_posix())
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
