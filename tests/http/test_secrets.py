@@ -141,6 +141,10 @@ def bytes_of(api_key: str) -> Any:
         {"base_url": f"https://user:{PASSWORD}/x@eapi.binance.com"},
         {"base_url": f"https://user:{PASSWORD}#x@eapi.binance.com:y"},
         {"base_url": "http://eapi.binance.com"},
+        {"proxy": f"http://user:{PASSWORD}/x@127.0.0.1:1"},
+        {"proxy": f"gopher://user:{PASSWORD}@127.0.0.1:1"},
+        {"proxy": f"http://user:{PASSWORD}@127.0.0.1:1".encode()},
+        {"proxy": f"http://user:{PASSWORD}@127.0.0.1:1", "timeout": 0},
     ],
     ids=lambda value: " ".join(value),
 )
