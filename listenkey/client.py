@@ -24,8 +24,6 @@ from listenkey._http.route import (
     hidden,
     route_to,
 )
-from listenkey._limits.shared import address_of
-from listenkey._limits.wait import JITTER
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, RateLimited, ServerError
 
 if TYPE_CHECKING:  # what an import does not load: asyncio, and the needs of calls
@@ -113,6 +111,8 @@ class _Client:
         self._attempts = attempts
         self._route, self._wishes = route_to(BASE_URL_SETTING, url, wishes), wishes
         self._key_life = checked_key_life(key_life, self._route)
+        from listenkey._limits.shared import address_of
+
         self._address = address_of(self._route.url, self._route.proxy and Secret(self._route.proxy.url))
         self._open()
 
@@ -345,6 +345,7 @@ def load_for_asyncio() -> None:
     from importlib import import_module
 
     import_module("listenkey._http.exchange")
+    import_module("listenkey._limits.shared")
     with contextlib.suppress(ImportError):  # another version of anyio: then the first call loads it
         import_module("anyio._backends._asyncio")
 
@@ -362,6 +363,8 @@ def _backoff(error: ListenKeyError, attempt: int) -> float:
     """Seconds to wait after the given attempt (1 is the first). Raises the error when a repetition is of no use."""
     if not worth_repeating(error):
         raise error
+    from listenkey._limits.wait import JITTER
+
     wait = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 10) / 4) * JITTER.uniform(0.5, 1)
     retry_after = error.retry_after if isinstance(error, ServerError) else None
     if retry_after is not None:

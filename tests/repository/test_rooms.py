@@ -1,10 +1,16 @@
 """The house: machines move nothing, and no room looks into another."""
 
 import ast
+import io
+import subprocess
+import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import listenkey
 
 PACKAGE = Path(__file__).parents[2] / "listenkey"
 ROOMS = ["_http", "_limits", "keeper", "stream", "sandbox", "cli"]
@@ -96,3 +102,50 @@ def test_no_two_classes_have_one_name() -> None:
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name.strip("_"), []).append(path.relative_to(PACKAGE).as_posix())
     assert {name: files for name, files in found.items() if len(files) > 1} == {}
+
+
+# What an import loads. Code lines: those with anything but blanks, comments and docstrings.
+
+WITHOUT_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+
+
+def code_lines(text: str) -> int:
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in WITHOUT_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        match node:  # a docstring, or any other text that does nothing
+            case ast.Expr(value=ast.Constant(value=str())):
+                lines -= set(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(lines)
+
+
+def test_the_counter_counts_code() -> None:
+    text = '"""Text."""\n\n# a comment\nx = """\n\n"""  # and another\ndef f():\n    """Two\n    lines."""\n'
+    assert code_lines(text) == 4
+
+
+@pytest.mark.parametrize(("name", "most"), [("ListenKeyClient", 750), ("ListenKeyError", 120)])
+def test_an_import_loads_little(name: str, most: int) -> None:
+    code = f"""
+import sys
+from listenkey import {name}
+print(*[module.__file__ for key, module in sys.modules.items() if key.partition(".")[0] == "listenkey"], sep="\\n")
+"""
+    command = [sys.executable, "-c", code]
+    files = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    loaded = {file: code_lines(Path(file).read_text(encoding="utf-8")) for file in files}
+    assert any(file.endswith("errors.py") for file in loaded)
+    assert sum(loaded.values()) <= most, loaded
+
+
+def test_type_checkers_see_the_names_that_a_program_sees() -> None:
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    found = {
+        (alias.name, node.module) for node in ast.walk(stub) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    expected = {(name, f"listenkey.{module}") for name, module in listenkey._MODULES.items()}  # type: ignore[attr-defined]
+    assert found == expected | {("__version__", "listenkey._version")}
+    (names,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]
+    assert ast.literal_eval(names) == listenkey.__all__
