@@ -365,7 +365,7 @@ def test_plain_http_is_for_a_host_that_the_caller_names(
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     client = kind(API_KEY, base_url="http://Sandbox:8080", plain_http_host="sandbox")
-    assert client._route.proxy is None, "the API key goes through no proxy in clear"
+    assert inside(client).route.proxy is None, "the API key goes through no proxy in clear"
     kind(API_KEY, base_url="http://[fd00::1]:8080", plain_http_host="fd00::1")
     kind(API_KEY, base_url="https://example.com", plain_http_host="sandbox")
     for named in (None, "", "another", "sandbox:8080", 1):

@@ -31,6 +31,7 @@ from listenkey._http.route import Account
 from listenkey.sandbox import Sandbox
 from tests.conftest import API_KEY, Script, Twin
 from tests.http.test_exchange import HEAD, caught, full
+from tests.inside import close_connections, exchange_of, unread, unsent
 
 OK = HEAD + b"Content-Length: 17\r\n\r\n" + b'{"listenKey":"k"}'
 
@@ -316,19 +317,19 @@ def test_a_kept_connection_that_dies_under_the_request_is_replaced(
 
 def test_clients_share_an_exchange_until_the_last_is_closed(listenkey_sandbox: Sandbox) -> None:
     first, second = (ListenKeyClient(API_KEY, base_url=listenkey_sandbox.url) for _ in range(2))
-    assert first._exchange is second._exchange
+    assert exchange_of(first) is exchange_of(second)
     first.start()
     first.close()
     first.close()
     second.start()  # over the connection of the first
     third = ListenKeyClient("another", base_url=listenkey_sandbox.url)
-    assert third._exchange is second._exchange
+    assert exchange_of(third) is exchange_of(second)
     second.close()
     third.start()
-    exchange = third._exchange
+    exchange = exchange_of(third)
     third.close()
     fourth = ListenKeyClient(API_KEY, base_url=listenkey_sandbox.url)
-    assert fourth._exchange is not exchange
+    assert exchange_of(fourth) is not exchange
     fourth.close()
 
 
@@ -337,8 +338,7 @@ def test_an_async_client_works_in_one_loop_after_another(listenkey_sandbox: Sand
 
     async def start_and_leave() -> str:
         key = (await client.start()).value
-        assert client._exchange is not None
-        await client._exchange._transport.aclose()  # or the connection would be left to the garbage collector
+        await close_connections(client)
         return key
 
     keys = {asyncio.run(start_and_leave()) for _ in range(3)}
@@ -617,7 +617,7 @@ def test_what_the_other_side_does_not_take_is_bounded() -> None:
         for _ in range(10_000):
             if not connection.try_to_send(bytes(2**14)):
                 break
-        assert connection._transport.get_write_buffer_size() <= 2**21
+        assert unsent(connection) <= 2**21
         with pytest.raises(httpcore.ReadError, match="takes nothing"):
             await connection.read(1)
 
@@ -637,7 +637,7 @@ def test_what_nobody_has_read_yet_is_bounded() -> None:
         while data := await connection.read(2**16):
             taken += len(data)
             await asyncio.sleep(0)  # as a stream, which gives its program a turn
-            most = max(most, len(connection._unread))
+            most = max(most, unread(connection))
         assert taken == len(sent)
         assert most <= 2**21
 

@@ -13,6 +13,7 @@ import pytest
 import listenkey
 
 PACKAGE = Path(__file__).parents[2] / "listenkey"
+TESTS = Path(__file__).parents[1]
 ROOMS = ["_http", "_limits", "keeper", "stream", "sandbox", "cli"]
 # The machines: they decide, and are told news and the time.
 MACHINES = [
@@ -149,3 +150,41 @@ def test_type_checkers_see_the_names_that_a_program_sees() -> None:
     assert found == expected | {("__version__", "listenkey._version")}
     (names,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]
     assert ast.literal_eval(names) == listenkey.__all__
+
+
+# Tests look into the package in one place. What else they name that is private stands here, each with its file.
+
+LOOKS_INSIDE = {
+    "tests/cli/test_events.py": {"_accounts", "_keys"},
+    "tests/cli/test_screen.py": {"_queue", "_thread"},
+    "tests/repository/test_rooms.py": {"_MODULES"},
+    "tests/sandbox/test_sandbox.py": {"_accounts", "_usages"},
+    "tests/stream/test_leaving.py": {"_driver", "_old", "_open", "_server", "_serving"},
+    "tests/stream/test_link.py": {"_copies"},
+    "tests/stream/test_stream.py": {
+        *("_address", "_call", "_driver", "_halt", "_keeper", "_keeping", "_main", "_parts", "_route", "_scale"),
+        *("_serving", "_tries"),
+    },
+    "tests/test_client.py": {"_backoff"},
+}
+
+
+def names_looked_into(path: Path, private: set[str]) -> set[str]:
+    """The private attributes of the package that a file of tests names, of another object than its own."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in private
+        if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    }
+
+
+def test_tests_look_inside_in_one_place() -> None:
+    defined = set().union(*(private_names(path)[0] for path in PACKAGE.rglob("*.py")))
+    private = {name for name in defined if name.startswith("_") and not name.startswith("__")}
+    found = {
+        path.relative_to(TESTS.parent).as_posix(): names
+        for path in sorted(TESTS.rglob("*.py"))
+        if path != TESTS / "inside.py" and (names := names_looked_into(path, private))
+    }
+    assert found == LOOKS_INSIDE
