@@ -114,7 +114,7 @@ class Exchange(AnyExchange):
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None = None) -> None:
         super().__init__(route, loop)
         self._transport = Transport(route)
-        self.users = self._transport.pool.users
+        self.users = self._transport.pool.idle.users
         self._generated = self._client(transport=self._transport, event_hooks={"response": [stop]})
         self._generated.get_httpx_client()  # made now, or each thread would make an httpx client
 
@@ -136,7 +136,7 @@ class AsyncExchange(AnyExchange):
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
         super().__init__(route, loop)
         self._transport = AsyncTransport(route)
-        self.users = self._transport.pool.users
+        self.users = self._transport.pool.idle.users
         self._generated = self._client(transport=self._transport, event_hooks={"response": [async_stop]})
 
     async def send(self, operation: Operation, account: Account) -> Outcome:

@@ -4,6 +4,7 @@ httpcore's own TLS is not enough. In TLS in TLS, as to a proxy by https, each re
 bytes that were read ahead would pass for the answer to the next call. And Python 3.11 takes a reset for an end.
 """
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -33,7 +34,8 @@ class BoundedStream(httpcore.NetworkStream):
         self._stream.write(buffer, attempt_under_way.get().left())
 
     def close(self) -> None:
-        self._stream.close()
+        with contextlib.suppress(OSError):  # the system cannot close it, and has forgotten it
+            self._stream.close()
 
     abort = close  # as an attempt says it
 

@@ -71,11 +71,6 @@ class Route(NamedTuple):
     certificates: Certificates
 
     @property
-    def proxy_scheme(self) -> str:
-        """The proxy's scheme; "" without a proxy."""
-        return self.proxy.url.scheme if self.proxy else ""
-
-    @property
     def is_encrypted(self) -> bool:
         """Whether TLS is spoken; else the exchange is on loopback, or a host that the caller has named."""
         return self.url.startswith(("https:", "wss:"))

@@ -1,49 +1,44 @@
-"""httpx's transports over httpcore's connections, which an attempt takes, keeps or closes."""
+"""httpx's transports over httpcore's connections, which an attempt takes, keeps or closes.
+
+httpcore's pools only make connections here. Their own way to keep connections has a lock, which a fork or an interrupt
+may leave taken.
+"""
 
 import contextlib
 import os
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 import httpcore
 import httpx
 
-from listenkey._http.attempt import attempt_under_way
+from listenkey._http.attempt import Abortable, Attempt, Body, attempt_under_way
 from listenkey._http.network import Backend
 from listenkey._http.route import Route
 
 KEPT_SECONDS = 5.0  # a connection is kept for a burst of calls; the next renewal comes half an hour later
 KEPT_CONNECTIONS = 8
-# The class that makes connections, by the scheme of the proxy. The async twin's class begins with Async.
-MAKERS = {
-    "": "ConnectionPool",
-    "http": "HTTPProxy",
-    "https": "HTTPProxy",
-    "socks5": "SOCKSProxy",
-    "socks5h": "SOCKSProxy",
-}
 # A kept connection with one of these errors has died. Before an answer began, the call is sent anew. A timeout is none.
 DEAD = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError, ssl.SSLError)
 
 
-def options_of(route: Route, ssl_context: ssl.SSLContext | None) -> dict[str, Any]:
-    """Say to httpcore how connections are made."""
-    options: dict[str, Any] = {"ssl_context": ssl_context, "keepalive_expiry": KEPT_SECONDS}
-    if route.proxy is not None:
-        url = route.proxy.url
+def maker(twin: Literal["", "Async"], route: Route, ssl_context: ssl.SSLContext | None, backend: object) -> Any:  # noqa: ANN401
+    """Have one of httpcore's pools, which makes the connections of a route."""
+    options: dict[str, Any] = {"ssl_context": ssl_context, "keepalive_expiry": KEPT_SECONDS, "network_backend": backend}
+    if route.proxy is None:
+        return httpcore.__dict__[f"{twin}ConnectionPool"](**options)
+    url, kind = route.proxy.url, "HTTPProxy"
+    scheme = url.raw_scheme
+    if url.scheme == "https":
+        options["proxy_ssl_context"] = ssl_context
+    elif url.scheme.startswith("socks"):
         # The proxy looks names up, by either name of SOCKS. httpcore 1.0.5 knows one name.
-        scheme = b"socks5" if url.scheme == "socks5h" else url.raw_scheme
-        options["proxy_url"] = httpcore.URL(scheme=scheme, host=url.raw_host, port=url.port, target=b"/")
-        options["proxy_auth"] = httpx.Proxy(url).raw_auth
-        if url.scheme == "https":
-            options["proxy_ssl_context"] = ssl_context
-    return options
-
-
-# Transports: httpx's requests over httpcore's connections. httpcore's pools only make connections here. Their own way
-# to keep connections has a lock, which a fork or an interrupt may leave taken.
+        kind, scheme = "SOCKSProxy", b"socks5"
+    options["proxy_url"] = httpcore.URL(scheme=scheme, host=url.raw_host, port=url.port, target=b"/")
+    options["proxy_auth"] = httpx.Proxy(url).raw_auth
+    return httpcore.__dict__[twin + kind](**options)
 
 
 def is_all_read(response: httpcore.Response) -> bool:
@@ -69,35 +64,39 @@ class IdleConnections(Generic[C]):
     """Connections that no call uses. A connection belongs to one call at a time, so threads need no lock."""
 
     def __init__(self) -> None:
-        self._idle: deque[C] = deque()
+        self._idle: deque[tuple[C, Abortable]] = deque()  # httpcore's connection, and the wire below
         self._pid = os.getpid()
         self.users: list[None] = []  # a mark for each client
-        self.useless: deque[C] = deque()  # for the transport to close
 
-    def take(self) -> C | None:
+    def take(self, attempt: Attempt) -> C | None:
         """Take a connection that still works. None: there is none."""
         if self._pid != os.getpid():  # a fork: the connections are the parent's
             self._pid = os.getpid()
             self.discard()
         with contextlib.suppress(IndexError):  # none is left
-            while (connection := self._idle.pop()).has_expired():
-                self.useless.append(connection)
-            return connection
+            while True:
+                connection, wire = self._idle.pop()
+                if not connection.has_expired():
+                    attempt.note_connection(wire)
+                    return connection
+                wire.abort()
         return None
 
-    def put_back(self, connection: C, *, is_drained: bool) -> None:
+    def put_back(self, attempt: Attempt, connection: C, response: httpcore.Response) -> None:
         """Keep a connection for the next call, unless enough are kept or anything is left to read."""
-        keep = is_drained and connection.is_available() and not connection.has_expired()
-        keep = keep and len(self._idle) < KEPT_CONNECTIONS
-        (self._idle if keep else self.useless).append(connection)
+        keeps = is_all_read(response) and connection.is_available() and not connection.has_expired()
+        if keeps and len(self._idle) < KEPT_CONNECTIONS:
+            self._idle.append((connection, attempt.connections[-1]))
+        else:
+            attempt.give_up()
         if not self.users:  # the last client was closed while this call was under way
             self.discard()
 
     def discard(self) -> None:
-        """Give up all connections."""
+        """Close all connections, without waiting."""
         with contextlib.suppress(IndexError):  # none is left
             while True:
-                self.useless.append(self._idle.pop())
+                self._idle.pop()[1].abort()
 
 
 class Pool:
@@ -106,30 +105,27 @@ class Pool:
     def __init__(self, route: Route) -> None:
         self._route = route
         self._maker: httpcore.ConnectionPool | None = None
-        self._idle_connections: IdleConnections[httpcore.ConnectionInterface] = IdleConnections()
-        self.users = self._idle_connections.users
+        self.idle: IdleConnections[httpcore.ConnectionInterface] = IdleConnections()
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send the request, with the API key of the attempt under way, and note the answer in the attempt."""
         attempt = attempt_under_way.get()
         outgoing = attempt.request(request)
-        kept = self._idle_connections.take()
-        self._close_useless()
-        if kept:
+        if kept := self.idle.take(attempt):
             try:
-                return self._over(kept, outgoing)
+                return self._over(kept, outgoing, attempt)
             except DEAD:
                 if attempt.answer is not None:
                     raise
             # The other side closed or reset the kept connection as the request was on its way: connect anew.
             attempt.note_dead_connection()
         if self._maker is None:
-            kind = httpcore.__dict__[MAKERS[self._route.proxy_scheme]]
-            self._maker = kind(**options_of(self._route, self._route.ssl_context()), network_backend=Backend())
-        return self._over(self._maker.create_connection(outgoing.url.origin), outgoing)
+            self._maker = maker("", self._route, self._route.ssl_context(), Backend())
+        return self._over(self._maker.create_connection(outgoing.url.origin), outgoing, attempt)
 
-    def _over(self, connection: httpcore.ConnectionInterface, request: httpcore.Request) -> httpcore.Response:
-        attempt = attempt_under_way.get()
+    def _over(
+        self, connection: httpcore.ConnectionInterface, request: httpcore.Request, attempt: Attempt
+    ) -> httpcore.Response:
         try:
             response = connection.handle_request(request)
             with contextlib.closing(response):
@@ -138,21 +134,14 @@ class Pool:
                     if not body.take(chunk):
                         break
         except BaseException:
-            connection.close()  # an interrupt may leave the connection in any state, its locks taken
+            attempt.give_up()  # an interrupt may leave the connection in any state, its locks taken
             raise
-        self._idle_connections.put_back(connection, is_drained=is_all_read(response))
-        self._close_useless()
+        self.idle.put_back(attempt, connection, response)
         return attempt.note_body(body)
 
     def close(self) -> None:
         """Close the connections. A connection under way is closed when its call ends."""
-        self._idle_connections.discard()
-        self._close_useless()
-
-    def _close_useless(self) -> None:
-        with contextlib.suppress(IndexError):  # none is left; another thread may have closed the last
-            while True:
-                self._idle_connections.useless.pop().close()
+        self.idle.discard()
 
 
 class AsyncPool:
@@ -161,24 +150,21 @@ class AsyncPool:
     def __init__(self, route: Route) -> None:
         self._route = route
         self._maker: httpcore.AsyncConnectionPool | None = None
-        self._idle_connections: IdleConnections[httpcore.AsyncConnectionInterface] = IdleConnections()
-        self.users = self._idle_connections.users
+        self.idle: IdleConnections[httpcore.AsyncConnectionInterface] = IdleConnections()
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """As `Pool.handle_request`."""
         attempt = attempt_under_way.get()
         outgoing = attempt.request(request)
-        kept = self._idle_connections.take()
-        await self._close_useless()
-        if kept:
+        if kept := self.idle.take(attempt):
             try:
-                return await self._over(kept, outgoing)
+                return await self._over(kept, outgoing, attempt)
             except DEAD:
                 if attempt.answer is not None:
                     raise
             # The other side closed or reset the kept connection as the request was on its way: connect anew.
             attempt.note_dead_connection()
-        return await self._over(await self._new(outgoing), outgoing)
+        return await self._over(await self._new(outgoing), outgoing, attempt)
 
     async def upgrade(self, request: httpcore.Request) -> httpcore.Response:
         """Ask for another protocol, over a new connection. Any answer but a 101 is noted in the attempt."""
@@ -188,11 +174,7 @@ class AsyncPool:
             attempt.note_upgrade()
             return response
         try:
-            body = attempt.note_head(response)
-            async for chunk in cast(AsyncIterable[bytes], response.stream):
-                if not body.take(chunk):
-                    break
-            return attempt.note_body(body)
+            return attempt.note_body(await self._body(response, attempt))
         finally:
             attempt.give_up()
 
@@ -205,37 +187,32 @@ class AsyncPool:
             # To load certificates takes some 30 ms: not in the loop.
             route = self._route
             context = await threads.run(route.certificates, route.ssl_context) if route.is_encrypted else None
-            kind = httpcore.__dict__["Async" + MAKERS[route.proxy_scheme]]
-            self._maker = kind(**options_of(route, context), network_backend=AsyncBackend())
+            self._maker = maker("Async", route, context, AsyncBackend())
         return self._maker.create_connection(request.url.origin)
 
     async def _over(
-        self, connection: httpcore.AsyncConnectionInterface, request: httpcore.Request
+        self, connection: httpcore.AsyncConnectionInterface, request: httpcore.Request, attempt: Attempt
     ) -> httpcore.Response:
-        attempt = attempt_under_way.get()
         try:
             response = await connection.handle_async_request(request)
             async with contextlib.aclosing(response):
-                body = attempt.note_head(response)
-                async for chunk in cast(AsyncIterable[bytes], response.stream):
-                    if not body.take(chunk):
-                        break
+                body = await self._body(response, attempt)
         except BaseException:
-            await connection.aclose()  # an interrupt may leave the connection in any state, its locks taken
+            attempt.give_up()  # an interrupt may leave the connection in any state, its locks taken
             raise
-        self._idle_connections.put_back(connection, is_drained=is_all_read(response))
-        await self._close_useless()
+        self.idle.put_back(attempt, connection, response)
         return attempt.note_body(body)
+
+    async def _body(self, response: httpcore.Response, attempt: Attempt) -> Body:
+        body = attempt.note_head(response)
+        async for chunk in cast(AsyncIterable[bytes], response.stream):
+            if not body.take(chunk):
+                break
+        return body
 
     async def aclose(self) -> None:
         """As `Pool.close`."""
-        self._idle_connections.discard()
-        await self._close_useless()
-
-    async def _close_useless(self) -> None:
-        with contextlib.suppress(IndexError):
-            while True:
-                await self._idle_connections.useless.pop().aclose()
+        self.idle.discard()
 
 
 # httpx's own transports, with a pool of ours in the place of theirs: tools that replace or wrap the transports' methods
