@@ -105,6 +105,17 @@ def test_no_two_classes_have_one_name() -> None:
     assert {name: files for name, files in found.items() if len(files) > 1} == {}
 
 
+@pytest.mark.parametrize("room", ["_http", "_limits", "keeper"])
+def test_a_file_that_is_private_names_things_openly(room: str) -> None:
+    for path in (PACKAGE / room).rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                assert not node.name.startswith("_"), f"{path}: {node.name}"
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                (target,) = node.targets if isinstance(node, ast.Assign) else [node.target]
+                assert ast.unparse(target) == "__all__" or not ast.unparse(target).startswith("_"), path
+
+
 # What an import loads. Code lines: those with anything but blanks, comments and docstrings.
 
 WITHOUT_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
