@@ -1126,7 +1126,6 @@ def test_every_way_tells_the_same(title: str, way: Way, world: World, caplog: py
     [
         "http proxy ",
         "https proxy of a company",
-        "socks5 gets the name",
         "socks5h with a login",
         "proxy wrong login",
         "socks ruleset",
