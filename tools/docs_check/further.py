@@ -1,11 +1,15 @@
 """Read what is no endpoint's page: pages of events, by their examples, and general pages, as lines of text."""
 
 import re
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from docs_check import examples
 from docs_check.facts import Reading, answer, other
 from docs_check.page import Block, Page, Section
+
+VALUE = re.compile(r"([A-Z][A-Z0-9_]+)(?![A-Za-z0-9])")  # a line of a list of values begins with one
 
 
 def language_of(section: Section) -> str:
@@ -36,8 +40,18 @@ def readings(page: Page) -> list[Reading]:
             shown, value, comments = event(block)
             if shown:
                 found.append(Reading(shown, language, block.line))
+                found[-1].add("event", shown.removeprefix("event "), block.line)
                 answer(found[-1], value, block)
                 text.say(name, *(Block(block.line + line, comment) for line, comment in comments))
             else:
                 other(text, name, block)
     return [*texts.values(), *found]
+
+
+def lists(reading: Reading) -> Iterator[tuple[int, set[str]]]:
+    """Yield each list of values, such as the states of an order, with its line."""
+    begins = [(line, VALUE.match(line.text)) for line in reading.lines]
+    for listed, group in groupby(begins, lambda pair: bool(pair[1])):
+        if listed:
+            run = list(group)
+            yield run[0][0].line, {match[1] for _, match in run if match}
