@@ -54,7 +54,7 @@ class Project:
     def schema(self, path: Path) -> Report:
         """Compare a schema file of the vendor's with the documents."""
         root = document.load(path)
-        report = Report(str(path), f"schema {root.get('info', {}).get('title')}")
+        report = Report(str(path))
         rows = list(compare_schema(root, self.operations, report))
         report.entry = self.lock.entry([report.key])
         # That an operation or event is gone is a row of its own.

@@ -120,7 +120,7 @@ def read(found: Page, here: dict[str, Operation], cited: list[str]) -> list[Read
 def described(
     reading: Reading, here: dict[str, Operation], operations: list[Operation], readings: list[Reading]
 ) -> Operation | None:
-    """Return what a reading describes: by its name or its title; else what the page was taken for, and nothing names."""
+    """Return what a reading describes, by its name or its title; else what the page is for, and nothing else names."""
     named = [each for each in operations if each.name == reading.name]
     if reading.name in here or not here:
         return [*named, None][0]
@@ -205,6 +205,7 @@ def compare_schema(root: dict[str, Any], operations: list[Operation], report: Re
     """Compare a schema file of the vendor's: with our events if it has events, else with our operations."""
     theirs = {each.name: each.vendor() for each in document.operations(root)}
     kind = any(map(is_event, theirs))
+    report.key = "schema of events" if kind else "schema of operations"
     ours = {each.name: each for each in operations if is_event(each.name) is kind}
     report.names = {name: None for name in ours if name in theirs}
     for name in report.names:

@@ -23,8 +23,9 @@ PARTS = {"paths", "channels", "operations", "components", "tags"}
 COMBINED = ("allOf", "oneOf", "anyOf")
 # What of a vendor's schema file is compared as a fact. All else is a line of text.
 FACTS = re.compile(
-    r"x-(ip|uid)-weight|x-security-type|parameters \S+ (name|required|schema type)"
-    r"|(responses 2\w\w content \S+ schema|payload)( properties \S+| items| (all|any|one)Of \d+)* (type|nullable|enum)"
+    r"x-(ip|uid)-weight:|x-security-type:|parameters \S+ (name:|in:|required:|schema type:|schema format: .int)"
+    r"|(responses 2\w\w content \S+ schema|payload)( properties \S+| items| (all|any|one)Of \d+)*"
+    r" (type:|nullable:|enum:|format: .int)"
 )
 
 
@@ -219,7 +220,7 @@ class Operation:
         """Return the facts of a vendor's file, whose lifetime stands in words, and all else as lines of text."""
         found = self.reading()
         for path, value in leaves(self.spec):
-            if not FACTS.fullmatch(path):
+            if not FACTS.match(f"{path}: {value}"):
                 found.lines.append(Line(f"{self.name}: {path}", value, 1))
         lifetime(found, Block(1, str(self.spec.get("description", ""))))
         return found
