@@ -207,7 +207,7 @@ def compare_schema(root: dict[str, Any], operations: list[Operation], report: Re
     kind = any(map(is_event, theirs))
     report.key = "schema of events" if kind else "schema of operations"
     ours = {each.name: each for each in operations if is_event(each.name) is kind}
-    report.names = {name: None for name in ours if name in theirs}
+    report.names = dict.fromkeys(filter(theirs.__contains__, ours))
     for name in report.names:
         yield from diff.facts(theirs[name], ours[name].reading(), SCHEMA_QUIET)
     yield from missing(ours, theirs)
