@@ -210,7 +210,9 @@ def compare_schema(root: dict[str, Any], operations: list[Operation], report: Re
     report.names = dict.fromkeys(filter(theirs.__contains__, ours))
     for name in report.names:
         yield from diff.facts(theirs[name], ours[name].reading(), SCHEMA_QUIET)
-    yield from missing(ours, theirs)
+    yield from (
+        missing(ours, theirs) if theirs else [Row("unclear", "file", "", 1, "it names no operation and no event")]
+    )
     yield from others([reading for name, reading in theirs.items() if name not in ours], ours)
     report.extract = document.extract(root, report.names)
     report.readings = [document.whole(root), *(theirs[name] for name in report.names)]

@@ -6,8 +6,6 @@
 must not look like a check that found nothing. A page that the site does not serve as Markdown is passed over.
 """
 
-import contextlib
-import io
 import subprocess
 import sys
 import urllib.error
@@ -16,11 +14,12 @@ from pathlib import Path
 
 from docs_check import document
 from docs_check.__main__ import ROOT
-from docs_check.__main__ import main as docs_check
 from docs_check.check import Project
+from docs_check.compare import Report
 from docs_check.document import DocumentError
 from docs_check.lock import write
 from docs_check.page import WORDS
+from docs_check.report import as_text
 
 SCHEMA_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"}
 PAGE_TYPES = {"text/markdown", "text/x-markdown", "text/plain"}
@@ -59,62 +58,61 @@ def fetch(url: str, word: str, types: set[str]) -> bytes:
     return bytes(body)
 
 
-def gather(watched: list[dict[str, str]], folder: Path) -> tuple[list[Path], list[str], bool]:
-    """Fetch sources. Returns their files, what there is to tell, and whether a schema file is missing."""
-    files, told, lacking = [], [], False
+def gather(watched: list[dict[str, str]], folder: Path) -> tuple[list[Path], list[str], set[int]]:
+    """Fetch sources. Returns their files, what there is to tell, and the outcome 2 if a schema file is missing."""
+    files, told, outcomes = [], [], set()
     for i, each in enumerate(watched):
         is_page = each["kind"] == "page"
         path = folder / f"{i}.{'md' if is_page else 'yaml'}"
         try:
             body = fetch(each["url"], each["word"], PAGE_TYPES if is_page else SCHEMA_TYPES)
         except Unfetched as error:
-            lacking |= not is_page
+            outcomes |= set() if is_page else {2}
             told.append(f"{each['url']}: {error}")
         else:
-            front = (
-                b"" if not is_page or body.startswith(b"---\n") else f"---\nsource_url: {each['url']}\n---\n\n".encode()
-            )
-            path.write_bytes(front + body)
+            front = f"---\nsource_url: {each['url']}\n---\n\n" * (is_page and not body.startswith(b"---\n"))
+            path.write_bytes(front.encode() + body)
             files.append(path)
             told.append(f"{path.name} is from {each['url']}")
-    return files, told, lacking
+    return files, told, outcomes
 
 
-def compare(files: list[Path]) -> tuple[int, str]:
-    """Hold sources against our documents: docs_check's exit status, and its report."""
-    schemas = [str(path) for path in files if path.suffix != ".md"]
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        status = docs_check(["check", *(str(path) for path in files if path.suffix == ".md"), "--schema", *schemas])
-    return status, output.getvalue()
+def compare(path: Path, folder: Path) -> tuple[Report | None, str]:
+    """Hold a source against our documents. Returns the report, if it can be told, and what there is to tell."""
+    project = Project(ROOT)
+    if path.suffix == ".md":
+        report = project.page(path)
+        return report, as_text([report])
+    try:
+        report = project.schema(path)
+    except DocumentError as error:
+        return None, str(error)
+    return report, f"{as_text([report])}\noasdiff: {changelog(report, project.lock.kept(report.key), folder)}"
 
 
-def changelog(path: Path, folder: Path) -> str:
+def changelog(report: Report, last: Path, folder: Path) -> str:
     """Return how oasdiff tells the changes of a schema file since one was accepted."""
-    project, oasdiff = Project(ROOT), ROOT / ".cache/go/bin/oasdiff"
-    report = project.schema(path)
-    if not oasdiff.exists() or not project.lock.kept(report.key).exists():
-        return "oasdiff is missing, or no schema file was accepted yet"
+    oasdiff = ROOT / ".cache/go/bin/oasdiff"
+    if not oasdiff.exists() or not last.exists():
+        return "the program is missing, or no schema file was accepted yet"
     files = [str(folder / name) for name in ("last.yaml", "today.yaml")]
-    for file, root in zip(
-        map(Path, files), (document.load(project.lock.kept(report.key)), report.extract), strict=True
-    ):
-        write(file, document.answering(root))
+    for file, root in zip(files, (document.load(last), report.extract), strict=True):
+        write(Path(file), document.answering(root))
     command = [str(oasdiff), "changelog", *files]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False).stdout
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False).stdout.strip()
 
 
 def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
-    """Fetch unless there are files, compare, and write the report."""
-    files, told, lacking = (files, [], False) if files else gather(watched, folder)
-    outcome, rows = compare(files) if files else (2, "nothing to compare")
-    outcome = 2 if lacking else outcome
-    for path in (path for path in files if path.suffix != ".md"):
-        with contextlib.suppress(DocumentError):  # which the report tells of
-            told.append(f"oasdiff, of {path.name}: {changelog(path, folder).strip() or 'no change'}")
-    report = f"{OUTCOMES[outcome]}\n\n```text\n{rows.strip()}\n\n" + "\n".join(told) + "\n```\n"
-    (folder / "report.md").write_text(report, encoding="utf-8")
-    print(report)
+    """Fetch unless there are files, compare, and write the report. A difference counts more than what is unclear."""
+    files, told, outcomes = (files, [], set[int]()) if files else gather(watched, folder)
+    for path in files:
+        report, said = compare(path, folder)
+        outcomes |= {report.exit if report else 2}
+        told.append(said)
+    outcome = 1 if 1 in outcomes else max(outcomes, default=2)
+    text = "\n\n".join([OUTCOMES[outcome], "```text", *told, "```\n"])
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    print(text)
     return outcome
 
 
