@@ -73,7 +73,7 @@ class Project:
         for language, lines in report.lines.items():
             rows += diff.texts(language, lines, report.entry["lines"].get(language), words)
         report.digests = {mark for row in rows for mark in row.digests}
-        rows += withdrawn(report)
+        rows += withdrawn(report, {(row.fact, row.language) for row in rows})
         report.rows = diff.merged(row for row in rows if not self.lock.has(row))
         if not report.names and not report.differs:
             report.rows.append(Row("unclear", "page", "", 1, "nothing of it could be compared"))
@@ -91,12 +91,13 @@ class Project:
 
 def stated(folder: Path, key: str, place: dict[str, Any], now: str) -> Iterator[Row]:
     """Yield a row for each file that states a fact as it was."""
-    was = re.compile("|".join(place["words"]))
+    minutes, words = place["value"], "|".join(place["words"])
+    was = re.compile(words.replace("{minutes}", f"{minutes}").replace("{seconds}", f"{minutes * 60}"))
     for path in sorted({path for pattern in place["files"] for path in folder.glob(pattern)}):
         lines = path.read_text(encoding="utf-8").split("\n")
         if found := [str(i) for i, line in enumerate(lines, 1) if was.search(line)]:
             where = f"{path.relative_to(folder)}, line {', '.join(found)}"
-            yield Row("fact", key, "", int(found[0]), f"{where}: still {place['value']}", now)
+            yield Row("fact", key, "", int(found[0]), f"{where}: still {minutes}", now)
 
 
 def notes(found: Page, report: Report, taken: list[dict[str, Any]]) -> Iterator[Row]:
@@ -114,10 +115,11 @@ def notes(found: Page, report: Report, taken: list[dict[str, Any]]) -> Iterator[
         yield Row("note", "language", language, 1, "no part in this language", "one was read before")
 
 
-def withdrawn(report: Report) -> Iterator[Row]:
+def withdrawn(report: Report, told_of: set[tuple[str, str]]) -> Iterator[Row]:
     """Tell of facts that were accepted of a source, and that it states no more."""
     for mark, told in report.entry["facts"].items():
-        here = [each for each in report.readings if each.language == told["language"]]
-        stands = mark in report.digests or any(told["fact"] in each.facts for each in here)
-        if here and not stands and told["page"] != "nothing" and told["fact"] != "address":
-            yield Row("text", f"gone: {told['fact']}", told["language"], here[0].line, told["page"], digests=(mark,))
+        key, language, was = told["fact"], told["language"], told["page"]
+        here = [each for each in report.readings if each.language == language]
+        stands = (key, language) in told_of or any(key in each.facts for each in here)
+        if here and not stands and was != "nothing" and key != "address":
+            yield Row("text", f"gone: {key}", language, here[0].line, was, digests=(mark,))

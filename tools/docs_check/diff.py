@@ -101,7 +101,7 @@ def changes(
         if kind in {"delete", "replace"}:
             at = [*here[:k][-1:], *here, *lines, Line("", "", 1)][0]
             place = f"after {at.text[:60]!r}" if k else "at its start"
-            kept = " / ".join(words.get(mark, "") for mark in before[i:j])
+            kept = " / ".join(filter(None, map(words.get, before[i:j])))
             gone = kept or f"{j - i} of its {len(before)} lines, {place}"
             yield text(f"gone from {name!r}", gone, language, at.line, ((language, name, i, j, ()),), before[i:j])
         if kind in {"insert", "replace"}:

@@ -48,8 +48,8 @@ def load(path: Path) -> dict[str, Any]:
         document = resolved(root, resolver.lookup, ())
     except OSError as error:
         raise DocumentError(f"{path.name}: {error.strerror}") from error
-    except Unresolvable as error:
-        where = "#" * error.ref.startswith("/") + error.ref
+    except (Unresolvable, TypeError) as error:  # the second: there is no mapping where one was to be looked into
+        where = f"#{getattr(error, 'ref', '')}"
         raise DocumentError(f"{path.name}: $ref to {where}, which is not there") from error
     except (YAMLError, ValueError) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
