@@ -570,7 +570,7 @@ def test_a_handler_or_finalizer_at_any_place(sandbox: Sandbox, what: str, thread
 PREFACE = """
 import asyncio, atexit, contextlib, dataclasses, os, sys, threading, time
 from listenkey import *
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
 from listenkey.stream import AsyncUserDataStream, UserDataStream
 PACE = dataclasses.replace(
     Pace().scaled(0.02), ping=0.4, pong=3.0, late=2.0, answer=5.0, drain=3.0, opening=5.0, poll=0.05, blind=50.0

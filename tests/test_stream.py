@@ -51,7 +51,7 @@ from listenkey.stream import (
     UnknownEvent,
     UserDataStream,
 )
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
 from listenkey.stream._websocket import WebSocket
 
 from .conftest import API_KEY

@@ -20,7 +20,8 @@ import pytest
 from listenkey.errors import ListenKeyError
 from listenkey.stream._buffer import Buffer
 from listenkey.stream._events import AccountUpdate, Gap, Item, RiskLevelChange
-from listenkey.stream._machine import Action, Do, Link, Pace
+from listenkey.stream._machine import Action, Command, Link
+from listenkey.stream._pace import Pace
 
 pytestmark = pytest.mark.simulation
 DAY = 24 * 3600.0
@@ -108,7 +109,7 @@ class World:
 
     def obey(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            if isinstance(action, Do):
+            if isinstance(action, Command):
                 self.do(action)
             else:
                 assert not isinstance(action, ListenKeyError)
@@ -119,7 +120,7 @@ class World:
             self.ticking = wake
             self.on_machine(wake, lambda: self.tick(wake))
 
-    def do(self, action: Do) -> None:
+    def do(self, action: Command) -> None:
         match action.what:
             case "open":
                 self.opens += 1

@@ -35,7 +35,8 @@ from listenkey.keeper._inside import InsideKeeper
 from listenkey.stream import _websocket
 from listenkey.stream._buffer import Buffer
 from listenkey.stream._events import Item
-from listenkey.stream._machine import Action, Do, Link, Pace
+from listenkey.stream._machine import Action, Command, Link
+from listenkey.stream._pace import Pace
 
 # Items that wait for the program; more are dropped, and counted in a Gap. Events that a change of connections held back
 # come at once, and may wait beside them.
@@ -204,7 +205,7 @@ class _Driver:
     def _obey(self, action: Action) -> None:
         if isinstance(action, ListenKeyError):
             self._fail(action)
-        elif not isinstance(action, Do):
+        elif not isinstance(action, Command):
             self._put(action)
         elif action.what == "open":
             serve = self._serve(action.number, Secret(action.key))
@@ -217,7 +218,7 @@ class _Driver:
         elif (task := self._serving.get(action.number)) is not None:  # the socket is still being opened
             task.cancel()
 
-    def _order(self, socket: _websocket.WebSocket, order: Do) -> None:
+    def _order(self, socket: _websocket.WebSocket, order: Command) -> None:
         if order.what == "ping":
             self._pings[order.number, socket.ping()] = clock()
         elif order.what == "subscribe":
