@@ -466,6 +466,34 @@ class TestRow6TheMuteLink:
         assert peer.did("open") == [1, 2]
         assert caplog.messages.count("no event for a while, on a second connection neither") == 1
 
+    @pytest.mark.parametrize("ends", ["is cut", "is replaced"])
+    def test_a_silence_that_no_second_socket_explained_is_part_of_the_next_gap(self, ends: str) -> None:
+        """A server that sends each event to the oldest socket alone shows the second socket nothing either."""
+        peer = self.mute()
+        peer.wait(61)
+        peer.closed(2, clean=True)
+        peer.wait(HOUR)
+        if ends == "is replaced":
+            peer.wait(23 * HOUR)
+            peer.opened(3)
+        peer.closed(1, clean=ends == "is replaced")
+        if ends == "is cut":
+            peer.opened(3)
+        assert peer.gap()[:2] == ("mute" if ends == "is replaced" else "reconnected", 1048.0)
+
+    def test_an_event_ends_a_silence_that_no_second_socket_explained(self) -> None:
+        peer = self.mute()
+        peer.wait(61)
+        peer.closed(2, clean=True)
+        peer.frame(1, event(1))
+        peer.wait(HOUR)
+        peer.closed(1)
+        peer.opened(3)
+        reason, since, until = peer.gap()
+        assert reason == "reconnected"
+        assert since is not None
+        assert since > until - 24
+
     def test_the_warning_comes_once_an_hour(self, caplog: pytest.LogCaptureFixture) -> None:
         peer = self.mute()
         peer.wait(61)

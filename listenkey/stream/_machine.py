@@ -550,7 +550,7 @@ class Link:
                 yield sockets.replace_at, self._want_change
             yield self._attempts.stable_at, self._note_stable
             is_calm = sockets.next is None and key.ended_at is None and not is_wanted
-            if main.has_beat and is_calm and main.held is None:
+            if main.has_beat and not main.is_acquitted and is_calm and main.held is None:
                 yield max(main.silent_since() + sockets.patience, self._attempts.next_at), self._compare
             compared = sockets.next if sockets.is_comparing else None
             if compared is not None and compared.opened_at is not None:
@@ -608,9 +608,13 @@ class Link:
         self._open(now)
 
     def _acquit(self, main: Socket, compared: Socket, now: float) -> None:
-        """Close the second socket: the main socket brings as much."""
+        """Close the second socket: the main socket brings as much.
+
+        This is no proof for the main socket. A server that sends each event to a single socket may still think of the
+        mute one. So the silence is part of the Gap that comes with the next change, unless an event comes before.
+        """
         self._drop(now, compared)
-        main.beats = 0
+        main.is_acquitted = True
         self._warn(now, "no event for a while, on a second connection neither")
 
     def _condemn(self, main: Socket, compared: Socket, now: float) -> None:
