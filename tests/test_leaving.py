@@ -246,7 +246,7 @@ def way_to(state: str, sandbox: Sandbox) -> Iterator[tuple[str, Callable[[Any], 
         if state == "draining":
             once(lambda: sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1})))
             sandbox.stream.fault("stream-half-open", only=1)
-            return stream._driver.link._old is not None
+            return stream._driver.link._sockets.old is not None
         assert state == "ended"
         once(lambda: sandbox.faults.add("status", status=503, times=None))
         return status.state == "ended"
@@ -417,7 +417,10 @@ OURS = str(Path(listenkey.__file__).parent)
 
 CHOICE = random.Random()
 Place = tuple[str, int, str, str]
-FILES = ("stream/_streams.py", "stream/_buffer.py", "keeper/_drivers.py", "_http/threads.py", "listenkey/client.py")
+FILES = (
+    *("stream/_streams.py", "stream/_driver.py", "stream/_loop_thread.py", "stream/_buffer.py"),
+    *("keeper/_drivers.py", "_http/threads.py", "listenkey/client.py"),
+)
 
 
 def at_a_place(

@@ -212,7 +212,7 @@ def test_a_planned_change_brings_no_gap_no_loss_no_double(read: Open, sandbox: S
     reader.until("started")
     first = reader.status().connected_since
     sent = 0
-    reader.wait(lambda: reader.stream._driver.link._tries == 0)
+    reader.wait(lambda: reader.stream._driver.link._attempts._tries == 0)
     sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1}))
     while sent < 20 or reader.status().connected_since == first or sandbox.stream.connections != 1:
         sent += 1
@@ -330,7 +330,7 @@ def test_events_that_were_held_back_make_no_program_slow(
     reader.wait(lambda: reader.status().state == "connected" and not reader.status().key_proven)
     for i in range(20):
         assert sandbox.emit({"e": f"NEW_{i}"}) == 1
-    reader.wait(lambda: len(reader.stream._driver.link._main.held) == 20)
+    reader.wait(lambda: len(reader.stream._driver.link._sockets.main.held) == 20)
     sandbox.faults.clear()
     reader.wait(lambda: reader.status().key_proven)
     assert name(reader.next()) == "reconnected"
@@ -417,7 +417,7 @@ def test_leaving_while_it_waits_wakes_the_reader(sandbox: Sandbox) -> None:
 def test_leaving_while_a_socket_is_opened_and_another_is_drained(read: Open, sandbox: Sandbox) -> None:
     reader = read()
     reader.until("started")
-    reader.wait(lambda: reader.stream._driver.link._tries == 0)
+    reader.wait(lambda: reader.stream._driver.link._attempts._tries == 0)
     sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1}))
     sandbox.stream.fault("stream-half-open")
     sandbox.stream.fault("stream-accept-close", times=2)
@@ -500,13 +500,14 @@ class TestConfiguration:
     def test_the_table_is_what_the_document_says(self) -> None:
         from ruamel.yaml import YAML
 
-        from listenkey.stream._streams import _FORMS, _STREAMS
+        from listenkey.stream._driver import FORMS
+        from listenkey.stream._streams import STREAMS
 
         document = YAML(typ="safe").load(ROOT / "asyncapi.yaml")
         hosts = {f"{each['protocol']}://{each['host']}{each['pathname']}" for each in document["servers"].values()}
-        assert set(_STREAMS.values()) == hosts
+        assert set(STREAMS.values()) == hosts
         forms = document["channels"]["userData"]["x-forms"]
-        assert {name: each["address"].replace("{listenKey}", "{}") for name, each in forms.items()} == _FORMS
+        assert {name: each["address"].replace("{listenKey}", "{}") for name, each in forms.items()} == FORMS
 
     def test_misuse(self, sandbox: Sandbox) -> None:
         with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
