@@ -94,7 +94,7 @@ class Peer:
 
     def frame(self, number: int, *frames: str) -> None:
         for each in frames:
-            self.obey(self.link.frame(self.now, number, each))
+            self.obey(self.link.frames(self.now, number, [each]))
 
     def closed(self, number: int, *, clean: bool = False, status: int | None = None) -> None:
         self.obey(self.link.closed(self.now, number, clean=clean, error=None if status is None else refusal(status)))

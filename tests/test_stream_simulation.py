@@ -230,7 +230,7 @@ class World:
             connection.alive = False
 
     def frame(self, connection: Connection, content: str) -> None:
-        self.to_client(connection, lambda number: self.obey(self.link.frame(self.now, number, content)))
+        self.to_client(connection, lambda number: self.obey(self.link.frames(self.now, number, [content])))
 
     def send(self, content: dict[str, object]) -> None:
         number = len(self.sent)

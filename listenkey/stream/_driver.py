@@ -46,14 +46,14 @@ class Driver:
         route: Route,
         form: Form,
         pace: Pace,
-        put: Callable[[Item | ListenKeyError], None],
-        expect: Callable[[int], None],
+        put: Callable[[Sequence[Item], int], None],
+        fail: Callable[[ListenKeyError], None],
         *,
         tell_blind: bool,
     ) -> None:
         self._keeper, self._inside = keeper, InsideKeeper(keeper)
         self._address = self._inside.client.address
-        self._route, self._form, self._pace, self._put, self._expect = route, form, pace, put, expect
+        self._route, self._form, self._pace, self._put, self._end = route, form, pace, put, fail
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._sockets: dict[int, _websocket.WebSocket] = {}
         self._pings: dict[tuple[int, int], float] = {}  # by connection and ping: when it was asked
@@ -109,7 +109,7 @@ class Driver:
 
     def _fail(self, error: ListenKeyError) -> None:
         self.leave()
-        self._put(error)
+        self._end(error)
 
     def _wake(self) -> None:
         """Look at the keeper soon. Called from any thread."""
@@ -126,16 +126,13 @@ class Driver:
             link.key_error = self._keeper.status().last_error
         return link.key(clock(), key.value, proof)
 
-    def _tell(self, what: Callable[[Link], Sequence[Action]]) -> None:
-        """Tell the Link, and carry out the orders."""
+    def _tell(self, what: Callable[[Link], Sequence[Action]], frames: int = 0) -> None:
+        """Tell the Link something, or so many frames, and carry out the commands."""
         if self._ended:
             return
         try:
             self.link.not_before = self._address.rate_limit_wait.until
-            actions = what(self.link)
-            self._expect(len(actions))
-            for action in actions:
-                self._obey(action)
+            self._obey(what(self.link), frames)
         except ListenKeyError as error:  # the keeper's end
             self._fail(error)
         except Exception as bug:  # noqa: BLE001  whatever it is, a dead stream says so; its frames hold the listen key
@@ -153,27 +150,35 @@ class Driver:
             self._due = due
             self._timer = self._loop.call_later(max(0.0, due - clock()), self._tick)
 
-    def _obey(self, action: Action) -> None:
-        if isinstance(action, ListenKeyError):
-            self._fail(action)
-        elif not isinstance(action, Command):
-            self._put(action)
-        elif action.what == "open":
-            serve = self._serve(action.number, Secret(action.key))
-            self._serving[action.number] = self._loop.create_task(serve, name="listenkey-stream")
-        elif action.what in ("renew", "prove"):
+    def _obey(self, actions: Sequence[Action], frames: int) -> None:
+        items: list[Item] = []
+        for action in actions:
+            if isinstance(action, Command):
+                self._do(action)
+            elif isinstance(action, ListenKeyError):
+                self._fail(action)
+            else:
+                items.append(action)
+        if items:
+            self._put(items, 1 + max(0, len(items) - frames))
+
+    def _do(self, command: Command) -> None:
+        if command.what == "open":
+            serve = self._serve(command.number, Secret(command.key))
+            self._serving[command.number] = self._loop.create_task(serve, name="listenkey-stream")
+        elif command.what in ("renew", "prove"):
             with contextlib.suppress(ListenKeyError):  # the next tick shows the keeper's end
                 self._keeper.renew_soon()
-        elif (socket := self._sockets.get(action.number)) is not None:
-            self._order(socket, action)
-        elif (task := self._serving.get(action.number)) is not None:  # the socket is still being opened
+        elif (socket := self._sockets.get(command.number)) is not None:
+            self._command(socket, command)
+        elif (task := self._serving.get(command.number)) is not None:  # the socket is still being opened
             task.cancel()
 
-    def _order(self, socket: _websocket.WebSocket, order: Command) -> None:
-        if order.what == "ping":
-            self._pings[order.number, socket.ping()] = clock()
-        elif order.what == "subscribe":
-            socket.send(json.dumps({"method": "SUBSCRIBE", "params": [order.key], "id": 1}))
+    def _command(self, socket: _websocket.WebSocket, command: Command) -> None:
+        if command.what == "ping":
+            self._pings[command.number, socket.ping()] = clock()
+        elif command.what == "subscribe":
+            socket.send(json.dumps({"method": "SUBSCRIBE", "params": [command.key], "id": 1}))
         else:
             socket.close()
             self._timers.add(self._loop.call_later(self._pace.drain, socket.abort))
@@ -208,20 +213,28 @@ class Driver:
 
     async def _read(self, number: int, socket: _websocket.WebSocket) -> tuple[bool, str]:
         """Read to the end. Returns whether both have closed, we first, and why nothing more came."""
-        taken = 0
         while data := await socket.read():
-            for frame in socket.received(data):
-                if frame.kind == "message":
-                    self._tell(lambda link: link.frame(clock(), number, frame.message))  # noqa: B023  called at once
-                elif (asked := self._pings.pop((number, frame.ping), None)) is not None:
-                    self._tell(lambda link: link.pong(clock(), number, asked))
-                taken += 1
-                if taken % BROUGHT == 0:
-                    await asyncio.sleep(0)
+            messages: list[bytes] = []
+            for each in socket.received(data):
+                if isinstance(each, bytes):
+                    messages.append(each)
+                    if len(messages) == BROUGHT:
+                        self._bring(number, messages)
+                        messages = []
+                        await asyncio.sleep(0)
+                elif (asked_at := self._pings.pop((number, each), None)) is not None:
+                    self._bring(number, messages)
+                    messages = []
+                    self._tell(lambda link: link.pong(clock(), number, asked_at))
+            self._bring(number, messages)
             clean, why = socket.ending()
             if why is not None:
                 return clean, why
         return False, "the server ended it without a close frame"
+
+    def _bring(self, number: int, messages: list[bytes]) -> None:
+        if messages:
+            self._tell(lambda link: link.frames(clock(), number, messages), len(messages))
 
     async def _turn(self, number: int) -> None:
         """Wait until this connection may be opened: the streams of an address take turns."""

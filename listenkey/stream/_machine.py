@@ -1,6 +1,6 @@
 """The sockets of a stream, and the items that pass from sockets to the program. Pure: the driver tells news and time.
 
-The driver tells a Link `opened`, `frame`, `pong`, `closed`, `key` and `tick`, each with the time in seconds on a clock
+The driver tells a Link `opened`, `frames`, `pong`, `closed`, `key` and `tick`, each with the time in seconds on a clock
 that counts sleep, and obeys the returned actions in their order. The driver calls `tick` not later than `wake` says.
 
 Events pass from the main socket. When the main socket has to be replaced, a next socket is opened beside the main
@@ -28,14 +28,29 @@ from typing import Literal
 from listenkey.errors import ListenKeyError, TransportError
 from listenkey.stream._attempts import Attempts, may_be_open, may_be_the_key
 from listenkey.stream._copies import MOST, Copies
-from listenkey.stream._events import Blind, Decoder, Event, Expired, Gap, Item, Reply, Shutdown, UnknownEvent
+from listenkey.stream._events import (
+    BalancePositionUpdate,
+    Blind,
+    Decoder,
+    Event,
+    Expired,
+    Gap,
+    Item,
+    OrderTradeUpdate,
+    Read,
+    Reply,
+    RiskLevelChange,
+    Shutdown,
+    UnknownEvent,
+)
 from listenkey.stream._gaps import Blindness, Gaps, Loss
 from listenkey.stream._known_key import KnownKey
 from listenkey.stream._pace import Pace
-from listenkey.stream._sockets import Socket
+from listenkey.stream._sockets import BEAT, Socket
 from listenkey.stream._succession import Succession
 
 _log = logging.getLogger("listenkey.stream")
+_ORDINARY = (OrderTradeUpdate, BalancePositionUpdate, RiskLevelChange, *BEAT)
 
 
 @dataclass(frozen=True)
@@ -205,22 +220,42 @@ class Link:
             socket.pong(asked_at)
         return self._settle(now)
 
-    def frame(self, now: float, number: int, frame: str | bytes) -> Sequence[Action]:
-        """Note a frame of a socket."""
+    def frames(self, now: float, number: int, frames: Sequence[str | bytes]) -> Sequence[Action]:
+        """Note frames of a socket that came together."""
         self._look(now)
-        if (socket := self._sockets.find(number)) is not None:
+        socket, is_calm, is_noted = self._sockets.find(number), self._is_calm(now), False
+        for frame in frames:
+            if socket is None:
+                break
             read = self._decoder.read(frame, {self._key.value, socket.key})
-            if isinstance(read, Reply):
-                self._answered(now, socket, read)
-            elif isinstance(read, Shutdown):
-                self._sockets.is_change_wanted |= socket is self._sockets.main
-            elif isinstance(read, Expired):
-                self._expire(now, socket, read)
+            if is_calm and isinstance(read, _ORDINARY):
+                if not is_noted or isinstance(read, BEAT):
+                    self._note_life(now, socket, read)
+                    is_noted = True  # further events of this moment say the same
+                self._copies.note(read, frame)
+                self._actions.append(read)
             else:
-                if not isinstance(read, UnknownEvent):
-                    self._ready(now, socket)  # even without an answer to SUBSCRIBE
-                self._bring(now, socket, read, frame)
-        return self._settle(now)
+                is_calm = False
+                self._note(now, socket, read, frame)
+                socket = self._sockets.find(number)
+        return self._take_actions() if is_calm else self._settle(now)
+
+    def _is_calm(self, now: float) -> bool:
+        """Whether events pass at once, and make no job due earlier: a single socket is there, and nothing is lost."""
+        return now < self.wake and self._blindness.began_at is None and not self._copies.is_counting
+
+    def _note(self, now: float, socket: Socket, read: Read, frame: str | bytes) -> None:
+        """Note the meaning of a frame."""
+        if isinstance(read, Reply):
+            self._answered(now, socket, read)
+        elif isinstance(read, Shutdown):
+            self._sockets.is_change_wanted |= socket is self._sockets.main
+        elif isinstance(read, Expired):
+            self._expire(now, socket, read)
+        else:
+            if not isinstance(read, UnknownEvent):
+                self._ready(now, socket)  # even without an answer to SUBSCRIBE
+            self._bring(now, socket, read, frame)
 
     def closed(
         self, now: float, number: int, *, clean: bool = False, error: ListenKeyError | None = None
@@ -530,6 +565,9 @@ class Link:
             first[1](now)
             self._watch(now)
         self.wake = first[0]
+        return self._take_actions()
+
+    def _take_actions(self) -> Sequence[Action]:
         actions, self._actions = self._actions, []
         return actions
 

@@ -11,6 +11,7 @@ from listenkey.stream._copies import Content
 from listenkey.stream._events import AccountUpdate, Event, GreekUpdate
 from listenkey.stream._pace import Pace
 
+BEAT = (AccountUpdate, GreekUpdate)  # come each 10 seconds while a position is held
 BEATS = 3  # events at the pace of a held position, before silence is odd
 _UNREADABLE = 1000  # events that could not be read, and wait for a proof of the key; a Gap tells of any further
 
@@ -90,7 +91,7 @@ class Socket:
         since_beat = now - self.beat_at
         if since_beat >= pace.beat * 1.5:
             self.beats = -1  # another event came and no beat: the position was closed. Or this is the first beat
-        if isinstance(event, AccountUpdate | GreekUpdate) and since_beat > pace.beat / 2:
+        if isinstance(event, BEAT) and since_beat > pace.beat / 2:
             self.beats, self.beat_at = self.beats + 1, now
 
     def stood_still(self, now: float) -> None:

@@ -11,7 +11,7 @@ import os
 import queue
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NoReturn, Self
@@ -112,11 +112,23 @@ class EventStream:
         if self._driver is not None:
             raise ConfigurationError("A stream is entered once: make a new one.")
 
-    def _enter(self, put: Callable[[Item | ListenKeyError], None]) -> Driver:
-        self._driver = Driver(
-            self._keeper, self._route, self._form, self._pace, put, self._buffer.expect, tell_blind=self._tell_blind
+    def _enter(self, arrived: Callable[[], None]) -> Driver:
+        """Make the driver. `arrived` wakes the program that waits."""
+
+        def put(items: Sequence[Item], at_once: int) -> None:
+            link, now = driver.link, clock()
+            self._buffer.expect(at_once)
+            self._buffer.put_all(items, link.last_proof(now), link.at(now))
+            arrived()
+
+        def fail(error: ListenKeyError) -> None:
+            self._error = error
+            arrived()
+
+        self._driver = driver = Driver(
+            self._keeper, self._route, self._form, self._pace, put, fail, tell_blind=self._tell_blind
         )
-        return self._driver
+        return driver
 
     def _is_out_of_reach(self) -> bool:
         """Whether there is nothing to leave: in a forked child, or when Python ends and no thread runs any more."""
@@ -129,13 +141,6 @@ class EventStream:
         if self._error is not None and not len(self._buffer):
             raise copy.copy(self._error) from self._error.__cause__  # with a traceback of its own
         return False
-
-    def _keep(self, item: Item | ListenKeyError) -> None:
-        if isinstance(item, ListenKeyError):
-            self._error = item
-        else:
-            link, now = self._entered().link, clock()
-            self._buffer.put(item, link.last_proof(now), link.at(now))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._keeper!r}, form={self._form!r})"
@@ -204,7 +209,7 @@ class AsyncUserDataStream(EventStream):
             if self._own:
                 await stack.enter_async_context(self._own)
             self._loop = asyncio.get_running_loop()
-            driver = self._enter(self._put)
+            driver = self._enter(self._arrived.set)
             stack.callback(driver.leave)
             driver.start()
             stack.pop_all()
@@ -227,7 +232,15 @@ class AsyncUserDataStream(EventStream):
         return self
 
     async def __anext__(self) -> Item:
-        await self._turn()
+        if self._owes_turn():
+            await asyncio.sleep(0)
+        hand: list[Item] = []
+        try:
+            if not self._left and self._moved_to(hand):  # as `_first` does, without another coroutine
+                return hand[0]
+        except BaseException:
+            self._buffer.put_back(hand)
+            raise
         return await self._first()
 
     async def next_within(self, seconds: float) -> Item | None:
@@ -237,19 +250,19 @@ class AsyncUserDataStream(EventStream):
             StopAsyncIteration: the block was left.
             Others: as the iterator.
         """
-        await self._turn()  # takes none of the seconds
+        if self._owes_turn():
+            await asyncio.sleep(0)  # takes none of the seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 return await self._first()
         return None
 
-    async def _turn(self) -> None:
-        """Give the event loop a turn now and then: a program that never waits would keep its loop from reading."""
+    def _owes_turn(self) -> bool:
+        """Whether the event loop has to get a turn: a program that never waits would keep its loop from reading."""
         self._entered()
         self._check_loop()
         self._taken += 1
-        if self._taken % TAKEN == 0:
-            await asyncio.sleep(0)
+        return self._taken % TAKEN == 0
 
     async def _first(self) -> Item:
         """Wait for the first item that waits."""
@@ -264,10 +277,6 @@ class AsyncUserDataStream(EventStream):
             self._buffer.put_back(hand)
             raise
         raise StopAsyncIteration
-
-    def _put(self, item: Item | ListenKeyError) -> None:
-        self._keep(item)
-        self._arrived.set()
 
     def _check_loop(self) -> None:
         if self._loop is not running_loop():
@@ -306,7 +315,7 @@ class UserDataStream(EventStream):
         try:
             if self._own:
                 self._own.__enter__()
-            LoopThread.begin(self._enter(self._put))
+            LoopThread.begin(self._enter(self._wake))
             if self._left:  # a signal handler has left the block in the middle of this
                 self._leave()
             return self  # in the `try`: Ctrl-C may come until Python has begun the block
@@ -378,16 +387,16 @@ class UserDataStream(EventStream):
             with contextlib.suppress(queue.Empty):
                 self._arrived.get(timeout=left)
 
-    def _put(self, item: Item | ListenKeyError) -> None:
-        self._keep(item)
+    def _wake(self) -> None:
         if self._arrived.empty():  # else the program looks anyway
             self._arrived.put(None)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    with contextlib.suppress(RuntimeError):
+    try:
         return asyncio.get_running_loop()
-    return None
+    except RuntimeError:
+        return None
 
 
 def route_of(client: Route, stream_url: str | None) -> Route:
