@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ class DocumentError(Exception):
     """The document is in no state to be compared; the text says where, in one line."""
 
 
+@lru_cache
+def parsed(text: str) -> Any:
+    """Read YAML. Nobody changes what is returned: `load` makes a document of its own out of it."""
+    return YAML(typ="safe").load(text)
+
+
 def load(path: Path) -> dict[str, Any]:
     """Read a document, and put what each `$ref` names in its place.
 
@@ -41,7 +48,7 @@ def load(path: Path) -> dict[str, Any]:
 
     """
     try:
-        root = YAML(typ="safe").load(path)
+        root = parsed(path.read_text(encoding="utf-8"))
         if not isinstance(root, dict):
             raise DocumentError(f"{path.name}: the document: it is no mapping of names")
         resolver = Registry[Any]().with_resource("", DRAFT202012.create_resource(root)).resolver()
