@@ -42,6 +42,10 @@ class Block:
     code: bool = False
     rows: tuple[tuple[int, list[str]], ...] = ()
 
+    def as_code(self) -> "Block":
+        """Return a sentence that is JSON as a block of code: so the site's present form writes its examples."""
+        return replace(self, code=self.code or self.text.startswith("{"))
+
 
 @dataclass
 class Section:
@@ -198,7 +202,7 @@ def _items(nodes: list[SyntaxTreeNode], lines: list[tuple[int, str]]) -> Iterato
         if _is_heading(node):
             yield _heading(node, line)
         elif node.type == "paragraph":
-            yield from _paragraph(node.children[0].children, line)
+            yield from sentences(_inline(node), line)
         elif node.type == "html_block":
             yield from sentences(_html(node.content), line)
         elif node.type in {"code_block", "fence"}:
@@ -207,14 +211,6 @@ def _items(nodes: list[SyntaxTreeNode], lines: list[tuple[int, str]]) -> Iterato
             yield from _table(node, lines)
         elif node.type != "hr":
             yield from _items(node.children, lines)
-
-
-def _paragraph(nodes: list[SyntaxTreeNode], line: int) -> Iterator[Block]:
-    """Yield the sentences of a paragraph. The site's present form writes its examples as code within a paragraph."""
-    if len(nodes) == 1 and nodes[0].type == "code_inline" and nodes[0].content[:1] in {"{", "["}:
-        yield Block(line, nodes[0].content, code=True)
-    else:
-        yield from sentences("".join(map(_inline, nodes)), line)
 
 
 def _parts(sections: list[Section]) -> list[list[Section]]:
