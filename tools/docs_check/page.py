@@ -42,9 +42,9 @@ class Block:
     code: bool = False
     rows: tuple[tuple[int, list[str]], ...] = ()
 
-    def as_code(self) -> "Block":
+    def as_code(self, *, present: bool) -> "Block":
         """Return a sentence that is JSON as a block of code: so the site's present form writes its examples."""
-        return replace(self, code=self.code or self.text.startswith("{"))
+        return replace(self, code=self.code or (present and self.text.startswith("{")))
 
 
 @dataclass
