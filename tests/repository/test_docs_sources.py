@@ -274,6 +274,20 @@ SCHEMA_CHANGES = {
         changed(REST, "paths", **{"/eapi/v2/listenKey": {"post": {"responses": {"200": {}}}}}),
         "endpoint of no operation",
     ),
+    "another status": (
+        changed(
+            REST, *PATH, "post", responses={"201": changed(REST, *PATH)["paths"][PATH[1]]["post"]["responses"]["200"]}
+        ),
+        "new in 'POST /eapi/v1/listenKey: responses 201 content application/json schema type'",
+    ),
+    "another media type": (
+        changed(REST, *GOOD[:-2], **{"application/json": None, "text/plain": {"schema": {"type": "object"}}}),
+        "new in 'POST /eapi/v1/listenKey: responses 200 content text/plain schema type'",
+    ),
+    "a server of the path": (
+        changed(REST, *PATH, servers=[{"url": "https://x.example.com"}]),
+        "new in 'PUT /eapi/v1/listenKey: servers 0 url'",
+    ),
     "a bold weight": (changed(REST, *PATH, "post", **{"x-ip-weight": "**1**"}), None),
     "a status is a number": (changed(REST, *PATH, "put", responses={200: {}}), None),
     "a newer file": (changed(REST, "info", version="1.0.1"), None),
@@ -303,6 +317,26 @@ SCHEMA_CHANGES = {
             margin={"properties": {"e": {"enum": ["MARGIN_CALL"]}, "E": {"type": "integer"}}},
         ),
         "event of no document",
+    ),
+    "a further event within another schema": (
+        changed(
+            STREAMS,
+            "components",
+            "schemas",
+            all={"oneOf": [{"properties": {"e": {"enum": ["MARGIN_CALL"]}, "E": {"type": "integer"}}}]},
+        ),
+        "event of no document",
+    ),
+    "a second name": (
+        changed(
+            STREAMS,
+            "components",
+            "schemas",
+            "GREEK_UPDATE",
+            "properties",
+            e={"type": "string", "enum": ["GREEK_UPDATE", "G"]},
+        ),
+        "values e",
     ),
     "an event is gone": (changed(STREAMS, "components", "schemas", GREEK_UPDATE=None), "event"),
     "a market stream": (

@@ -171,7 +171,7 @@ def _is_rest(line: str, last: str, need: int) -> bool:
 def _heading(node: SyntaxTreeNode, line: int) -> Section:
     """Read a heading: of which kind it is, what it says more, and where its anchor links to."""
     whole = _text(node)
-    of, _, text = whole.rpartition(" › ")
+    of, text = map(str.strip, whole.rpartition("›")[::2])
     name, bracket, more = re.findall(r"(?s)(.*?)([(（]|\Z)(.*)", text)[0]
     answers = [key for key in KNOWN if KNOWN[key][0] == "response" and name_of(name).startswith(key)]
     known = name_of(name) if name_of(name) in KNOWN else (answers or [""])[0]  # such as "Response Example FULL"
