@@ -6,7 +6,7 @@ Times are seconds on a clock that counts sleep. The figures are for a life of an
 import math
 from random import Random
 
-from listenkey._http.answer import is_refusal
+from listenkey._http.faults import is_refusal
 from listenkey._limits.wait import BAN_WAIT, JITTER, RateLimitWait, growing_wait
 from listenkey.errors import ApiError, ListenKeyError, RateLimited, ServerError, TransportError
 

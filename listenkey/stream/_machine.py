@@ -22,7 +22,7 @@ from functools import partial
 from random import Random
 from typing import Literal
 
-from listenkey._http.answer import is_certificate_fault, system_error, worth_repeating
+from listenkey._http.faults import is_certificate_fault, system_error, worth_repeating
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, ServerError, TransportError
 from listenkey.stream._copies import MOST, Content, Copies, content_of
 from listenkey.stream._events import (

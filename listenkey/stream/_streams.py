@@ -22,10 +22,12 @@ from typing import ClassVar, Literal, NoReturn, Self, cast
 from urllib.parse import quote, urlsplit
 
 from listenkey._clock import clock
-from listenkey._http.answer import Secret, described
-from listenkey._http.exchange import AsyncExchange, named_stream, share
-from listenkey._http.route import KEY_LIFE, Account, Route, hidden, is_loopback, route_to
+from listenkey._http.addresses import STREAM_URL, is_loopback
+from listenkey._http.exchange import AsyncExchange, share
+from listenkey._http.masking import Secret, described
+from listenkey._http.route import KEY_LIFE, Account, Route, hidden, route_to
 from listenkey._http.threads import threads
+from listenkey._inside import Inside
 from listenkey._limits.wait import JITTER
 from listenkey._lock import is_held_here, lock
 from listenkey.client import AsyncListenKeyClient, ListenKeyClient
@@ -119,7 +121,7 @@ class _Driver:
             JITTER,
             subscribe=form == "subscribe",
             tell_blind=tell_blind,
-            where=named_stream(route),
+            where=str(route),
         )
 
     def start(self) -> None:
@@ -236,14 +238,12 @@ class _Driver:
             socket = self._sockets[number] = await self._open(key, asked)
             self._tell(lambda link: link.opened(clock(), number, asked))
             clean, why = await self._read(number, socket)
-            error = None if clean else TransportError(f"The connection to {named_stream(self._route)} was lost: {why}.")
+            error = None if clean else TransportError(f"The connection to {self._route} was lost: {why}.")
         except ListenKeyError as failure:
             error = failure
         except Exception as bug:  # noqa: BLE001  its text and its frames may hold the listen key
             why = described(bug, key)
-            error = TransportError(
-                f"The connection to {named_stream(self._route)} was lost: {type(bug).__name__} ({why})."
-            )
+            error = TransportError(f"The connection to {self._route} was lost: {type(bug).__name__} ({why}).")
         finally:
             self._serving.pop(number, None)
             if (opened := self._sockets.pop(number, None)) is not None:
@@ -287,7 +287,7 @@ class _Driver:
             openings.leave(who)
 
     async def _open(self, key: Secret, asked: float) -> _websocket.WebSocket:
-        path = urlsplit(self._route.base_url).path.rstrip("/")
+        path = urlsplit(self._route.url).path.rstrip("/")
         target = Secret(path + _FORMS[self._form].format(quote(key, safe="")))
         account = Account(key, self._pace.opening)
         try:
@@ -305,7 +305,7 @@ class _Stream:
             raise ConfigurationError(f"form must be one of: {', '.join(_FORMS)}.")
         self._keeper, self._form, self._tell_blind = keeper, form, tell_blind
         self._pace = pace or Pace().scaled(InsideKeeper(keeper).client.key_life / KEY_LIFE)
-        self._route = _route_of(InsideKeeper(keeper).client.route, stream_url)
+        self._route = _route_of(InsideKeeper(keeper).client, stream_url)
         self._buffer = Buffer(BUFFER)
         self._driver: _Driver | None = None
         self._error: ListenKeyError | None = None
@@ -738,11 +738,12 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
     return None
 
 
-def _route_of(client: Route, stream_url: str | None) -> Route:
+def _route_of(client: Inside, stream_url: str | None) -> Route:
     """Say where the stream is, and how to get there."""
-    origin, local = client.base_url.rstrip("/"), urlsplit(client.base_url)
+    origin, local = client.route.url.rstrip("/"), urlsplit(client.route.url)
     if stream_url is None and local.hostname is not None and is_loopback(local.hostname):
-        stream_url = f"{local.scheme.replace('http', 'ws')}://{local.netloc}/private"
+        scheme = STREAM_URL.encrypted if client.route.is_encrypted else STREAM_URL.plain
+        stream_url = f"{scheme}://{local.netloc}/private"
     url = hidden(_STREAMS.get(origin) if stream_url is None else stream_url)
     del stream_url
     if not isinstance(url, str):
@@ -751,12 +752,4 @@ def _route_of(client: Route, stream_url: str | None) -> Route:
         )
     if not url.startswith(("wss://", "ws://")):
         raise ConfigurationError("stream_url must start with wss://, like wss://fstream.binance.com/private.")
-    try:
-        return route_to(
-            Secret(url.replace("ws", "http", 1)),
-            client.certificates.context,
-            None if client.is_https else local.hostname,
-        )
-    except ConfigurationError as error:
-        text = str(error).replace("base_url", "stream_url").replace("https:", "wss:").replace("http is", "ws is")
-    raise ConfigurationError(text)
+    return route_to(STREAM_URL, url, client.wishes)

@@ -9,7 +9,7 @@ import pytest
 from docs_check import document
 
 from listenkey import errors, stream
-from listenkey._http.answer import _BY_CODE
+from listenkey._http.answer import BY_CODE
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "docs", ROOT / "docs" / "zh-CN")
@@ -41,5 +41,5 @@ def test_the_page_of_the_errors_has_each_code_with_its_error(folder: Path) -> No
     text = (folder / "errors.md").read_text(encoding="utf-8")
     rows = [line.rsplit("|", 2)[:2] for line in text.splitlines() if re.match(r"\|[^|]*4xx[^|]*-\d", line)]
     told = {int(code): re.findall(r"`(\w+)`", error) for answer, error in rows for code in re.findall(r"-\d+", answer)}
-    assert told == {code: [error.__name__] for code, error in _BY_CODE.items()}
-    assert all(issubclass(error, errors.ApiError) for error in _BY_CODE.values())
+    assert told == {code: [error.__name__] for code, error in BY_CODE.items()}
+    assert all(issubclass(error, errors.ApiError) for error in BY_CODE.values())

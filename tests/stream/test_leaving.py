@@ -416,7 +416,14 @@ OURS = str(Path(listenkey.__file__).parent)
 
 CHOICE = random.Random()
 Place = tuple[str, int, str, str]
-FILES = ("stream/_streams.py", "stream/_buffer.py", "keeper/_drivers.py", "_http/threads.py", "listenkey/client.py")
+FILES = (
+    "stream/_streams.py",
+    "stream/_buffer.py",
+    "keeper/_drivers.py",
+    "keeper/_waking.py",
+    "_http/threads.py",
+    "listenkey/client.py",
+)
 
 
 def at_a_place(
