@@ -22,6 +22,7 @@ import httpx
 from listenkey._http import answer as _answer
 from listenkey._http.answer import MAX_BODY, RawAnswer
 from listenkey._http.route import Account, Proxy, Route
+from listenkey._http.way import extensions, note_addresses
 
 if TYPE_CHECKING:
     from listenkey._http.async_network import Connection  # programs without an event loop need not load asyncio
@@ -86,11 +87,12 @@ class Attempt:
         for connection in self.connections:
             connection.abort()
 
-    def request(self, request: httpcore.Request) -> httpcore.Request:
+    def request(self, request: httpcore.Request, *, is_async: bool = False) -> httpcore.Request:
         """Copy a request, with the API key and without a cookie."""
         headers = [item for item in request.headers if item[0].lower() not in (b"cookie", b"x-mbx-apikey")]
         key = b"X-MBX-APIKEY", self.account.api_key.encode("ascii")
-        return httpcore.Request(request.method, request.url, headers=[*headers, key])
+        told = extensions(is_async=is_async)
+        return httpcore.Request(request.method, request.url, headers=[*headers, key], extensions=told)
 
     def note_head(self, response: httpcore.Response) -> "_Body":
         """Note the head of the answer: the status counts, even if the body breaks off."""
@@ -280,6 +282,7 @@ class _Backend(httpcore.NetworkBackend):
         attempt, last = attempt_under_way.get(), OSError(NO_ADDRESS)
         with _named(httpcore.ConnectTimeout, httpcore.ConnectError):
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            note_addresses(found)
             for tried, address in enumerate(found):
                 try:
                     connected = _connected(address, attempt.left() / (len(found) - tried))
@@ -446,7 +449,7 @@ class AsyncPool:
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """As `Pool.handle_request`."""
         attempt = attempt_under_way.get()
-        outgoing = attempt.request(request)
+        outgoing = attempt.request(request, is_async=True)
         kept = self._kept.take()
         await self._close_useless()
         if kept:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace, screen: Screen) -> int:
     """Run the command that the command line names. Returns the exit status."""
     commands = {"start": _start, "keepalive": _keepalive, "delete": _delete}
-    commands |= {"keep": _keep, "events": _events, "sandbox": _sandbox}
+    commands |= {"keep": _keep, "events": _events, "check": _check, "sandbox": _sandbox}
     return commands[args.command](args, screen)
 
 
@@ -118,13 +118,26 @@ def _keep(args: argparse.Namespace, screen: Screen) -> int:
             _wait(1.0)
 
 
-def _events(args: argparse.Namespace, screen: Screen) -> int:
+@contextlib.contextmanager
+def _needing_stream(command: str) -> Iterator[None]:
+    """Name the extra that is missing, if it is."""
     try:
-        from listenkey.stream import UserDataStream
+        yield
     except ImportError as error:
         if error.name is None or not error.name.startswith("websockets"):
             raise
-        raise missing("`listenkey events`", "stream") from None
+        raise missing(f"`listenkey {command}`", "stream") from None
+
+
+def _check(args: argparse.Namespace, screen: Screen) -> int:
+    with _needing_stream("check"):
+        from listenkey.cli import _check as check
+    return check.run(args, screen, _client(args, screen))
+
+
+def _events(args: argparse.Namespace, screen: Screen) -> int:
+    with _needing_stream("events"):
+        from listenkey.stream import UserDataStream
     stream_url = args.stream_url or os.environ.get("LISTENKEY_STREAM_URL")
     with _client(args, screen) as client:
         keeper = ListenKeyKeeper(client)

@@ -30,6 +30,15 @@ Ctrl-C leaves the program 10 seconds for its own end before that SIGTERM.
 SIGTERM and SIGHUP do not; further signals change nothing. Whatever else ends
 this command, the program gets SIGTERM. Signals reach the program alone, not
 programs that it has started: a shell wrapper should `exec` its last command."""
+CHECK = """\
+The check goes step by step: settings, connection, TLS, answer, clock, API key,
+listen key, keepalive, the stream by each form of its URL, two connections at
+once, closing. It prints a line for each step, without a secret: paste it into
+an issue. "note" is neither success nor failure: a quiet account brings no
+event. So place and cancel an order while the check waits.
+
+It makes the listen key, or renews the live key. On a terminal it asks whether
+to end a key that it made; it never ends another key."""
 SANDBOX = "Any API key in visible ASCII is an account of its own."
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -129,11 +138,19 @@ def parser() -> argparse.ArgumentParser:
     keep.add_argument("program", nargs="*", metavar="-- PROGRAM ARG", help=what)
     what = "print the account's events and gaps, one JSON object a line, until Ctrl-C"
     events = add("events", what, "listenkey events | jq .order.status")
+    example = "listenkey check --wait 60"
+    check = add(
+        "check", "go the whole way to the account's events, and say where it ends", example, f"{API_KEY}\n\n{CHECK}"
+    )
+    what = "seconds to wait for the first event (30)"
+    check.add_argument("--wait", type=float, default=30.0, metavar="S", help=what)
+    check.add_argument("--yes", action="store_true", help="end a key that the check made, without asking")
     what = "where the stream is (default: LISTENKEY_STREAM_URL, else known from the base URL)"
-    events.add_argument("--stream-url", metavar="URL", help=what)
+    for command in (events, check):
+        command.add_argument("--stream-url", metavar="URL", help=what)
     what = "how a connection names its key: path, query or subscribe (path)"
     events.add_argument("--form", default="path", choices=("path", "query", "subscribe"), help=what)
-    for command in (start, keepalive, delete, keep, events):
+    for command in (start, keepalive, delete, keep, events, check):
         what = "where the exchange is (default: LISTENKEY_BASE_URL, else Binance)"
         command.add_argument("--base-url", metavar="URL", help=what)
         what = "accept plain http to this host, such as a sandbox in the next container"
