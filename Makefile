@@ -52,7 +52,7 @@ coverage: $(READY) ## the tests again, with branch coverage of listenkey, but fo
 		coverage combine -q && coverage report
 
 simulations: $(READY) ## a thousand days of keepers, and of streams
-	SIMULATED_DAYS=250 pytest -n 2 --timeout 900 tests/test_simulation.py tests/test_stream_simulation.py tests/test_turns.py
+	SIMULATED_DAYS=250 pytest -n 2 --timeout 900 tests/keeper/test_simulation.py tests/stream/test_simulation.py tests/limits/test_turns.py
 
 generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
 	$(tools) generate

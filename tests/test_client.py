@@ -35,8 +35,7 @@ from listenkey import (
     client,
 )
 from listenkey.sandbox import Sandbox
-
-from .conftest import API_KEY, Twin
+from tests.conftest import API_KEY, Twin
 
 KEY = "k" * 64
 

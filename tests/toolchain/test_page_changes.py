@@ -126,7 +126,10 @@ def test_the_six_steps(project: Path) -> None:
     assert 'Revealed type is "str | ' in mypy.stdout
     assert "Success" in mypy.stdout
     # The project's own tests hold for the changed document, too.
-    tests = ["tests/test_docs_check.py", *(f"tests/test_generate{end}.py" for end in ("", "_summary", "d"))]
+    tests = [
+        "tests/repository/test_docs_check.py",
+        *(f"tests/repository/test_generate{end}.py" for end in ("", "_summary", "d")),
+    ]
     pytest_run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-k", "not planted", *tests],
         cwd=project,
@@ -146,7 +149,7 @@ def test_a_further_endpoint(project: Path) -> None:
     document["tags"] += more["tags"]
     yaml.dump(document, project / "openapi.yaml")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    tests = "tests/test_docs_check.py tests/test_generate.py tests/test_generated.py tests/test_package.py"
+    tests = " ".join(f"tests/repository/test_{name}.py" for name in ("docs_check", "generate", "generated", "package"))
     for step in (
         "make docs-accept PAGE=tests/pages/time.md",
         "make lint-spec generate docs-check PAGE=tests/pages/time.md",
