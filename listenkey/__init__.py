@@ -5,7 +5,7 @@ Each name is loaded when a program first asks for the name. A program that uses 
 
 TYPE_CHECKING = False  # `typing` takes longer to load than this file, and Ctrl-C would show a traceback meanwhile
 if TYPE_CHECKING:  # for type checkers and editors
-    from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
+    from listenkey.client import DEMO, AsyncListenKeyClient, ListenKey, ListenKeyClient
     from listenkey.errors import (
         ApiError,
         Banned,
@@ -39,6 +39,7 @@ else:  # for Python (PEP 562). Hidden from type checkers, which would believe th
 from listenkey._version import __version__ as __version__  # noqa: E402  after the table that loads nothing
 
 _MODULES = {
+    "DEMO": "client",
     "ApiError": "errors",
     "AsyncListenKeyClient": "client",
     "AsyncListenKeyKeeper": "keeper",
@@ -59,6 +60,7 @@ _MODULES = {
 }
 _FOR_ASYNCIO = {"AsyncListenKeyClient", "AsyncListenKeyKeeper"}  # load with these what their first call needs
 __all__ = [
+    "DEMO",
     "ApiError",
     "AsyncListenKeyClient",
     "AsyncListenKeyKeeper",

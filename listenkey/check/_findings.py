@@ -117,7 +117,7 @@ class Probe:
         if news.what == "pong" and self.pong_at is None:
             self.pong_at = now
         elif news.what == "reply":
-            self.is_refused = news.text != ""
+            self.is_refused = self.is_refused or (self.form == "subscribe" and news.text != "")
         elif news.what == "event" and self.event is None:
             self.event, self.event_at, self.is_wrapped = news.text, now, news.is_wrapped
         elif news.what == "end" and (self.closing_at is None or news.text):

@@ -30,12 +30,12 @@ OFFER = "The check made this listen key. By now another program may use it, too.
 def run(args: argparse.Namespace, screen: Screen, client: AbstractContextManager[ListenKeyClient]) -> int:
     """Check, and offer to end a key that the check made. Returns the exit status: of the first step that failed."""
     found = _Found(args, screen)
-    stream_url = args.stream_url or os.environ.get("LISTENKEY_STREAM_URL")
+    stream_url = args.stream_url or (None if args.demo else os.environ.get("LISTENKEY_STREAM_URL"))
     try:
         with client as entered:
-            screen.end_line()
             for finding in check(entered, stream_url=stream_url, wait=args.wait):
                 found.tell(finding)
+            screen.end_line()
             if found.made_key and (args.yes or _is_asked_for(screen)):
                 entered.delete()
                 screen.say("listenkey: the listen key was ended.")

@@ -1,20 +1,20 @@
 """What a check may see of the stream's connections: its only door into this room."""
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
-from listenkey._http.answer import Secret, described
+from listenkey._http.answer import Secret, cleaned, described
 from listenkey._http.exchange import AsyncExchange
 from listenkey._http.route import Account
-from listenkey.stream._events import Decoder, Reply
+from listenkey.stream._events import Decoder, Expired, Reply, Shutdown, UnknownEvent
 from listenkey.stream._streams import _FORMS, Form, _route_of
 from listenkey.stream._websocket import WebSocket, open_websocket
 
 __all__ = ["Form", "News", "Opened", "open_form", "route_of"]
 route_of = _route_of
+LONGEST_NAME = 40  # characters of an event's name
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,11 @@ class Opened:
         read = self._decoder.read(message, [self._key])
         if isinstance(read, Reply):
             return News("reply", "" if read.accepted else "refused")
-        name = re.search(rb'"e"\s*:\s*"(\w{1,40})"', message)  # the name alone: the rest is the account's own
-        return News("event", name[1].decode() if name else "without a name", b'"stream"' in message)
+        if isinstance(read, Expired | Shutdown):
+            name = "listenKeyExpired" if isinstance(read, Expired) else "serverShutdown"
+        else:
+            name = (read.kind if isinstance(read, UnknownEvent) else read.event_type) or "no name"
+        return News("event", cleaned(name, self._key)[:LONGEST_NAME], b'"stream"' in message)
 
 
 async def open_form(exchange: AsyncExchange, form: Form, key: Secret, seconds: float) -> Opened:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +21,14 @@ from ..conftest import API_KEY
 
 USUAL = "a1" * 32
 EVENT = {"e": "RISK_LEVEL_CHANGE", "E": 1, "mb": "1", "mm": "1"}
-NO_KEY = {"status": 400, "body": {"code": -1125, "msg": "This listenKey does not exist."}}
-REFUSED = {"status": 401, "body": {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}}
+NO_KEY: dict[str, Any] = {"status": 400, "body": {"code": -1125, "msg": "This listenKey does not exist."}}
+REFUSED: dict[str, Any] = {
+    "status": 401,
+    "body": {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."},
+}
 SAID = (
-    "Invalid API-key, IP, or permissions for action. Check the API key, its permissions and the addresses it may be used "
-    "from. (HTTP 401, code -2015) "
+    "Invalid API-key, IP, or permissions for action. Check the API key, its permissions and the addresses it may be "
+    "used from. (HTTP 401, code -2015) "
 )
 QUIET = "no event in 0.3 s: an account without orders looks the same"
 Checked = Callable[..., dict[str, Finding]]
@@ -137,8 +142,6 @@ def test_a_name_that_is_not_found(checked: Checked) -> None:
 
 
 def test_tls_and_its_certificate(checked: Checked, tls_url: str, authority: Any) -> None:
-    import ssl
-
     found = checked(tls_url)
     assert failed(found) == "TLS"
     assert found["connection"].verdict == "ok"
@@ -149,7 +152,7 @@ def test_tls_and_its_certificate(checked: Checked, tls_url: str, authority: Any)
     found = checked(tls_url, ssl_context=context)
     assert found["TLS"].text.startswith("TLSv1.3; certificate by trustme v")
     assert found["settings"].facts["certificates"] == "those of the program"
-    assert (found["clock"].verdict, found["clock"].text) == ("note", "the answer has no Date: nobody can compare")
+    assert (found["clock"].verdict, found["clock"].text) == ("note", "the answer has no Date, so nobody can compare")
 
 
 def test_no_tls_at_all(checked: Checked, listenkey_sandbox: Sandbox) -> None:
@@ -202,33 +205,29 @@ def test_clock(checked: Checked, listenkey_sandbox: Sandbox, seconds: float, tex
     listenkey_sandbox.faults.add("status", **NO_KEY, headers={"Date": date})
     found = checked(listenkey_sandbox.url)
     assert failed(found) == "clock"
-    assert pytest.importorskip("re").fullmatch(text, found["clock"].text)
+    assert re.fullmatch(text, found["clock"].text)
     assert found["closing"].verdict == "ok"  # a wrong clock ends nothing
+
+
+CUT = (
+    "Binance's API keys have 64 letters and digits, and this one has not: copy it again. Permission and address are "
+    "not ruled out."
+)
+UNKNOWN = (
+    "Ruled out: an API key that was cut. Left: the permission 'Enable European Options', the list of addresses that "
+    "may use it, and an unknown API key. Real and demo API keys are separate: is it of the other kind, or was it "
+    "deleted?"
+)
+KNOWN = (
+    "Ruled out: an unknown API key, because one that was made up is refused otherwise (code -2008). Left: the "
+    "permission 'Enable European Options', and the list of addresses that may use it."
+)
+NO_SUCH_KEY = {"status": 401, "body": {"code": -2008, "msg": "Invalid Api-Key ID."}}
 
 
 @pytest.mark.parametrize(
     ("api_key", "answers", "causes"),
-    [
-        (
-            API_KEY,
-            [REFUSED],
-            "Binance's API keys have 64 letters and digits, and this one has not: copy it again. "
-            "Permission and address are not ruled out.",
-        ),
-        (
-            USUAL,
-            [REFUSED, REFUSED],
-            "Ruled out: an API key that was cut. Left: the permission 'Enable European Options', the list of addresses that "
-            "may use it, and an unknown API key. Real and demo API keys are separate: is it of the other kind, or was it "
-            "deleted?",
-        ),
-        (
-            USUAL,
-            [REFUSED, {"status": 401, "body": {"code": -2008, "msg": "Invalid Api-Key ID."}}],
-            "Ruled out: an unknown API key, because one that was made up is refused otherwise (code -2008). Left: the "
-            "permission 'Enable European Options', and the list of addresses that may use it.",
-        ),
-    ],
+    [(API_KEY, [REFUSED], CUT), (USUAL, [REFUSED, REFUSED], UNKNOWN), (USUAL, [REFUSED, NO_SUCH_KEY], KNOWN)],
     ids=["cut", "unknown", "known"],
 )
 def test_api_key(
@@ -246,8 +245,8 @@ def test_a_code_that_is_about_the_api_key_alone(checked: Checked, listenkey_sand
     listenkey_sandbox.faults.add("status", status=401, body={"code": -2014, "msg": "API-key format invalid."}, times=2)
     found = checked(listenkey_sandbox.url, USUAL)
     assert found["API key"].text.endswith(
-        "(HTTP 401, code -2014) Ruled out: permission and address, because this code is about the API key alone. Real and "
-        "demo API keys are separate: is it of the other kind, or was it deleted?"
+        "(HTTP 401, code -2014) Ruled out: permission and address, because this code is about the API key alone. Real "
+        "and demo API keys are separate: is it of the other kind, or was it deleted?"
     )
 
 
@@ -325,7 +324,8 @@ def test_two_at_once_and_the_older_is_closed(checked: Checked, listenkey_sandbox
         found = checked(listenkey_sandbox.url, wait=20.0)
     assert failed(found) == "two at once"
     assert found["two at once"].text == (
-        "the older one was ended: the server closed it with code 1008. At a planned change of connections a Gap will say so"
+        "the older one was ended: the server closed it with code 1008. At a planned change of connections a Gap will "
+        "say so"
     )
     for step in ("form path", "form query", "form subscribe"):
         assert found[step].verdict == "ok"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "listenkey"
-ROOMS = ["_http", "_limits", "keeper", "stream", "sandbox", "cli"]
+ROOMS = ["_http", "_limits", "keeper", "stream", "sandbox", "check", "cli"]
 # The machines: they decide, and are told news and the time.
 MACHINES = [
     *("errors.py", "_http/answer.py", "_limits/wait.py", "_limits/turns.py", "keeper/_lease.py", "keeper/_machine.py"),
-    *("stream/_events.py", "stream/_copies.py", "stream/_machine.py"),
+    *("stream/_events.py", "stream/_copies.py", "stream/_machine.py", "check/_course.py", "check/_findings.py"),
 ]
 MOVING = {"time", "threading", "socket", "asyncio", "ssl", "httpx", "httpcore", "websockets", "select", "subprocess"}
 
