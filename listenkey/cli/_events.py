@@ -41,7 +41,8 @@ def run(args: argparse.Namespace, screen: Screen, client: ListenKeyClient) -> in
                 line = flow.line(item, datetime.now(UTC))
                 with screen.cleared():
                     output.write(line)
-                flow.printed += not isinstance(item, Gap)
+                flow.printed += 1
+                flow.events += not isinstance(item, Gap)
             if flow.is_over():
                 return 0
     return 0
@@ -55,7 +56,7 @@ class _Flow:
         self._ends_at = time.monotonic() + (math.inf if args.duration is None else args.duration)
         self._look = min(LOOK, args.duration or LOOK)
         self._is_for_people = is_terminal(sys.stdout) and not (args.json or args.raw or args.output)
-        self.printed = 0  # events
+        self.printed = self.events = 0  # lines; those of them that are no Gap
 
     def is_wanted(self, item: Item) -> bool:
         """Whether an item is printed. A Gap always is: without it nobody knows what is missing."""
@@ -63,7 +64,7 @@ class _Flow:
 
     def is_over(self) -> bool:
         """Whether enough is printed, or the time is over."""
-        return self.printed == self._args.limit or time.monotonic() >= self._ends_at
+        return self.events == self._args.limit or time.monotonic() >= self._ends_at
 
     def line(self, item: Item, at: datetime) -> str:
         """Write an item."""
@@ -88,7 +89,8 @@ class _Flow:
                 if isinstance(error, ConfigurationError) or not (has_worked or _may_pass(error)):
                     raise
                 pause = error.retry_after or wait
-                self._screen.say(f"listenkey: {in_our_words(str(error))} Next start in {pause:.0f} s.")
+                why = in_our_words(str(error)).removesuffix(" Start the command anew.")  # the command does
+                self._screen.say(f"listenkey: {why} Next start in {pause:.0f} s.")
             wait = min(2 * wait, LONGEST_WAIT)
             starts_at = time.monotonic() + pause
             while time.monotonic() < starts_at:

@@ -91,7 +91,8 @@ def status_of(run: Callable[[], int], screen: Screen) -> int:
         return READER_LEFT
     except OSError as error:  # a disk is full
         _discard_output()
-        screen.say(f"listenkey: input or output failed: {error.strerror}.")
+        where = f": {error.filename}" if error.filename else ""
+        screen.say(f"listenkey: input or output failed: {error.strerror}{where}.")
         return 6
     except SystemExit as end:  # a signal
         _discard_output()
