@@ -110,13 +110,13 @@ def is_worth_alone(probe: Probe, together: Sequence[Probe]) -> bool:
 
     The exchange may serve one connection at a time. Where two others received, it serves several.
     """
-    received = sum(each.event is not None for each in together)
+    received = sum(each.received_at is not None for each in together)
     return probe.opened_at is not None and probe.event is None and (probe.ended is not None or received == 1)
 
 
 def is_enough(probes: Sequence[Probe], now: float) -> bool:
     """Whether nothing more is to be expected: all is seen, or events came `GRACE` seconds ago."""
-    first = min((each.event_at for each in probes if each.event_at is not None), default=math.inf)
+    first = min((each.received_at for each in probes if each.received_at is not None), default=math.inf)
     return all(each.is_told for each in probes) or now >= first + GRACE
 
 

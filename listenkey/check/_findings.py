@@ -5,6 +5,7 @@ A step is told what was seen, and says a `Finding`. No text holds a secret: text
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -94,6 +95,8 @@ class Probe:
         is_refused: whether SUBSCRIBE was refused.
         pong_at: when our ping was answered.
         event, event_at, is_wrapped: the name of the first event, when it came, and whether it was wrapped.
+        beside_at: from when on the connections beside it are surely open. An event before tells nothing of them.
+        received_at: when the first event came from then on.
         ended: why the server ended the connection.
         closing_at: when our close frame was sent.
         closing: seconds from our close frame to its answer.
@@ -108,6 +111,8 @@ class Probe:
     event: str | None = None
     event_at: float | None = None
     is_wrapped: bool = False
+    beside_at: float = math.inf
+    received_at: float | None = None
     ended: str | None = None
     closing_at: float | None = None
     closing: float | None = None
@@ -118,8 +123,11 @@ class Probe:
             self.pong_at = now
         elif news.what == "reply":
             self.is_refused = self.is_refused or (self.form == "subscribe" and news.text != "")
-        elif news.what == "event" and self.event is None:
-            self.event, self.event_at, self.is_wrapped = news.text, now, news.is_wrapped
+        elif news.what == "event":
+            if self.event is None:
+                self.event, self.event_at, self.is_wrapped = news.text, now, news.is_wrapped
+            if self.received_at is None and now >= self.beside_at:
+                self.received_at = now
         elif news.what == "end" and (self.closing_at is None or news.text):
             self.ended = news.text
         elif news.what == "end":
@@ -128,7 +136,7 @@ class Probe:
     @property
     def is_told(self) -> bool:
         """Whether there is nothing to wait for."""
-        return self.opened_at is None or self.ended is not None or None not in (self.pong_at, self.event_at)
+        return self.opened_at is None or self.ended is not None or None not in (self.pong_at, self.received_at)
 
     @property
     def opening(self) -> float | None:
@@ -332,7 +340,7 @@ def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Findi
     text += f", no event in {wait:g} s"
     if last.pong_at is None:
         return Finding(step, "failed", f"{text}: the connection is dead", facts)
-    receiving = " and ".join(sorted({each.form for each in others if each.event is not None}))
+    receiving = " and ".join(sorted({each.form for each in others if each.received_at is not None}))
     if not receiving:
         return Finding(step, "note", f"{text}: {QUIET}", facts)
     if not is_alone:
@@ -342,18 +350,19 @@ def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Findi
 
 def two_at_once(older: Probe, newer: Probe, wait: float) -> Finding:
     """Say whether two connections on one key both receive."""
-    facts = {"older": older.event, "newer": newer.event, "older_ended": older.ended, "newer_ended": newer.ended}
+    received = [each.received_at is not None for each in (older, newer)]
+    facts = {"older": received[0], "newer": received[1], "older_ended": older.ended, "newer_ended": newer.ended}
     if (error := older.error or newer.error) is not None:
         return Finding("two at once", "failed", f"one could not be opened: {error}", facts, error)
     for name, each, other in (("older", older, newer), ("newer", newer, older)):
         if each.ended is not None and other.ended is None:
             text = f"the {name} one was ended: {each.ended}. At a planned change of connections a Gap will say so"
             return Finding("two at once", "failed", text, facts)
-    if older.event is not None and newer.event is not None:
+    if all(received):
         return Finding("two at once", "ok", "both connections received", facts)
-    if older.event is None and newer.event is None:
+    if not any(received):
         return Finding("two at once", "note", f"no event in {wait:g} s: {QUIET}", facts)
-    name = "older" if older.event is not None else "newer"
+    name = "older" if received[0] else "newer"
     text = f"the {name} one alone received. At a planned change of connections a Gap may say so"
     return Finding("two at once", "note", text, facts)
 

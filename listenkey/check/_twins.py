@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT = 1800.0  # seconds; nobody renews the key meanwhile
 LONGEST_CLOSING = 5.0  # seconds that the answer to a close frame may take
+SETTLING = 1.0  # seconds until an event can no longer have been sent before the last connection was open
 LOOK = 0.5  # seconds between two looks at the connections, if they bring nothing
 
 
@@ -172,46 +173,52 @@ class _Check:
     async def connect(self, forms: tuple[Form, ...]) -> list[Probe]:
         """Open connections in their order, look at them side by side, and close them."""
         exchange = share(AsyncExchange, self._stream, asyncio.get_running_loop())
-        probes, opened = list[Probe](), list[tuple[Probe, Opened]]()
+        probes, opened, readers = list[Probe](), list[tuple[Probe, Opened]](), list[asyncio.Task[None]]()
+        news = asyncio.Event()
         try:
             for form in forms:
                 probes.append(probe := Probe(form, clock()))
-                try:
-                    connection = await open_form(exchange, form, self._key, self.inside.timeout)
-                except ListenKeyError as error:
-                    probe.error = error
-                    if isinstance(error, RateLimited):  # counts for everyone on this address
-                        self.inside.address.rate_limit_wait.refused(error, probe.asked_at, clock())
-                else:
-                    probe.opened_at = clock()
+                if (connection := await self._open(exchange, probe)) is not None:
                     opened.append((probe, connection))
-            if opened:
-                await self._look(probes, opened)
+                    read = _read(probe, connection, news.set)  # at once: it counts when an event comes
+                    readers.append(asyncio.create_task(read, name="listenkey-check"))
+            if readers:
+                await self._look(probes, news)
+                for probe, connection in opened:
+                    probe.closing_at = clock()
+                    connection.close()
+                await asyncio.wait(readers, timeout=min(self._wait, LONGEST_CLOSING))
         finally:
             for _, connection in opened:
                 connection.abort()
+            for reader in readers:
+                reader.cancel()
+            if readers:
+                await asyncio.wait(readers)
             await exchange.release()
         return probes
 
-    async def _look(self, probes: list[Probe], opened: list[tuple[Probe, Opened]]) -> None:
-        ends_at = clock() + self._wait
-        news = asyncio.Event()
-        readers = [asyncio.create_task(_read(*each, news.set), name="listenkey-check") for each in opened]
+    async def _open(self, exchange: AsyncExchange, probe: Probe) -> Opened | None:
         try:
-            while clock() < ends_at and not is_enough(probes, clock()):
-                news.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(LOOK, ends_at - clock())):
-                        await news.wait()
-            for probe, connection in opened:
-                if probe.ended is None:
-                    probe.closing_at = clock()
-                    connection.close()
-            await asyncio.wait(readers, timeout=min(self._wait, LONGEST_CLOSING))
-        finally:
-            for reader in readers:
-                reader.cancel()
-            await asyncio.wait(readers)
+            connection = await open_form(exchange, probe.form, self._key, self.inside.timeout)
+        except ListenKeyError as error:
+            probe.error = error
+            if isinstance(error, RateLimited):  # counts for everyone on this address
+                self.inside.address.rate_limit_wait.refused(error, probe.asked_at, clock())
+            return None
+        probe.opened_at = clock()
+        return connection
+
+    async def _look(self, probes: list[Probe], news: asyncio.Event) -> None:
+        """Wait until enough is seen."""
+        now = clock()
+        for probe in probes:
+            probe.beside_at = now + min(SETTLING, self._wait / 20)
+        while (left := now + self._wait - clock()) > 0 and not is_enough(probes, clock()):
+            news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(LOOK, left)):
+                    await news.wait()
 
 
 async def _read(probe: Probe, connection: Opened, tell: Callable[[], None]) -> None:

@@ -321,7 +321,7 @@ def test_a_subscription_that_is_refused(checked: Checked, listenkey_sandbox: San
 def test_two_at_once_and_the_older_is_closed(checked: Checked, listenkey_sandbox: Sandbox) -> None:
     listenkey_sandbox.stream.receivers = "newest, and the others are closed"
     with events(listenkey_sandbox, 1):
-        found = checked(listenkey_sandbox.url, wait=20.0)
+        found = checked(listenkey_sandbox.url, wait=4.0)
     assert failed(found) == "two at once"
     assert found["two at once"].text == (
         "the older one was ended: the server closed it with code 1008. At a planned change of connections a Gap will "
