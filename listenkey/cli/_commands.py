@@ -39,12 +39,16 @@ def run(args: argparse.Namespace, screen: Screen) -> int:
 def _client(args: argparse.Namespace, screen: Screen, level: int = logging.WARNING) -> Iterator[ListenKeyClient]:
     """Make the client. The live line tells how long the client has been waiting."""
     key, began = api_key(screen), time.monotonic()
-    base_url = args.base_url or (DEMO if args.demo else os.environ.get("LISTENKEY_BASE_URL")) or BASE_URL
+    base_url = _base_url(args)
     settings = {"timeout": args.timeout, "attempts": args.attempts, "plain_http_host": args.plain_http}
     with ListenKeyClient(key, base_url=base_url, **settings) as client:
         _log(logging.DEBUG if args.verbose else level)
         screen.show(lambda: f"○ waiting for {base_url} · {time.monotonic() - began:.0f} s", after=1.0)
         yield client
+
+
+def _base_url(args: argparse.Namespace) -> str:
+    return args.base_url or (DEMO if args.demo else os.environ.get("LISTENKEY_BASE_URL")) or BASE_URL
 
 
 def _log(level: int) -> None:

@@ -464,10 +464,11 @@ def test_a_port_in_use(listenkey_sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("command", ["start", "keepalive", "delete", "keep", "events", "check"])
-def test_demo_is_for_every_command_and_goes_before_the_environment(command: str) -> None:
-    args = _options.parsed([command, "--demo"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BINANCE_API_KEY", API_KEY)
-        patch.setenv("LISTENKEY_BASE_URL", "http://127.0.0.1:1")
-        with _commands._client(args, Screen()) as client:
-            assert repr(client) == "ListenKeyClient(base_url='https://demo-fapi.binance.com')"
+def test_demo_is_for_every_command_and_goes_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("LISTENKEY_BASE_URL", "http://127.0.0.1:1")
+    assert _commands._base_url(_options.parsed([command, "--demo"])) == "https://demo-fapi.binance.com"
+    assert _commands._base_url(_options.parsed([command])) == "http://127.0.0.1:1"
+    monkeypatch.delenv("LISTENKEY_BASE_URL")
+    assert _commands._base_url(_options.parsed([command])) == "https://eapi.binance.com"

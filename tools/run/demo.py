@@ -4,6 +4,7 @@ Asks Binance if BINANCE_API_KEY is set, and does not wait for an event there. El
 """
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -13,16 +14,17 @@ from listenkey.client import BASE_URL
 from listenkey.sandbox import Sandbox
 from listenkey.stream import Gap, Item, OrderTradeUpdate, UserDataStream
 
-ORDER = {
-    **{"s": "BTC-260626-90000-C", "c": "my-first-order", "S": "BUY", "o": "LIMIT", "f": "GTC", "q": "0.4", "p": "1755"},
-    **{"ap": "1755", "x": "TRADE", "X": "FILLED", "i": 4612088731905527811, "l": "0.4", "z": "0.4", "L": "1755"},
-    **{"N": "USDT", "n": "-1.2", "T": 1774602003114, "t": 219, "b": "0", "a": "0", "rp": "0"},
-}
-FILL = {"e": "ORDER_TRADE_UPDATE", "E": 1774602003118, "T": 1774602003114, "o": ORDER}
+# An order that was filled. What the keys say: docs/stream.md, and asyncapi.yaml.
+FILL = json.loads("""
+{"e": "ORDER_TRADE_UPDATE", "E": 1774602003118, "T": 1774602003114,
+ "o": {"s": "BTC-260626-90000-C", "c": "my-first-order", "S": "BUY", "o": "LIMIT", "f": "GTC", "q": "0.4", "p": "1755",
+       "ap": "1755", "x": "TRADE", "X": "FILLED", "i": 4612088731905527811, "l": "0.4", "z": "0.4", "L": "1755",
+       "N": "USDT", "n": "-1.2", "T": 1774602003114, "t": 219, "b": "0", "a": "0", "rp": "0"}}
+""")
 READ_ON = """
-read on     README.md         a program that follows your account's events
-            docs/stream.md    every event, every gap, and what to do
-            listenkey check   the same way against Binance, step by step, with your API key"""
+read on     README.md               a program that follows your account's events
+            docs/stream.md          every event, every gap, and what to do
+            docs/command-line.md    `listenkey check`: the way to Binance, step by step, with your API key"""
 
 
 def show(what: str, text: str) -> None:
