@@ -60,7 +60,7 @@ def course(route: Route, wait: float, *, is_usual_key: bool) -> Course:
     if answer.verdict == "failed":
         return (yield from rest("clock", "answer"))
     control = None
-    if isinstance(before.error, Unauthorized) and is_usual_key:
+    if isinstance(before.error, Unauthorized) and before.error.code in (None, -1002, -2015) and is_usual_key:
         control = cast(ListenKeyError | None, (yield Control()))
     accepted = say.api_key(before.error, control, is_usual=is_usual_key)
     yield accepted

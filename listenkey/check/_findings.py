@@ -6,6 +6,7 @@ A step is told what was seen, and says a `Finding`. No text holds a secret: text
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -178,10 +179,12 @@ def connection(call: Called, route: Route) -> Finding:
     if not way.host and error is None:
         return Finding("connection", "ok", "a connection that was open already", facts)
     known = "" if way.host in way.addresses else _listed(way.addresses)
-    if way.connected is not None and not (_is_proxys(error) and not way.is_tls_begun):
+    if way.connected is not None and not _is_blocked(call, route):
         return Finding("connection", "ok", f"{host}{known}; connected in {_seconds(way.connected)}", facts)
-    if _is_proxys(error) or error is None:
+    if _is_proxys(error):
         advice = ""
+    elif way.connected is not None:
+        advice = " The proxy takes the connection, and opens no way to the exchange."
     elif not way.addresses:
         advice = " The name was not found: check the name, and the DNS of this machine."
     else:
@@ -189,8 +192,14 @@ def connection(call: Called, route: Route) -> Finding:
     return Finding("connection", "failed", f"{error}{advice}", facts, error)
 
 
+def _is_blocked(call: Called, route: Route) -> bool:
+    """Whether the proxy was reached, and the exchange was not."""
+    way = call.way
+    return route.proxy is not None and route.is_https and not way.is_tls_begun and call.error is not None
+
+
 def _is_proxys(error: ListenKeyError | None) -> bool:
-    """Whether a proxy refused the way."""
+    """Whether a proxy refused the way, and said so."""
     return isinstance(error, ApiError) and (error.reason or "").startswith("No way to ")
 
 
@@ -210,7 +219,10 @@ def tls(call: Called, route: Route) -> Finding:
     if way.tls:
         until = f" until {way.valid_until:%Y-%m-%d}" if way.valid_until else ""
         return Finding("TLS", "ok", f"{way.tls}; certificate by {way.issuer or 'nobody'}{until}", facts)
-    advice = "" if is_certificate_fault(call.error) else " Something in between may speak no TLS, or end it."
+    advice = " Something in between may speak no TLS, or end it."
+    if is_certificate_fault(call.error):
+        is_of_time = re.search("expired|not yet valid", str(call.error)) is not None
+        advice = " Or this machine's clock is wrong." if is_of_time else ""
     return Finding("TLS", "failed", f"{call.error}{advice}", facts, call.error)
 
 
@@ -258,6 +270,8 @@ def api_key(error: ListenKeyError | None, control: ListenKeyError | None, *, is_
 
 def _causes(error: Unauthorized, control: ListenKeyError | None, *, is_usual: bool) -> str:
     """Rule causes of a refusal out: the API key, its permission, the list of addresses."""
+    if error.code in (-5002, -5005, -5009):  # options error page: about the account, or the country
+        return "Ruled out: all three causes that an API key can have, because this code is about the account."
     if not is_usual:
         return f"{_COPY_AGAIN} Permission and address are not ruled out."
     if error.code in (-2008, -2014):
@@ -325,7 +339,8 @@ def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Findi
         "ended": last.ended,
     }
     if last.error is not None:
-        return Finding(step, "failed", str(last.error), facts | _code(last.error), last.error)
+        text = str(last.error).removesuffix(" The stream goes on trying.")  # the check does not
+        return Finding(step, "failed", text, facts | _code(last.error), last.error)
     text = f"{'alone: ' * is_alone}opened in {_seconds(last.opening)}"
     if last.is_refused:
         return Finding(step, "failed", f"{text}, and SUBSCRIBE was refused", facts)
@@ -353,7 +368,7 @@ def two_at_once(older: Probe, newer: Probe, wait: float) -> Finding:
     received = [each.received_at is not None for each in (older, newer)]
     facts = {"older": received[0], "newer": received[1], "older_ended": older.ended, "newer_ended": newer.ended}
     if (error := older.error or newer.error) is not None:
-        return Finding("two at once", "failed", f"one could not be opened: {error}", facts, error)
+        return Finding("two at once", "failed", "one of the two could not be opened", facts, error)
     for name, each, other in (("older", older, newer), ("newer", newer, older)):
         if each.ended is not None and other.ended is None:
             text = f"the {name} one was ended: {each.ended}. At a planned change of connections a Gap will say so"

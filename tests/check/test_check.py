@@ -242,7 +242,7 @@ def test_api_key(
 
 
 def test_a_code_that_is_about_the_api_key_alone(checked: Checked, listenkey_sandbox: Sandbox) -> None:
-    listenkey_sandbox.faults.add("status", status=401, body={"code": -2014, "msg": "API-key format invalid."}, times=2)
+    listenkey_sandbox.faults.add("status", status=401, body={"code": -2014, "msg": "API-key format invalid."})
     found = checked(listenkey_sandbox.url, USUAL)
     assert found["API key"].text.endswith(
         "(HTTP 401, code -2014) Ruled out: permission and address, because this code is about the API key alone. Real "
@@ -281,7 +281,7 @@ def test_a_form_that_is_refused(checked: Checked, listenkey_sandbox: Sandbox) ->
     assert failed(found) == "form path"
     assert found["form path"].text == text
     assert found["form query"].verdict == found["form subscribe"].verdict == "ok"
-    assert found["two at once"].text == f"one could not be opened: {text}"
+    assert found["two at once"].text == "one of the two could not be opened"
 
 
 def test_a_form_that_brings_nothing_while_others_do(checked: Checked, listenkey_sandbox: Sandbox) -> None:
