@@ -265,7 +265,8 @@ def api_key(error: ListenKeyError | None, control: ListenKeyError | None, *, is_
     """
     if not isinstance(error, Unauthorized):
         return Finding("API key", "ok", "accepted")
-    return Finding("API key", "failed", f"{error} {_causes(error, control, is_usual=is_usual)}", _code(error), error)
+    text = f"{error} {_causes(error, control, is_usual=is_usual)}"
+    return Finding("API key", "failed", text, _code(error), error)
 
 
 def _causes(error: Unauthorized, control: ListenKeyError | None, *, is_usual: bool) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import platform
 import secrets
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from listenkey._clock import clock
@@ -79,8 +80,10 @@ def _walk(client: ListenKeyClient, task: _Check) -> Iterator[Finding]:
             task.answer = asyncio.run(task.connect(step.forms))
         elif isinstance(step, Control):
             exchange = share(Exchange, task.inside.route)
-            task.learn(exchange.send("keepalive", task.stranger()))
-            exchange.release()
+            try:
+                task.learn(exchange.send("keepalive", task.stranger()))
+            finally:
+                exchange.release()
         else:
             with task.calling() as brought:
                 if step.operation == "start":
@@ -97,8 +100,10 @@ async def _async_walk(client: AsyncListenKeyClient, task: _Check) -> AsyncIterat
             task.answer = await task.connect(step.forms)
         elif isinstance(step, Control):
             exchange = share(AsyncExchange, task.inside.route, asyncio.get_running_loop())
-            task.learn(await exchange.send("keepalive", task.stranger()))
-            await exchange.release()
+            try:
+                task.learn(await exchange.send("keepalive", task.stranger()))
+            finally:
+                await exchange.release()
         else:
             with task.calling() as brought:
                 if step.operation == "start":
@@ -155,8 +160,8 @@ class _Check:
         expires_in = None
         for key in brought:
             self._key = Secret(key.value)
-            if not key.estimated and way.date is not None:
-                expires_in = (key.expires_at - way.date).total_seconds()
+            if not key.estimated:
+                expires_in = (key.expires_at - (way.date or datetime.now(UTC))).total_seconds()
         self.answer = Called(failure, way, clock() - began, expires_in, self._client.used_weight)
 
     def stranger(self) -> Account:
@@ -193,9 +198,11 @@ class _Check:
                 connection.abort()
             for reader in readers:
                 reader.cancel()
-            if readers:
-                await asyncio.wait(readers)
-            await exchange.release()
+            try:
+                if readers:
+                    await asyncio.wait(readers)
+            finally:
+                await exchange.release()
         return probes
 
     async def _open(self, exchange: AsyncExchange, probe: Probe) -> Opened | None:
