@@ -35,9 +35,8 @@ def test_as_json(listenkey_sandbox: Sandbox) -> None:
     assert all(each.keys() == {"step", "verdict", "text", "facts"} for each in found)
     page = (Path(__file__).parents[2] / "docs/command-line.md").read_text(encoding="utf-8")
     for each in found:
-        (row,) = re.findall(rf"^\| (?:form \w+, )*{each['step']}(?:, form \w+)* \| (`.*) \|$", page, re.MULTILINE) or [
-            ""
-        ]
+        step = rf"(?:form \w+, )*{each['step']}(?:, form \w+)*"
+        (row,) = re.findall(rf"^\| {step} \| (`.*) \|$", page, re.MULTILINE) or [""]
         assert set(each["facts"]) == set(re.findall(r"`(\w+)`", row)), each["step"]
     assert next(each["facts"] for each in found if each["step"] == "listen key")["new"] is True
     assert done.stderr == "listenkey: the listen key was ended.\n"
