@@ -8,12 +8,12 @@ from urllib.parse import quote, urlsplit
 from listenkey._http.answer import Secret, cleaned, described
 from listenkey._http.exchange import AsyncExchange
 from listenkey._http.route import Account
+from listenkey.stream._driver import FORMS, Form
 from listenkey.stream._events import Decoder, Expired, Reply, Shutdown, UnknownEvent
-from listenkey.stream._streams import _FORMS, Form, _route_of
+from listenkey.stream._streams import route_of
 from listenkey.stream._websocket import WebSocket, open_websocket
 
 __all__ = ["Form", "News", "Opened", "open_form", "route_of"]
-route_of = _route_of
 LONGEST_NAME = 40  # characters of an event's name
 
 
@@ -56,14 +56,14 @@ class Opened:
             data = await self._socket.read()
         except Exception as error:  # noqa: BLE001  whatever a library raises here is an end
             return [News("end", described(error, self._key))]
-        news = [self._meaning(frame.kind, frame.message) for frame in self._socket.received(data)] if data else []
+        news = [self._meaning(each) for each in self._socket.received(data)] if data else []
         is_clean, why = self._socket.ending()
         if why is not None or not data:
             news.append(News("end", "" if is_clean else why or "the server ended it without a close frame"))
         return news
 
-    def _meaning(self, kind: str, message: bytes) -> News:
-        if kind == "pong":
+    def _meaning(self, message: bytes | int) -> News:
+        if isinstance(message, int):  # the number of our ping
             return News("pong")
         read = self._decoder.read(message, [self._key])
         if isinstance(read, Reply):
@@ -78,7 +78,7 @@ class Opened:
 async def open_form(exchange: AsyncExchange, form: Form, key: Secret, seconds: float) -> Opened:
     """Open a connection that names the key in this form. Raises as `AsyncExchange.upgrade`."""
     path = urlsplit(exchange.route.base_url).path.rstrip("/")
-    target = Secret(path + _FORMS[form].format(quote(key, safe="")))
+    target = Secret(path + FORMS[form].format(quote(key, safe="")))
     socket = await open_websocket(exchange, target, Account(key, seconds))
     if form == "subscribe":
         socket.send(json.dumps({"method": "SUBSCRIBE", "params": [key], "id": 1}))

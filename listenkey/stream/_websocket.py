@@ -4,9 +4,8 @@
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import count
-from typing import Literal, NamedTuple
 
 try:
     from websockets.client import ClientProtocol
@@ -25,16 +24,9 @@ from listenkey._http.route import Account, Route
 
 LARGEST = 2**20  # bytes of a message
 CHUNK = 2**16  # bytes taken from a connection at once
+_MESSAGES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 # The library logs frames, which hold the listen key. No setting of a program wakes this logger.
 _silent = logging.Logger("listenkey.stream.websockets", logging.CRITICAL + 1)  # noqa: LOG001
-
-
-class Frame(NamedTuple):
-    """What came: a message, or the number of the ping that was answered."""
-
-    kind: Literal["message", "pong"]
-    message: bytes = b""
-    ping: int = 0
 
 
 class WebSocket:
@@ -54,25 +46,27 @@ class WebSocket:
         """Wait for bytes. None left: the connection has ended. Raises httpcore.ReadError."""
         return await self._stream.read(CHUNK)
 
-    def received(self, data: bytes) -> Iterator[Frame]:
-        """Read bytes, and answer pings and a close frame."""
+    def received(self, data: bytes) -> Sequence[bytes | int]:
+        """Read bytes, and answer pings and a close frame. Returns messages, and numbers of pings that were answered."""
         self._protocol.receive_data(data)
         events = self._protocol.events_received()
         self._flush()
+        came: list[bytes | int] = []
         for event in events:
             opcode, content, is_whole = event.opcode, bytes(event.data), event.fin  # type: ignore[union-attr]
             if opcode is Opcode.PONG:
                 if content.isdigit():
-                    yield Frame("pong", ping=int(content))
-            elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+                    came.append(int(content))
+            elif opcode in _MESSAGES:
                 if is_whole and not self._parts:
-                    yield Frame("message", content)
+                    came.append(content)
                     continue
                 if content:  # a message of endless empty frames must not fill the memory
                     self._parts.append(content)
                 if is_whole:
-                    whole, self._parts = b"".join(self._parts), []
-                    yield Frame("message", whole)
+                    came.append(b"".join(self._parts))
+                    self._parts = []
+        return came
 
     def ending(self) -> tuple[bool, str | None]:
         """Say whether both sides have closed, we first, and why nothing more comes. None: more may come."""

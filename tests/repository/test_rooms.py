@@ -11,7 +11,9 @@ ROOMS = ["_http", "_limits", "keeper", "stream", "sandbox", "check", "cli"]
 # The machines: they decide, and are told news and the time.
 MACHINES = [
     *("errors.py", "_http/answer.py", "_limits/wait.py", "_limits/turns.py", "keeper/_lease.py", "keeper/_machine.py"),
-    *("stream/_events.py", "stream/_copies.py", "stream/_machine.py", "check/_course.py", "check/_findings.py"),
+    *("stream/_events.py", "stream/_machine.py", "stream/_pace.py", "stream/_sockets.py", "stream/_succession.py"),
+    *("stream/_known_key.py", "stream/_gaps.py", "stream/_copies.py", "stream/_attempts.py"),
+    *("check/_course.py", "check/_findings.py"),
 ]
 MOVING = {"time", "threading", "socket", "asyncio", "ssl", "httpx", "httpcore", "websockets", "select", "subprocess"}
 
