@@ -1,5 +1,7 @@
-# The project's verbs. `make run` and `make test` need Python 3.11+ and a package registry, nothing else.
+# The project's verbs. `make run` and `make test` need Python 3.11+ and a package registry, nothing else. `make run` installs
+# what the package itself needs, `make test` the development tools, too.
 PYTHON ?= python3
+RUNS := .venv/.runs
 READY := .venv/.ready
 NODE := .cache/node/.ready
 OASDIFF := .cache/go/bin/oasdiff
@@ -18,8 +20,8 @@ help: # list the verbs
 
 ##@ User: try it, test it, read it, use the documents with other generators
 
-run: $(READY) ## get a listen key: from the sandbox, or from Binance when BINANCE_API_KEY is set
-	@python tools/run/demo.py
+run: $(RUNS) ## a key, an event, a gap: from the sandbox, or from Binance when BINANCE_API_KEY is set
+	@PYTHONPATH=.:generated python tools/run/demo.py
 
 test: $(READY) ## everything that needs Python alone
 	$(call steps,lint types drift unit)
@@ -102,9 +104,11 @@ bench-lock: $(READY) ## pin the peers of `make bench` anew
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --extra stream \
 		--custom-compile-command "make bench-lock" pyproject.toml tools/bench/requirements.in -o tools/bench/requirements.txt
 
-lock: $(READY) ## pin the development tools of pyproject.toml anew; no release that is younger than a week
+lock: $(READY) ## pin the development tools and the needs of `make run` anew; no release that is younger than a week
 	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --exclude-newer '1 week' \
 		--custom-compile-command "make lock" -o requirements-dev.txt
+	uv pip compile -q pyproject.toml --extra stream --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate -c requirements-dev.txt --custom-compile-command "make lock" -o tools/run/requirements.txt
 
 ##@ Release: what breaks, and whether all holds
 
@@ -147,10 +151,15 @@ $(ACTIONLINT): Makefile
 	GOPATH=$(CURDIR)/.cache/go GOBIN=$(dir $(CURDIR)/$@) GOFLAGS=-modcacherw go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 	@touch $@
 
-.venv/.pinned: requirements-dev.txt
+$(RUNS): tools/run/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=python3.12")'
-	@echo "setting up .venv, which takes about a minute"
+	@echo "setting up .venv, which takes some seconds"
 	@$(PYTHON) -m venv --clear .venv
+	@pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/.pinned: requirements-dev.txt $(RUNS)
+	@echo "installing the development tools, which takes about a minute"
 	@pip install -q --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 

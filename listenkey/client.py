@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # what an import does not load: asyncio, and the needs of cal
     from listenkey._http.outcome import Outcome, Success
 
 BASE_URL = "https://eapi.binance.com"  # options general-info page
+DEMO = "https://demo-fapi.binance.com"
+"""The base URL of Binance's demo trading (options general-info page). Its API keys are others: see docs/client.md."""
 LIFE = timedelta(seconds=KEY_LIFE)
 LONGEST_BACKOFF = 8.0  # seconds
 CLOSED = "This client is closed: make a new one."
