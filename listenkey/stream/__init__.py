@@ -1,10 +1,12 @@
 """The account's events, typed, with a Gap wherever some may be missing: the twins of a user data stream.
 
-Pure: `_events` (what a frame means), `_machine` (sockets come and go, items pass) and `_copies` (the same event twice).
+Pure: `_events` (what a frame means), `_machine` (sockets come and go, items pass), `_copies` (the same event twice) and
+`_account` (the account's state).
 `_streams` has the driver and the twins, `_websocket` the protocol, `_buffer` the items that wait. Everyone may enter.
 Importing this package needs the package websockets: the extra `stream`.
 """
 
+from listenkey.stream._account import FINAL_ORDERS, AccountState, OrderState, Stale, Totals
 from listenkey.stream._events import (
     AccountUpdate,
     Balance,
@@ -25,6 +27,8 @@ from listenkey.stream._streams import BUFFER, AsyncUserDataStream, StreamStatus,
 
 __all__ = [
     "BUFFER",
+    "FINAL_ORDERS",
+    "AccountState",
     "AccountUpdate",
     "AsyncUserDataStream",
     "Balance",
@@ -36,10 +40,13 @@ __all__ = [
     "Greeks",
     "Item",
     "Order",
+    "OrderState",
     "OrderTradeUpdate",
     "Position",
     "RiskLevelChange",
+    "Stale",
     "StreamStatus",
+    "Totals",
     "UnknownEvent",
     "UserDataStream",
 ]

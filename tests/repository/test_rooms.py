@@ -11,7 +11,7 @@ ROOMS = ["_http", "_limits", "keeper", "stream", "sandbox", "cli"]
 # The machines: they decide, and are told news and the time.
 MACHINES = [
     *("errors.py", "_http/answer.py", "_limits/wait.py", "_limits/turns.py", "keeper/_lease.py", "keeper/_machine.py"),
-    *("stream/_events.py", "stream/_copies.py", "stream/_machine.py"),
+    *("stream/_account.py", "stream/_events.py", "stream/_copies.py", "stream/_machine.py"),
 ]
 MOVING = {"time", "threading", "socket", "asyncio", "ssl", "httpx", "httpcore", "websockets", "select", "subprocess"}
 
