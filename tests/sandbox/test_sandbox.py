@@ -914,7 +914,7 @@ def test_pytest_users_get_a_running_sandbox_new_for_each_test(pytester: pytest.P
             assert repr(seen[0]) == "<Sandbox closed>"
         """
     )
-    result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio")
     result.assert_outcomes(passed=2)
 
 
@@ -979,7 +979,9 @@ def test_the_marker_gives_the_fixture_options(pytester: pytest.Pytester) -> None
         def test_of_a_wrong_type(listenkey_sandbox): pass
         """
     )
-    result = pytester.runpytest_subprocess("-W", "error", "--strict-markers", "-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess(
+        "-W", "error", "--strict-markers", "-p", "no:cacheprovider", "-p", "no:asyncio"
+    )
     result.assert_outcomes(passed=2, errors=4)
     result.stdout.fnmatch_lines(
         [
