@@ -22,7 +22,7 @@ WAIT = 10.0  # seconds between snapshots: one has a weight of 48, and an address
 
 def snapshot() -> dict[str, Any]:
     """Ask Binance for all that the account holds: three signed calls."""
-    answers = {}
+    answers: dict[str, Any] = {}
     with httpx.Client(base_url=BASE_URL, headers={"X-MBX-APIKEY": API_KEY}) as rest:
         for part, path in PATHS.items():
             query = f"timestamp={int(time.time() * 1000)}"

@@ -19,7 +19,7 @@ WAIT = 10.0  # seconds between snapshots
 
 
 async def snapshot() -> dict[str, Any]:
-    answers = {}
+    answers: dict[str, Any] = {}
     async with httpx.AsyncClient(base_url=BASE_URL, headers={"X-MBX-APIKEY": API_KEY}) as rest:
         for part, path in PATHS.items():
             query = f"timestamp={int(time.time() * 1000)}"

@@ -4,7 +4,7 @@ pip install pytest-asyncio   # anyio comes with httpx
 pytest -q test_open_orders_async.py
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import open_orders_async
@@ -31,7 +31,7 @@ def settings(listenkey_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @asynccontextmanager
-async def at_work(sandbox: Sandbox) -> AsyncIterator[AsyncIterator[AccountState]]:
+async def at_work(sandbox: Sandbox) -> AsyncGenerator[AsyncIterator[AccountState]]:
     """The bot. No fixture, because the two plugins declare async fixtures in two ways."""
     async with (
         AsyncListenKeyClient(KEY, base_url=sandbox.url) as client,

@@ -1,8 +1,8 @@
 """The account's events, typed, with a Gap wherever some may be missing: the twins of a user data stream.
 
 Pure: `_events` (what a frame means), `_machine` (sockets come and go, items pass), `_copies` (the same event twice) and
-`_account` (the account's state).
-`_streams` has the driver and the twins, `_websocket` the protocol, `_buffer` the items that wait. Everyone may enter.
+`_account` (the account's state). `_streams` has the driver and the twins, `_merged` the streams of many accounts,
+`_websocket` the protocol, `_buffer` the items that wait. Everyone may enter.
 Importing this package needs the package websockets: the extra `stream`.
 """
 
@@ -23,6 +23,7 @@ from listenkey.stream._events import (
     RiskLevelChange,
     UnknownEvent,
 )
+from listenkey.stream._merged import AsyncMergedStreams, MergedStreams, merged
 from listenkey.stream._streams import BUFFER, AsyncUserDataStream, StreamStatus, UserDataStream
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "FINAL_ORDERS",
     "AccountState",
     "AccountUpdate",
+    "AsyncMergedStreams",
     "AsyncUserDataStream",
     "Balance",
     "BalancePositionUpdate",
@@ -39,6 +41,7 @@ __all__ = [
     "GreekUpdate",
     "Greeks",
     "Item",
+    "MergedStreams",
     "Order",
     "OrderState",
     "OrderTradeUpdate",
@@ -49,4 +52,5 @@ __all__ = [
     "Totals",
     "UnknownEvent",
     "UserDataStream",
+    "merged",
 ]
