@@ -173,7 +173,6 @@ class Sandbox:
         self._requests: deque[Request] = deque(maxlen=_KEPT)
         self._server: Server | None = None
         self._closed = False
-        self._stopping = threading.Event()
 
     def start(self) -> Self:
         """Listen; `with` does it for you.
@@ -204,7 +203,6 @@ class Sandbox:
         A client that does not read, write or leave holds up nothing: its connection is cut. Takes 5 seconds at most.
         """
         self._closed = True
-        self._stopping.set()
         server, self._server = self._server, None
         until = time.monotonic() + _STOPPING
         self.stream._stop(until)
@@ -376,7 +374,7 @@ class Sandbox:
                 due = time.monotonic()
             at = line.at if line.since is None or then is None else max(then, line.since)
             due += max(0.0, (at - then).total_seconds() / speed) if then else 0.0
-            if self._stopping.wait(max(0.0, due - time.monotonic())):
+            if not self._slept_until(due):
                 return sent
             if line.event is not None:
                 self.stream._play(line.event, account)
@@ -397,8 +395,14 @@ class Sandbox:
         self._wait_for_streams(listening, account)
 
     def _wait_for_streams(self, count: int, account: str | None) -> None:
-        while self.stream._listening(account) < count and not self._stopping.wait(0.01):
+        while self.stream._listening(account) < count and self._slept_until(time.monotonic() + 0.01):
             pass
+
+    def _slept_until(self, due: float) -> bool:
+        """Sleep until a time of the monotonic clock. False: the sandbox was closed. Ctrl-C ends it on each system."""
+        while not self._closed and (left := due - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+        return not self._closed
 
     @property
     def requests(self) -> list[Request]:

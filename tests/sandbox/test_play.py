@@ -58,12 +58,13 @@ DAY = [
     gap("key_replaced", 10, 11),
     event(5, 12),
     gap("mute", 13, 14),
-    gap("overflow", 14, 14),
     event(6, 15),
+    gap("overflow", 15, 16),
+    event(8, 17),
     gap("started", None, 20),
     event(7, 21),
 ]
-HEARD = [*(1, 2, "reconnected", 3, "key", 4, "key", 5, "reconnected", "reconnected", 6, "reconnected", 7)]
+HEARD = [*(1, 2, "reconnected", 3, "key", 4, "key", 5, "reconnected", 6, "reconnected", 8, "reconnected", 7)]
 
 
 @pytest.mark.listenkey_sandbox(life=36.0)  # a client waits longer after each loss: here a hundredth
@@ -74,7 +75,7 @@ def test_every_event_arrives_and_every_gap_is_one(listenkey_sandbox: Sandbox, tm
         UserDataStream(client) as stream,
     ):
         assert told(next(stream)) == "started"
-        assert listenkey_sandbox.play(path, speed=100) == 7
+        assert listenkey_sandbox.play(path, speed=100) == 8
         heard = [told(stream.next_within(45)) for _ in HEARD]
     assert [str(each).partition("_")[0] if isinstance(each, str) else each for each in heard] == HEARD
 
