@@ -20,7 +20,7 @@ MACHINES = [
     *("errors.py", "_http/answer.py", "_http/faults.py", "_http/masking.py", "_limits/wait.py", "_limits/turns.py"),
     *("keeper/_lease.py", "keeper/_machine.py", "stream/_events.py", "stream/_machine.py", "stream/_pace.py"),
     *("stream/_sockets.py", "stream/_succession.py", "stream/_known_key.py", "stream/_gaps.py", "stream/_copies.py"),
-    *("stream/_attempts.py", "check/_course.py", "check/_findings.py"),
+    *("stream/_attempts.py", "stream/_account.py", "check/_course.py", "check/_findings.py"),
 ]
 MOVING = {"time", "threading", "socket", "asyncio", "ssl", "httpx", "httpcore", "websockets", "select", "subprocess"}
 
@@ -173,8 +173,10 @@ LOOKS_INSIDE = {
     "tests/cli/test_screen.py": {"_queue", "_thread"},
     "tests/repository/test_rooms.py": {"_MODULES"},
     "tests/sandbox/test_sandbox.py": {"_accounts", "_usages"},
+    "tests/stream/test_account.py": {"_orders"},
     "tests/stream/test_leaving.py": {"_driver", "_open", "_server", "_serving", "_sockets"},
     "tests/stream/test_link.py": {"_copies", "_sockets"},
+    "tests/stream/test_merged.py": {"_moved_to"},
     "tests/stream/test_stream.py": {
         *("_address", "_attempts", "_call", "_driver", "_halt", "_keeper", "_keeping", "_parts", "_route", "_scale"),
         *("_serving", "_sockets", "_tries"),
