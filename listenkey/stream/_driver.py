@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import quote, urlsplit
 
 from listenkey._clock import clock
-from listenkey._http.answer import Secret, described
-from listenkey._http.exchange import AsyncExchange, named_stream, share
+from listenkey._http.exchange import AsyncExchange, share
+from listenkey._http.masking import Secret, described
 from listenkey._http.route import Account, Route
 from listenkey._limits.wait import JITTER
 from listenkey.errors import ListenKeyError, RateLimited, TransportError
@@ -71,7 +71,7 @@ class Driver:
             JITTER,
             subscribe=form == "subscribe",
             tell_blind=tell_blind,
-            where=named_stream(route),
+            where=str(route),
         )
 
     def start(self) -> None:
@@ -193,14 +193,12 @@ class Driver:
             socket = self._sockets[number] = await self._open(key, asked)
             self._tell(lambda link: link.opened(clock(), number, asked))
             clean, why = await self._read(number, socket)
-            error = None if clean else TransportError(f"The connection to {named_stream(self._route)} was lost: {why}.")
+            error = None if clean else TransportError(f"The connection to {self._route} was lost: {why}.")
         except ListenKeyError as failure:
             error = failure
         except Exception as bug:  # noqa: BLE001  its text and its frames may hold the listen key
             why = described(bug, key)
-            error = TransportError(
-                f"The connection to {named_stream(self._route)} was lost: {type(bug).__name__} ({why})."
-            )
+            error = TransportError(f"The connection to {self._route} was lost: {type(bug).__name__} ({why}).")
         finally:
             self._serving.pop(number, None)
             if (opened := self._sockets.pop(number, None)) is not None:
@@ -252,7 +250,7 @@ class Driver:
             openings.leave(who)
 
     async def _open(self, key: Secret, asked: float) -> _websocket.WebSocket:
-        path = urlsplit(self._route.base_url).path.rstrip("/")
+        path = urlsplit(self._route.url).path.rstrip("/")
         target = Secret(path + FORMS[self._form].format(quote(key, safe="")))
         account = Account(key, self._pace.opening)
         try:

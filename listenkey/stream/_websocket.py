@@ -18,8 +18,9 @@ except ImportError as _missing:
         name=_missing.name,
     ) from None
 
-from listenkey._http.answer import Secret
-from listenkey._http.exchange import AsyncExchange, Upgraded, odd_handshake
+from listenkey._http.exchange import AsyncExchange, Upgraded
+from listenkey._http.masking import Secret
+from listenkey._http.outcome import odd_handshake
 from listenkey._http.route import Account, Route
 
 LARGEST = 2**20  # bytes of a message
