@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -130,13 +129,3 @@ def test_a_keeper_of_the_program_is_no_source(sandbox: Sandbox) -> None:
         pytest.raises(ConfigurationError, match="forever=True needs a client"),
     ):
         UserDataStream(keeper, forever=True)
-
-
-def test_a_bug_ends_it_all_the_same(read: Open, sandbox: Sandbox) -> None:
-    reader = read(sandbox.url, forever=True, of_client={"key_life": LIFE})
-    reader.until("started")
-    broken: Callable[..., Any] | None = None
-    reader.stream._driver.link.frames = broken
-    sandbox.emit(event(1))
-    with pytest.raises(Exception, match="The stream broke down"):
-        reader.next()
