@@ -69,7 +69,7 @@ lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and
 docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources
 	@$(tools) docs_check check $(PAGE) --schema $(SCHEMA) --format $(or $(FORMAT),text)
 
-docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests of single facts"
+docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests": these rows alone
 	@$(tools) docs_check accept $(PAGE) --schema $(SCHEMA) --reason "$$REASON" --only "$(ROWS)"
 
 watch: $(READY) $(OASDIFF) ## what the daily watch runs, on PAGE="page.md …" SCHEMA="schema.yaml …"; none: what Binance publishes today

@@ -50,7 +50,7 @@ from listenkey import (
 )
 from listenkey._http.async_network import AsyncConnection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
 from tests.http.test_secrets import API_KEY, LISTEN_KEY, PASSWORD, SECRETS, printed
 from tests.stream.test_stream import PACE, Reader
 
@@ -1275,8 +1275,8 @@ import asyncio, dataclasses, socket, time
 from listenkey import AsyncListenKeyClient, ListenKeyClient, TransportError
 from listenkey._http.async_network import AsyncConnection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
-from listenkey.stream._machine import Pace
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
+from listenkey.stream._pace import Pace
 
 real, home = socket.getaddrinfo, "http://localhost:PORT"
 def look_up(host, *arguments, **named):

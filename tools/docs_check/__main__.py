@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--format", choices=FORMS, default="text")
     parser.add_argument("--reason", default="", help="why facts that differ are accepted")
-    parser.add_argument("--only", default="", metavar="DIGESTS", help="which facts to accept; default: all")
+    parser.add_argument("--only", default="", metavar="DIGESTS", help="the rows to accept, and no others; default: all")
     parser.add_argument("--folder", type=Path, default=ROOT, help="of a project: the documents, and the lock file")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # half of a page is Chinese, whatever the terminal's locale

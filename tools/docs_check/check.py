@@ -9,6 +9,7 @@ from typing import Any
 from docs_check import diff, document, page
 from docs_check.compare import Report, address, addresses, compare_page, compare_schema
 from docs_check.diff import Row
+from docs_check.document import DocumentError
 from docs_check.lock import Lock
 from docs_check.page import WORDS, Page, PageError
 
@@ -53,9 +54,11 @@ class Project:
 
     def schema(self, path: Path) -> Report:
         """Compare a schema file of the vendor's with the documents."""
-        root = document.load(path)
         report = Report(str(path))
-        rows = list(compare_schema(root, self.operations, report))
+        try:
+            rows = list(compare_schema(document.load(path), self.operations, report))
+        except DocumentError as error:
+            return replace(report, rows=[Row("unclear", "file", "", 1, str(error))])
         report.entry = self.lock.entry([report.key])
         # That an operation or event is gone is a row of its own.
         lines = report.entry["lines"].setdefault("", {})

@@ -204,9 +204,9 @@ def share(some: set[str], others: set[str]) -> float:
 def compare_schema(root: dict[str, Any], operations: list[Operation], report: Report) -> Iterator[Row]:
     """Compare a schema file of the vendor's: with our events if it has events, else with our operations."""
     theirs = {each.name: each.vendor() for each in document.operations(root)}
-    kind = any(map(is_event, theirs))
-    report.key = "schema of events" if kind else "schema of operations"
-    ours = {each.name: each for each in operations if is_event(each.name) is kind}
+    has_events = any(map(is_event, theirs))
+    report.key = "schema of events" if has_events else "schema of operations"
+    ours = {each.name: each for each in operations if is_event(each.name) is has_events}
     report.names = dict.fromkeys(filter(theirs.__contains__, ours))
     for name in report.names:
         yield from diff.facts(theirs[name], ours[name].reading(), SCHEMA_QUIET)

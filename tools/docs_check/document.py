@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,19 @@ COMBINED = ("allOf", "oneOf", "anyOf")
 # What of a vendor's schema file is compared as a fact. All else is a line of text.
 FACTS = re.compile(
     r"x-(ip|uid)-weight:|x-security-type:|parameters \S+ (name:|in:|required:|schema type:|schema format: .int)"
-    r"|(responses 2\w\w content \S+ schema|payload)( properties \S+| items| (all|any|one)Of \d+)*"
+    r"|(responses 200 content application/json schema|payload)( properties \S+| items| (all|any|one)Of \d+)*"
     r" (type:|nullable:|enum:|format: .int)"
 )
 
 
 class DocumentError(Exception):
     """The document is in no state to be compared; the text says where, in one line."""
+
+
+@lru_cache
+def parsed(text: str) -> Any:
+    """Read YAML. Nobody changes what is returned: `load` makes a document of its own out of it."""
+    return YAML(typ="safe").load(text)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -41,7 +48,7 @@ def load(path: Path) -> dict[str, Any]:
 
     """
     try:
-        root = YAML(typ="safe").load(path)
+        root = parsed(path.read_text(encoding="utf-8"))
         if not isinstance(root, dict):
             raise DocumentError(f"{path.name}: the document: it is no mapping of names")
         resolver = Registry[Any]().with_resource("", DRAFT202012.create_resource(root)).resolver()
@@ -172,7 +179,7 @@ class Operation:
         """Return the lists of values that the answer states, by field. `e` has one: it is the event's name."""
         found = nodes((self.answer or {}).get("schema", {}))
         listed = ((path, node.get("enum") or node.get("x-documented-values", ())) for path, node in found)
-        return {path: set(map(str, each)) for path, each in listed if each and path != "e"}
+        return {path: set(map(str, each)) for path, each in listed if each and (path != "e" or len(each) > 1)}
 
     def title(self, language: str) -> str:
         """Return the title of the page in a language, as it is recorded."""
@@ -259,10 +266,10 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
     components = document.get("components", {})
     schemes, messages = components.get("securitySchemes", {}), dict(components.get("messages", {}))
     for path, item in document.get("paths", {}).items():
-        for method, spec in item.items():
-            if method.upper() in METHODS:
-                both = [*item.get("parameters", []), *spec.get("parameters", [])]
-                yield Operation(f"{method.upper()} {path}", {**spec, "parameters": both}, schemes)
+        shared = {key: value for key, value in item.items() if key.upper() not in METHODS}
+        for method in filter(lambda key: key not in shared, item):
+            both = [*item.get("parameters", []), *item[method].get("parameters", [])]
+            yield Operation(f"{method.upper()} {path}", {**shared, **item[method], "parameters": both}, schemes)
     for channel in document.get("channels", {}).values():
         messages |= channel.get("messages", {})
     yield from map(event, *zip(*messages.items(), strict=True)) if messages else events(components.get("schemas", {}))
@@ -279,7 +286,10 @@ def event(key: str, message: dict[str, Any]) -> Operation:
 
 def events(schemas: dict[str, Any]) -> Iterator[Operation]:
     """Yield the events of a vendor's file, which has no messages: the schemas that have a kind and a time."""
+    found: dict[str, Operation] = {}
     for key, schema in schemas.items():
-        fields = {path.removeprefix("data.") for path, _ in nodes(schema)}
-        if fields >= {"e", "E"} and not {"oneOf", "anyOf"} & schema.keys():
-            yield event(key, {"payload": schema})
+        for part in [*schema.get("oneOf", []), *schema.get("anyOf", [])] or [schema]:
+            if {path.removeprefix("data.") for path, _ in nodes(part)} >= {"e", "E"}:
+                each = event(key, {"payload": part})
+                found.setdefault(each.name, each)
+    yield from found.values()

@@ -14,6 +14,7 @@ COMMENT = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|(//[^\n]*|/\*.*?\*/|\.{3,}|…+
 # A string is stepped over, too. JSON in documentation is not deep, and walks over its values recurse.
 BRACKET = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|([\[{])|([\]}])""")
 DEEPEST = 100
+OR = re.compile(r"(?im)^\s*(?:or|或者?)\s*$")  # between two examples
 
 
 def values(text: str) -> list[Any]:
@@ -31,14 +32,15 @@ def words(text: str) -> list[str]:
     return sorted(re.findall(r"[^\W\d][\w.]*|0", re.sub(r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", "0", text.casefold())))
 
 
-def repaired(text: str) -> list[Any]:
+def repaired(text: str) -> Iterator[Any]:
     """Read what is meant for JSON. json-repair would read what is no JSON at all as well, such as a list of bullets."""
-    text = re.sub(r",(?:\s*,)+", ",", text.strip().translate({ord("，"): ",", ord("："): ":"}))
-    begins = text[:1] in {"{", "["} and "{" in text
-    value = json_repair.loads(text, skip_json_loads=True) if begins and ":" in text else None
-    if words(json.dumps(value, ensure_ascii=False).replace("\\n", " ")) != words(text):
-        raise ValueError("a part of the text would be lost")
-    return [value]
+    text = re.sub(r",(?:\s*,)+", ",", text.translate({ord("，"): ",", ord("："): ":"})).replace("\\n", " ")
+    for part in map(str.strip, OR.split(text)):
+        begins = part[:1] in {"{", "["} and "{" in part
+        value = json_repair.loads(part, skip_json_loads=True) if begins and ":" in part else None
+        if words(json.dumps(value, ensure_ascii=False).replace("\\n", " ")) != words(part):
+            raise ValueError("a part of the text would be lost")
+        yield from value if isinstance(value, list) and part[0] == "{" else [value]  # several, one after the other
 
 
 def read(text: str) -> tuple[list[Any], list[tuple[int, str]], bool]:
@@ -56,7 +58,7 @@ def read(text: str) -> tuple[list[Any], list[tuple[int, str]], bool]:
     try:
         found, odd = values(bare), False
     except ValueError:
-        found, odd = repaired(bare), True
+        found, odd = list(repaired(bare)), True
     if not any(isinstance(value, dict | list) for value in found):
         raise ValueError("no JSON")
     return found, comments, odd

@@ -219,4 +219,4 @@ def read(reading: Reading, section: Section) -> None:
         elif block.text in METHODS:  # the present form: the method, and below it the path
             request(reading, kind, replace(block, text=f"{block.text} {after.text}"))
         else:
-            other(reading, kind, block)
+            other(reading, kind, block.as_code(present=bool(section.of)))

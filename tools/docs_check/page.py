@@ -42,6 +42,10 @@ class Block:
     code: bool = False
     rows: tuple[tuple[int, list[str]], ...] = ()
 
+    def as_code(self, *, present: bool) -> "Block":
+        """Return a sentence that is JSON as a block of code: so the site's present form writes its examples."""
+        return replace(self, code=self.code or (present and self.text.startswith("{")))
+
 
 @dataclass
 class Section:
@@ -167,7 +171,7 @@ def _is_rest(line: str, last: str, need: int) -> bool:
 def _heading(node: SyntaxTreeNode, line: int) -> Section:
     """Read a heading: of which kind it is, what it says more, and where its anchor links to."""
     whole = _text(node)
-    of, _, text = whole.rpartition(" › ")
+    of, text = map(str.strip, whole.rpartition("›")[::2])
     name, bracket, more = re.findall(r"(?s)(.*?)([(（]|\Z)(.*)", text)[0]
     answers = [key for key in KNOWN if KNOWN[key][0] == "response" and name_of(name).startswith(key)]
     known = name_of(name) if name_of(name) in KNOWN else (answers or [""])[0]  # such as "Response Example FULL"
@@ -198,7 +202,7 @@ def _items(nodes: list[SyntaxTreeNode], lines: list[tuple[int, str]]) -> Iterato
         if _is_heading(node):
             yield _heading(node, line)
         elif node.type == "paragraph":
-            yield from _paragraph(node.children[0].children, line)
+            yield from sentences(_inline(node), line)
         elif node.type == "html_block":
             yield from sentences(_html(node.content), line)
         elif node.type in {"code_block", "fence"}:
@@ -207,14 +211,6 @@ def _items(nodes: list[SyntaxTreeNode], lines: list[tuple[int, str]]) -> Iterato
             yield from _table(node, lines)
         elif node.type != "hr":
             yield from _items(node.children, lines)
-
-
-def _paragraph(nodes: list[SyntaxTreeNode], line: int) -> Iterator[Block]:
-    """Yield the sentences of a paragraph. The site's present form writes its examples as code within a paragraph."""
-    if len(nodes) == 1 and nodes[0].type == "code_inline" and nodes[0].content[:1] in {"{", "["}:
-        yield Block(line, nodes[0].content, code=True)
-    else:
-        yield from sentences("".join(map(_inline, nodes)), line)
 
 
 def _parts(sections: list[Section]) -> list[list[Section]]:

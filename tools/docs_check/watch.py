@@ -16,7 +16,6 @@ from docs_check import document
 from docs_check.__main__ import ROOT
 from docs_check.check import Project
 from docs_check.compare import Report
-from docs_check.document import DocumentError
 from docs_check.lock import write
 from docs_check.page import WORDS
 from docs_check.report import as_text
@@ -77,19 +76,6 @@ def gather(watched: list[dict[str, str]], folder: Path) -> tuple[list[Path], lis
     return files, told, outcomes
 
 
-def compare(path: Path, folder: Path) -> tuple[Report | None, str]:
-    """Hold a source against our documents. Returns the report, if it can be told, and what there is to tell."""
-    project = Project(ROOT)
-    if path.suffix == ".md":
-        report = project.page(path)
-        return report, as_text([report])
-    try:
-        report = project.schema(path)
-    except DocumentError as error:
-        return None, str(error)
-    return report, f"{as_text([report])}\noasdiff: {changelog(report, project.lock.kept(report.key), folder)}"
-
-
 def changelog(report: Report, last: Path, folder: Path) -> str:
     """Return how oasdiff tells the changes of a schema file since one was accepted."""
     oasdiff = ROOT / ".cache/go/bin/oasdiff"
@@ -104,11 +90,13 @@ def changelog(report: Report, last: Path, folder: Path) -> str:
 
 def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
     """Fetch unless there are files, compare, and write the report. A difference counts more than what is unclear."""
+    project = Project(ROOT)
     files, told, outcomes = (files, [], set[int]()) if files else gather(watched, folder)
     for path in files:
-        report, said = compare(path, folder)
-        outcomes |= {report.exit if report else 2}
-        told.append(said)
+        report = project.page(path) if path.suffix == ".md" else project.schema(path)
+        outcomes.add(report.exit)
+        told.append(as_text([report]))
+        told += [f"oasdiff: {changelog(report, project.lock.kept(report.key), folder)}"] if report.extract else []
     outcome = 1 if 1 in outcomes else max(outcomes, default=2)
     text = "\n\n".join([OUTCOMES[outcome], "```text", *told, "```\n"])
     (folder / "report.md").write_text(text, encoding="utf-8")
