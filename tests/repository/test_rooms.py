@@ -165,19 +165,11 @@ def test_type_checkers_see_the_names_that_a_program_sees() -> None:
     assert ast.literal_eval(names) == listenkey.__all__
 
 
-# Tests look into the package in one place. What else they name that is private stands here, each with its file.
+# Tests look into the package in one place, tests/inside.py. What other files name that is private stands here.
 
 LOOKS_INSIDE = {
-    "tests/cli/test_events.py": {"_accounts", "_keys"},
-    "tests/cli/test_screen.py": {"_queue", "_thread"},
     "tests/repository/test_rooms.py": {"_MODULES"},
-    "tests/sandbox/test_sandbox.py": {"_accounts", "_usages"},
-    "tests/stream/test_leaving.py": {"_driver", "_open", "_server", "_serving", "_sockets"},
-    "tests/stream/test_link.py": {"_copies", "_sockets"},
-    "tests/stream/test_stream.py": {
-        *("_address", "_attempts", "_call", "_driver", "_halt", "_keeper", "_keeping", "_parts", "_route", "_scale"),
-        *("_serving", "_sockets", "_tries"),
-    },
+    "tests/sandbox/test_sandbox.py": {"_accounts", "_usages"},  # which loads nothing but the sandbox
     "tests/test_client.py": {"_backoff"},
 }
 
