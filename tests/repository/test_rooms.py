@@ -118,6 +118,18 @@ def test_a_file_that_is_private_names_things_openly(room: str) -> None:
                 assert ast.unparse(target) == "__all__" or not ast.unparse(target).startswith("_"), path
 
 
+def test_an_attempt_is_written_by_its_own_file() -> None:
+    written = {
+        (path.name, node.attr)
+        for path in (PACKAGE / "_http").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and (node.value.id == "attempt" or path.name == "attempt.py")
+    }
+    assert ("attempt.py", "answer") in written
+    assert {file for file, _ in written} == {"attempt.py"}
+
+
 # What an import loads. Code lines: those with anything but blanks, comments and docstrings.
 
 WITHOUT_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
