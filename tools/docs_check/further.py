@@ -45,6 +45,7 @@ def readings(page: Page) -> list[Reading]:
         language, name = language_of(section), section.heading or "above the title"
         text = texts.setdefault(language, Reading("", language, section.line))
         text.say(name, Block(section.line, section.heading))
+        before = len(found)
         for block in section.blocks:
             shown, comments = events(block)
             for value in shown:
@@ -54,6 +55,7 @@ def readings(page: Page) -> list[Reading]:
             text.say(name, *(Block(block.line + line, comment) for line, comment in comments if shown))
             if not shown:
                 other(text, name, block)
+        text.say(name, *[Block(section.line, "examples of events")] * (len(found) > before))
     return [*texts.values(), *found]
 
 
