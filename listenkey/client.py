@@ -88,6 +88,7 @@ class _Client:
     """The twins' common part: everything but waiting and sending."""
 
     _route: Route
+    _wishes = Wishes()  # of most clients, and there may be thousands
 
     def __init__(
         self,
@@ -109,7 +110,9 @@ class _Client:
         if not isinstance(attempts, int) or attempts < 1:
             raise ConfigurationError("attempts must be a whole number, 1 or more.")
         self._attempts = attempts
-        self._route, self._wishes = route_to(BASE_URL_SETTING, url, wishes), wishes
+        self._route = route_to(BASE_URL_SETTING, url, wishes)
+        if wishes != self._wishes:
+            self._wishes = wishes
         self._key_life = checked_key_life(key_life, self._route)
         from listenkey._limits.shared import address_of
 
@@ -278,7 +281,7 @@ class AsyncListenKeyClient(_Client):
     """
 
     _exchange: AsyncExchange | None = None
-    _closed = False
+    _is_closed = False
 
     async def start(self) -> ListenKey:
         """As `ListenKeyClient.start`."""
@@ -298,7 +301,7 @@ class AsyncListenKeyClient(_Client):
 
     async def aclose(self) -> None:
         """As `ListenKeyClient.close`."""
-        self._closed = True
+        self._is_closed = True
         exchange, self._exchange = self._exchange, None
         if exchange is not None and exchange.loop is _running_loop():  # else the connections ended with their loop
             await exchange.release()
@@ -324,7 +327,7 @@ class AsyncListenKeyClient(_Client):
             return await self._send(operation)
 
     async def _send(self, operation: Operation) -> Success:
-        if self._closed:
+        if self._is_closed:
             raise ConfigurationError(CLOSED)
         loop = _running_loop()
         if loop is None:

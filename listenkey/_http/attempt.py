@@ -51,7 +51,7 @@ class Attempt:
         self.refusal: Exception | None = None  # what an address of the host said, until another one is connected
         self.connections: list[Abortable] = []  # httpcore leaves them open when it fails on the way to a request
         self._is_upgraded = False
-        self._deadline = time.monotonic() + account.timeout
+        self._ends_at = time.monotonic() + account.timeout
 
     def __enter__(self) -> Self:
         self._token = attempt_under_way.set(self)
@@ -70,7 +70,7 @@ class Attempt:
 
     def left(self) -> float:
         """Seconds until the deadline. Raises httpcore.ReadTimeout when there are none."""
-        left = self._deadline - time.monotonic()
+        left = self._ends_at - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout
         return left

@@ -190,13 +190,13 @@ exchanges: WeakValueDictionary[object, AnyExchange] = WeakValueDictionary()
 E = TypeVar("E", bound=AnyExchange)
 
 
-def _after_fork() -> None:
+def after_fork() -> None:
     """Begin with no exchange in a child process: the connections are the parent's."""
     exchanges.clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=after_fork)
 
 
 def share(kind: type[E], route: Route, loop: asyncio.AbstractEventLoop | None = None) -> E:

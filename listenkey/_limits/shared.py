@@ -156,11 +156,11 @@ def address_of(base_url: str, proxy: Hashable = None) -> Address:
             making.pop(key, None)
 
 
-def _after_fork() -> None:
+def after_fork() -> None:
     making.clear()
     for address in list(addresses.values()):
         address.begin_anew(address.rate_limit_wait.until, address.rate_limit_wait.error)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=after_fork)

@@ -50,7 +50,7 @@ from listenkey import (
 )
 from listenkey._http.async_network import AsyncConnection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
 from tests.http.test_secrets import API_KEY, LISTEN_KEY, PASSWORD, SECRETS, printed
 from tests.stream.test_stream import PACE, Reader
 
@@ -1126,7 +1126,6 @@ def test_every_way_tells_the_same(title: str, way: Way, world: World, caplog: py
     [
         "http proxy ",
         "https proxy of a company",
-        "socks5 gets the name",
         "socks5h with a login",
         "proxy wrong login",
         "socks ruleset",
@@ -1276,8 +1275,8 @@ import asyncio, dataclasses, socket, time
 from listenkey import AsyncListenKeyClient, ListenKeyClient, TransportError
 from listenkey._http.async_network import AsyncConnection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
-from listenkey.stream._machine import Pace
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
+from listenkey.stream._pace import Pace
 
 real, home = socket.getaddrinfo, "http://localhost:PORT"
 def look_up(host, *arguments, **named):

@@ -18,7 +18,9 @@ ROOMS = ["_http", "_limits", "keeper", "stream", "sandbox", "cli"]
 # The machines: they decide, and are told news and the time.
 MACHINES = [
     *("errors.py", "_http/answer.py", "_http/faults.py", "_http/masking.py", "_limits/wait.py", "_limits/turns.py"),
-    *("keeper/_lease.py", "keeper/_machine.py", "stream/_events.py", "stream/_copies.py", "stream/_machine.py"),
+    *("keeper/_lease.py", "keeper/_machine.py", "stream/_events.py", "stream/_machine.py", "stream/_pace.py"),
+    *("stream/_sockets.py", "stream/_succession.py", "stream/_known_key.py", "stream/_gaps.py", "stream/_copies.py"),
+    "stream/_attempts.py",
 ]
 MOVING = {"time", "threading", "socket", "asyncio", "ssl", "httpx", "httpcore", "websockets", "select", "subprocess"}
 
@@ -105,6 +107,17 @@ def test_no_two_classes_have_one_name() -> None:
     assert {name: files for name, files in found.items() if len(files) > 1} == {}
 
 
+@pytest.mark.parametrize("room", ["_http", "_limits", "keeper"])
+def test_a_file_that_is_private_names_things_openly(room: str) -> None:
+    for path in (PACKAGE / room).rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                assert not node.name.startswith("_"), f"{path}: {node.name}"
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                (target,) = node.targets if isinstance(node, ast.Assign) else [node.target]
+                assert ast.unparse(target) == "__all__" or not ast.unparse(target).startswith("_"), path
+
+
 # What an import loads. Code lines: those with anything but blanks, comments and docstrings.
 
 WITHOUT_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
@@ -159,11 +172,11 @@ LOOKS_INSIDE = {
     "tests/cli/test_screen.py": {"_queue", "_thread"},
     "tests/repository/test_rooms.py": {"_MODULES"},
     "tests/sandbox/test_sandbox.py": {"_accounts", "_usages"},
-    "tests/stream/test_leaving.py": {"_driver", "_old", "_open", "_server", "_serving"},
-    "tests/stream/test_link.py": {"_copies"},
+    "tests/stream/test_leaving.py": {"_driver", "_open", "_server", "_serving", "_sockets"},
+    "tests/stream/test_link.py": {"_copies", "_sockets"},
     "tests/stream/test_stream.py": {
-        *("_address", "_call", "_driver", "_halt", "_keeper", "_keeping", "_main", "_parts", "_route", "_scale"),
-        *("_serving", "_tries"),
+        *("_address", "_attempts", "_call", "_driver", "_halt", "_keeper", "_keeping", "_parts", "_route", "_scale"),
+        *("_serving", "_sockets", "_tries"),
     },
     "tests/test_client.py": {"_backoff"},
 }
