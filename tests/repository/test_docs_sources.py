@@ -197,6 +197,7 @@ def test_a_page_of_an_event(folder: Folder) -> None:
         ("  * HALF_DONE\n", "", "en, zh-CN: values d.s"),
         ("  * UP\n  * DOWN\n", "Either `UP`, or `DOWN`, or `ASIDE`.\n", "en: values d.w"),
         ("  * OPEN\n  * HALF_DONE\n  * DONE\n", "OPEN, HALF_DONE, DONE\n", None),
+        ("## Example", "## URL of it", None),
     ],
 )
 def test_lists_of_values_are_compared(folder: Folder, old: str, new: str, row: str | None) -> None:
