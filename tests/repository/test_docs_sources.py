@@ -92,6 +92,9 @@ def present(folder: Folder) -> Folder:
         ("stream. The stream will close after 60", "stream. The stream will close after 20", "en: lifetime"),
         (" (USER\\_STREAM)", " (TRADE)", "en: security type"),
         ("1700000000000", '"soon"', "en: field expiration"),
+        ("## Start User", "## Begin User", "en: title"),
+        ("POST\n\n", "", "en: gone from 'title'"),
+        ('`{ "listenKey": "abc", "expiration": 1700000000000 }`', "", "en: gone from 'response'"),
         ("string · required", "string", "en: gone from 'Headers'"),
         ("## Close User Data Stream", "## Shut User Data Stream", "en: title"),
         (PRESENT[PRESENT.index("## Close User") :], "", ": endpoint"),
@@ -180,6 +183,7 @@ def test_a_page_of_an_event(folder: Folder) -> None:
     assert folder.rows(EVENT) == []
     assert folder.rows(EVENT.replace('"DEAL"', '"DEAL_DONE"')) == ["en, zh-CN: event"]
     assert folder.rows(EVENT.replace('"q"', '"n"')) == [f"en, zh-CN: field d.{name}" for name in "qn"]
+    assert folder.rows(EVENT[: EVENT.index('    {"e"')]) == ["zh-CN: gone from '示例'"]
     more = EVENT.replace("    {\n", '    {"e": "DEAL_LIST", "E": 1}\n\n    {\n', 1)
     assert folder.rows(more) == ["en: event of no document"]
     gone = re.sub(r'(?m)^    (\{"e"|\{$|  .*|\}$).*\n?', "", EVENT)
@@ -193,6 +197,7 @@ def test_a_page_of_an_event(folder: Folder) -> None:
         ("  * HALF_DONE\n", "", "en, zh-CN: values d.s"),
         ("  * UP\n  * DOWN\n", "Either `UP`, or `DOWN`, or `ASIDE`.\n", "en: values d.w"),
         ("  * OPEN\n  * HALF_DONE\n  * DONE\n", "OPEN, HALF_DONE, DONE\n", None),
+        ("## Example", "## URL of it", None),
     ],
 )
 def test_lists_of_values_are_compared(folder: Folder, old: str, new: str, row: str | None) -> None:

@@ -77,7 +77,8 @@ class Project:
             rows += diff.texts(language, lines, report.entry["lines"].get(language), words)
         report.digests = {mark for row in rows for mark in row.digests}
         rows += withdrawn(report, {(row.fact, row.language) for row in rows})
-        report.rows = diff.merged(row for row in rows if not self.lock.has(row))
+        marks = self.lock.marks
+        report.rows = diff.merged(row for row in rows if row.kind != "fact" or not marks.issuperset(row.digests))
         if not report.names and not report.differs:
             report.rows.append(Row("unclear", "page", "", 1, "nothing of it could be compared"))
         return report
