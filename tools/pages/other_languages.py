@@ -60,7 +60,3 @@ def page() -> str:
     )
     head = (REUSE / "page.md").read_text(encoding="utf-8").strip()
     return "\n\n".join([head, *tested, rest]) + "\n"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

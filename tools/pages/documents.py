@@ -1,12 +1,6 @@
-"""Write the reference, readable offline: build/reference.html and build/python/.
-
-reference.html is both documents as one page (Redoc, all inlined); python/ is the package by its docstrings (pdoc).
-Redocly's `build-docs` and pdoc without templates were tried: CONTRIBUTING.md says what they lose.
-"""
+"""Draw both documents as one page of the site: Redoc, all inlined. docs/decisions.md says what else was tried."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +11,6 @@ from ruamel.yaml import YAML
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 REDOC = ROOT / ".cache" / "node" / "node_modules" / "redoc" / "bundles" / "redoc.standalone.js"
-PAGE = ROOT / "build" / "reference.html"
-PACKAGE = ROOT / "build" / "python"
-PDOC = HERE / "pdoc"
-MODULES = ["listenkey", "listenkey.stream", "listenkey.sandbox"]
 HIDDEN = {"security", "securitySchemes"}  # the overview tells of the API key in a sentence
 
 
@@ -85,7 +75,7 @@ def page(calls: Mapping[str, Any], events: Mapping[str, Any]) -> str:
     templates = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    return templates.get_template("reference.html.jinja").render(
+    return templates.get_template("documents.html.jinja").render(
         calls=calls,
         events=events,
         refusals=[status for status in first["responses"] if status not in ("200", "default")],
@@ -94,24 +84,7 @@ def page(calls: Mapping[str, Any], events: Mapping[str, Any]) -> str:
     )
 
 
-def main() -> int:
-    """Write both."""
+def write(target: Path) -> None:
+    """Write the page to a file."""
     text = page(*(YAML(typ="safe").load(ROOT / name) for name in ("openapi.yaml", "asyncapi.yaml")))
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)}: {len(text.encode()) / 1e6:.1f} MB, one file, for any browser")
-    options: list[str | Path] = [
-        "--docformat",
-        "google",
-        "--no-show-source",
-        "--no-search",
-        "--template-directory",
-        PDOC,
-    ]
-    done = subprocess.run(["pdoc", *MODULES, *options, "--output-directory", PACKAGE], check=False)
-    print(f"{PACKAGE.relative_to(ROOT)}/: {', '.join(MODULES)}")
-    return done.returncode
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    target.write_text(text, encoding="utf-8")

@@ -1,0 +1,171 @@
+"""`make docs`: write build/site/, a site of README, docs/, examples/, CHANGELOG and references, with an offline search.
+
+The Markdown of this repository is written for a reader of the repository. Here each page gets the form that the
+generator, Zensical, wants. Each language becomes a site of its own, because a search serves one language.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pages import documents
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+STAGE = ROOT / "build" / "site-source"
+SITE = ROOT / "build" / "site"
+SHIM = ROOT / ".cache" / "node" / "node_modules" / "iframe-worker" / "shim" / "index.js"
+SHIM_ADDRESS = "https://unpkg.com/iframe-worker/shim"
+MODULES = ["listenkey", "listenkey.stream", "listenkey.sandbox"]
+ENGLISH = {
+    "Guides": [
+        *("stream", "account", "keeper", "client", "errors", "testing", "command-line"),
+        *("proxies-and-certificates", "threads-and-forks", "notebooks"),
+    ],
+    "Answers": ["questions", "recipes", "coming-from", "examples/index"],
+    "Operation": ["monitoring", "containers", "many-accounts"],
+    "Reference": ["events", *(f"reference/{module}" for module in MODULES), "generated-client", "other-languages"],
+    "Project": ["decisions", "versions", "verified", "benchmarks", "changelog", "contributing", "security"],
+}
+CHINESE = {"指南": ["stream", "keeper", "errors"]}
+LANGUAGES = {"en": ENGLISH, "zh-CN": CHINESE}
+FENCES = {".py": "python", ".yaml": "yaml", ".service": "ini", "": "dockerfile"}
+
+
+def pages(language: str) -> dict[str, str]:
+    """Give each file that becomes a page of the site, with its place there. Paths are relative."""
+    if language == "zh-CN":
+        own = {path.relative_to(ROOT).as_posix(): path.name for path in (ROOT / "docs/zh-CN").glob("*.md")}
+        return {"README.zh-CN.md": "index.md", **own}
+    names = {"README.md": "index.md"}
+    names |= {f"{name.upper()}.md": f"{name}.md" for name in ("changelog", "contributing", "security")}
+    names |= {f"docs/{path.name}": path.name for path in sorted((ROOT / "docs").glob("*.md"))}
+    programs = [path for path in sorted((ROOT / "examples").iterdir()) if path.suffix in FENCES]
+    names |= {f"examples/{path.name}": f"examples/{path.name}.md" for path in programs}
+    return {**names, "examples/README.md": "examples/index.md"}
+
+
+def address(link: str, source: str, language: str) -> str | None:
+    """Say where a link of a file leads in the site; None where the site has no such page."""
+    path, mark, anchor = link.partition("#")
+    if not path or "://" in path:
+        return link
+    target = os.path.normpath(PurePosixPath(source).parent / path).replace(os.sep, "/")
+    here = PurePosixPath(pages(language)[source]).parent
+    for other in LANGUAGES:
+        if place := pages(other).get(target):
+            if other == language:
+                return os.path.relpath(place, here) + mark + anchor
+            up = "../" if language == "zh-CN" else ""
+            below = "" if other == "en" else f"{other}/"
+            return os.path.relpath(up + below + place.removesuffix(".md") + ".html", here) + mark + anchor
+    return os.path.relpath(target.rpartition("/")[2], here) if copied(target) else None
+
+
+def copied(path: str) -> bool:
+    """Say whether a file goes into the site as it is: both documents, and pictures."""
+    return path in ("openapi.yaml", "asyncapi.yaml") or path.endswith(".svg")
+
+
+def staged(text: str, source: str, language: str) -> str:
+    """Write a page as the generator wants it: links lead somewhere in the site, and a fence names a language alone."""
+
+    def link(found: re.Match[str]) -> str:
+        where = address(found[3], source, language)
+        return found[0] if where == found[3] else f"{found[1]}[{found[2]}]({where})" if where else found[2]
+
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
+    parts[::2] = [re.sub(r"(!?)\[((?:[^\]`]|`[^`]*`)*)\]\(([^)\s]+)\)", link, part) for part in parts[::2]]
+    parts[1::2] = [re.sub(r"^```(\w+) .*", r"```\1", part) for part in parts[1::2]]
+    return "".join(parts)
+
+
+def stage(language: str) -> Path:
+    """Lay the pages of a language out for the generator."""
+    folder = STAGE / language
+    for source, place in pages(language).items():
+        path, target = ROOT / source, folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_text(encoding="utf-8")
+        if path.suffix != ".md":
+            text = f"# {path.name}\n\n```{FENCES[path.suffix]}\n{text.rstrip()}\n```\n"
+        target.write_text(staged(text, source, language), encoding="utf-8")
+    for path in [HERE / "site.css", ROOT / "openapi.yaml", ROOT / "asyncapi.yaml", *(ROOT / "docs").glob("*.svg")]:
+        shutil.copy(path, folder)
+    if language == "en":
+        for module in MODULES:
+            target = folder / "reference" / f"{module}.md"
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(f"# {module}\n\n::: {module}\n", encoding="utf-8")
+    return folder
+
+
+def nav(language: str) -> str:
+    """Write the table of contents, as TOML. A page in no group is a mistake, and so is a missing page of a group."""
+    groups = LANGUAGES[language]
+    listed = {f"{name}.md" for names in groups.values() for name in names}
+    there = {path.relative_to(STAGE / language).as_posix() for path in (STAGE / language).rglob("*.md")}
+    unlisted = {name for name in there - listed if name != "index.md" and not name.startswith("examples/")}
+    if wrong := sorted(unlisted | listed - there):
+        raise SystemExit(f"tools/pages/site.py: in no group, or missing: {', '.join(wrong)}")
+    entries = ['"index.md"']
+    for title, names in groups.items():
+        inside = [f'"{name}.md"' for name in names]
+        if title == "Reference":
+            inside.append('{ "Both documents, drawn" = "documents.html" }')
+        entries.append(f'{{ "{title}" = [{", ".join(inside)}] }}')
+    return f"[{', '.join(entries)}]"
+
+
+def build(language: str) -> bool:
+    """Build the site of a language. A link that leads nowhere, or another warning, is a failure."""
+    folder = stage(language)
+    target = SITE if language == "en" else SITE / language
+    up = "" if language == "en" else "../"
+    templates = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=False)  # noqa: S701  no HTML
+    settings = SITE.parent / f"site.{language}.toml"  # both folders have to lie below this file
+    text = templates.get_template("site.toml.jinja").render(
+        description="Binance European Options' user data stream, for Python",
+        source=str(folder.relative_to(SITE.parent)),
+        target=str(target.relative_to(SITE.parent)),
+        nav=nav(language),
+        language="zh" if language == "zh-CN" else language,
+        languages=[("English", "en", f"{up}index.html"), ("中文", "zh", f"{up}zh-CN/index.html")],
+        paths=[str(ROOT), str(ROOT / "generated")],
+    )
+    settings.write_text(text, encoding="utf-8")
+    command = ["zensical", "build", "--clean", "--strict", "-f", settings]
+    done = subprocess.run(command, cwd=SITE.parent, check=False, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+    return done.returncode == 0
+
+
+def ask_nobody() -> None:
+    """Let a page that is opened without a server search with a file of the site, not of somebody else's server."""
+    (SITE / "assets" / "iframe-worker.js").write_bytes(SHIM.read_bytes())
+    for page in SITE.rglob("*.html"):
+        local = os.path.relpath(SITE / "assets" / "iframe-worker.js", page.parent)
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace(SHIM_ADDRESS, local), encoding="utf-8")
+
+
+def main() -> int:
+    """Build both languages, and put the drawn documents beside them."""
+    shutil.rmtree(STAGE, ignore_errors=True)
+    if not all(build(language) for language in LANGUAGES):
+        return 1
+    ask_nobody()
+    documents.write(SITE / "documents.html")
+    written = len(list(SITE.rglob("*.html")))
+    print(f"build/site/index.html: {written} pages, for any browser, with or without a server")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
