@@ -95,7 +95,7 @@ def stage(language: str) -> Path:
         if path.suffix != ".md":
             text = f"# {path.name}\n\n```{FENCES[path.suffix]}\n{text.rstrip()}\n```\n"
         target.write_text(staged(text, source, language), encoding="utf-8")
-    for path in [HERE / "site.css", ROOT / "openapi.yaml", ROOT / "asyncapi.yaml", *(ROOT / "docs").glob("*.svg")]:
+    for path in [HERE / "site.css", ROOT / "openapi.yaml", ROOT / "asyncapi.yaml", *(ROOT / "docs").rglob("*.svg")]:
         shutil.copy(path, folder)
     if language == "en":
         for module in MODULES:
