@@ -1,4 +1,4 @@
-"""Write docs/events.md from asyncapi.yaml: each event with its keys, attributes, types, units, values and a payload."""
+"""Write docs/events.md from asyncapi.yaml: keys, attributes, types, units, values and a payload of each event."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,18 +15,18 @@ TYPES = {"decimal": "`Decimal`", "int64": "`int`", "password": "`str`", "string"
 
 
 def name_of(reference: str) -> str:
-    """Give the schema that a reference names."""
+    """Give the name of the schema behind a reference."""
     return reference.rpartition("/")[2]
 
 
 def inner(field: Mapping[str, Any]) -> str | None:
-    """Give the schema that a field holds, or whose objects a field lists."""
+    """Give the name of the schema of a field's object, or of the objects in a field's list. None: a plain value."""
     held = field.get("items", {}).get("$ref") or next((each["$ref"] for each in field.get("allOf", ())), None)
     return name_of(held) if held else None
 
 
 def type_of(field: Mapping[str, Any]) -> str:
-    """Say what an attribute is in Python."""
+    """Give the Python type of an attribute."""
     if other := inner(field):
         return f"`tuple` of `{other}`" if "items" in field else f"`{other}`"
     if field.get("x-unit") == "ms":
@@ -36,7 +36,7 @@ def type_of(field: Mapping[str, Any]) -> str:
 
 
 def meaning(field: Mapping[str, Any], *, required: bool) -> str:
-    """Say what an attribute tells: the document's words, the unit, the listed values."""
+    """Describe an attribute: the document's words, the unit, the listed values."""
     told = [field["description"]]
     if (unit := field.get("x-unit", "ms")) != "ms":
         told.append(f"In {unit}.")

@@ -4,5 +4,5 @@ import json
 
 
 def decode(frame: str) -> str:
-    """Read an event; give its order's status."""
+    """Read an event, and give the status of the order."""
     return json.loads(frame)["o"]["X"]
