@@ -1,4 +1,4 @@
-"""`make pages`: write docs/events.md from asyncapi.yaml, and docs/other-languages.md from the programs of tests/reuse."""
+"""`make pages`: write docs/events.md from asyncapi.yaml, docs/other-languages.md from the programs of tests/reuse."""
 
 from pages import events, other_languages
 
