@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "events.md"
+OWN = "listenKeyExpired"  # the stream answers this event, and hands out a Gap
 TYPES = {"decimal": "`Decimal`", "int64": "`int`", "password": "`str`", "string": "`str`", "boolean": "`bool`"}
 
 
@@ -74,6 +75,7 @@ def page() -> str:
         {
             "name": message["name"],
             "class": name_of(message["payload"]["$ref"]),
+            "own": message["name"] == OWN,
             "summary": " ".join(message["summary"].split()),
             "tables": list(tables(name_of(message["payload"]["$ref"]), schemas)),
             "examples": [json.dumps(each["payload"], indent=2) for each in message["examples"]],
