@@ -1,8 +1,7 @@
-"""A server that does next to nothing: the answer to every request is a listen key.
+"""A server that does next to nothing: every request gets a listen key. Prints its two URLs: plain, and with TLS.
 
-`python server.py FOLDER` prints two URLs, plain and with TLS, and writes FOLDER/ca.pem. The file has certifi's
-authorities, and the server's authority at the end. So each peer loads as many certificates as for Binance. The server
-ends when standard input ends.
+`python server.py FOLDER` writes the folder's `ca.pem`: certifi's authorities and, as the last, the server's own. So
+each peer loads as many certificates as it would for Binance. The server ends when its standard input does.
 """
 
 import asyncio
@@ -21,15 +20,15 @@ ANSWER = (
 
 
 class Answering(asyncio.Protocol):
-    """A connection. A request has no body, and the next request comes after the answer."""
+    """One connection. Requests have no body, and come one after the other."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the transport."""
+        """Begin."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  of a stream protocol
         self._transport, self._read = transport, b""
 
     def data_received(self, data: bytes) -> None:
-        """If the request is whole, send the answer."""
+        """Answer when the request is whole."""
         self._read += data
         if self._read.endswith(b"\r\n\r\n"):
             self._read = b""
