@@ -15,8 +15,7 @@ snapshot, and the newest event that came before the request. For example, with t
     event: order 9 is new (12)  → may be newer than the snapshot: open
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,6 +36,7 @@ from listenkey.stream._events import (
     RiskLevelChange,
     UnknownEvent,
 )
+from listenkey.stream._reading import VALUES
 
 FINAL_ORDERS = 10_000
 """How many orders that have ended an `AccountState` keeps."""
@@ -45,10 +45,16 @@ PARTS: tuple[Part, ...] = ("open_orders", "positions", "margin_account")
 # User Data Streams page (status of an order); ACCEPTED: page of the open orders; EXPIRED_IN_MATCH: Binance's schema.
 _OPEN = frozenset({"NEW", "PARTIALLY_FILLED", "ACCEPTED"})
 _FINAL = frozenset({"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH"})
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)  # the exchange's times have no smaller part
 _TOTALS = "USDT"  # ACCOUNT_UPDATE is in USDT
+_KINDS = {
+    "text": "a text",
+    "flag": "true or false",
+    "integer": "an integer",
+    "decimal": "a decimal as a text",
+    "time": "milliseconds since 1970",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,19 +458,19 @@ class AccountState:
         found = {}
         for row in _rows(answer, "open_orders"):
             order = OrderState(
-                order_id=row.need("orderId", _integer),
-                client_order_id=row.need("clientOrderId", _text),
-                symbol=row.need("symbol", _text),
-                side=row.need("side", _text),
-                status=row.need("status", _text),
-                quantity=row.need("quantity", _decimal),
-                filled_quantity=row.need("executedQty", _decimal),
-                price=row.need("price", _decimal),
-                average_price=row.need("avgPrice", _decimal),
-                updated_at=row.need("updateTime", _time),
-                order_type=row.may("type", _text),
-                time_in_force=row.may("timeInForce", _text),
-                reduce_only=row.may("reduceOnly", _flag),
+                order_id=row.need("orderId", "integer"),
+                client_order_id=row.need("clientOrderId", "text"),
+                symbol=row.need("symbol", "text"),
+                side=row.need("side", "text"),
+                status=row.need("status", "text"),
+                quantity=row.need("quantity", "decimal"),
+                filled_quantity=row.need("executedQty", "decimal"),
+                price=row.need("price", "decimal"),
+                average_price=row.need("avgPrice", "decimal"),
+                updated_at=row.need("updateTime", "time"),
+                order_type=row.may("type", "text"),
+                time_in_force=row.may("timeInForce", "text"),
+                reduce_only=row.may("reduceOnly", "flag"),
             )
             found[order.order_id] = _order_row(order, _BEGINNING, None)
         return found
@@ -473,12 +479,12 @@ class AccountState:
         found = {}
         for row in _rows(answer, "positions"):
             position = Position(
-                symbol=row.need("symbol", _text),
-                quantity=row.need("quantity", _decimal),
-                value=row.need("markValue", _decimal),
-                average_price=row.need("entryPrice", _decimal),
+                symbol=row.need("symbol", "text"),
+                quantity=row.need("quantity", "decimal"),
+                value=row.need("markValue", "decimal"),
+                average_price=row.need("entryPrice", "decimal"),
             )
-            at = row.may("time", _time) or _BEGINNING  # older pages do not have it
+            at = row.may("time", "time") or _BEGINNING  # older pages do not have it
             if position.quantity:
                 found[position.symbol] = self._positions.seen(position, at)
         return found
@@ -486,31 +492,31 @@ class AccountState:
     def _read_account(
         self, answer: object
     ) -> tuple[dict[str, _Row[Decimal]], dict[str, _Row[Greeks]], dict[str, _Row[Totals]], datetime]:
-        account = _Answer(answer, "margin_account")
-        at = account.need("time", _time)
+        account = _Content(answer, "margin_account")
+        at = account.need("time", "time")
         balances, totals, greeks = {}, {}, {}
         for row in account.rows("asset"):
-            asset, balance = row.need("asset", _text), row.need("marginBalance", _decimal)
+            asset, balance = row.need("asset", "text"), row.need("marginBalance", "decimal")
             balances[asset] = self._balances.seen(balance, at)
             found = Totals(
                 updated_at=at,
-                equity=row.need("equity", _decimal),
-                adjusted_equity=row.may("adjustedEquity", _decimal),
+                equity=row.need("equity", "decimal"),
+                adjusted_equity=row.may("adjustedEquity", "decimal"),
                 wallet_balance=balance,
                 position_value=None,
-                unrealized_profit=row.need("unrealizedPNL", _decimal),
-                initial_margin=row.need("initialMargin", _decimal),
-                maintenance_margin=row.need("maintMargin", _decimal),
+                unrealized_profit=row.need("unrealizedPNL", "decimal"),
+                initial_margin=row.need("initialMargin", "decimal"),
+                maintenance_margin=row.need("maintMargin", "decimal"),
             )
             if asset == _TOTALS:
                 totals[asset] = self._totals.seen(found, at)
         for row in account.rows("greek"):
             each = Greeks(
-                underlying=row.need("underlying", _text),
-                delta=row.need("delta", _decimal),
-                gamma=row.need("gamma", _decimal),
-                theta=row.need("theta", _decimal),
-                vega=row.need("vega", _decimal),
+                underlying=row.need("underlying", "text"),
+                delta=row.need("delta", "decimal"),
+                gamma=row.need("gamma", "decimal"),
+                theta=row.need("theta", "decimal"),
+                vega=row.need("vega", "decimal"),
             )
             greeks[each.underlying] = self._greeks.seen(each, at)
         return balances, greeks, totals, at
@@ -539,10 +545,7 @@ def _newest(rows: Mapping[Any, _Row[Any]]) -> datetime:
     return max((row.at for row in rows.values()), default=_BEGINNING)
 
 
-T = TypeVar("T")
-
-
-class _Answer:
+class _Content:
     """An object of an answer. `where` names it in errors."""
 
     def __init__(self, content: object, where: str) -> None:
@@ -552,76 +555,37 @@ class _Answer:
             raise SnapshotError(where, f"is Binance's refusal of the call, code {str(content['code'])[:10]}")
         self._content, self._where = content, where
 
-    def need(self, key: str, read: Callable[[object], T]) -> T:
+    def need(self, key: str, kind: str) -> Any:  # noqa: ANN401  a value of that kind
         """Read a field."""
+        value = self._field(key)
+        try:
+            return VALUES[kind](value)
+        except (ValueError, TypeError, OverflowError):
+            raise SnapshotError(f"{self._where}.{key}", f"must be {_KINDS[kind]}, not {_kind(value)}") from None
+
+    def may(self, key: str, kind: str) -> Any:  # noqa: ANN401  a value of that kind
+        """Read a field that older pages do not have. None without it."""
+        return None if self._content.get(key) is None else self.need(key, kind)
+
+    def rows(self, key: str) -> "Iterator[_Content]":
+        """Read a list of objects."""
+        return _rows(self._field(key), f"{self._where}.{key}")
+
+    def _field(self, key: str) -> object:
         if key not in self._content:
             raise SnapshotError(f"{self._where}.{key}", "is missing")
-        value = self._content[key]
-        try:
-            return read(value)
-        except (ValueError, TypeError, OverflowError):
-            what = _NAMES[read]
-            raise SnapshotError(f"{self._where}.{key}", f"must be {what}, not {_kind(value)}") from None
-
-    def may(self, key: str, read: Callable[[object], T]) -> T | None:
-        """Read a field that older pages do not have. None without it."""
-        return None if self._content.get(key) is None else self.need(key, read)
-
-    def rows(self, key: str) -> "Iterator[_Answer]":
-        """Read a list of objects."""
-        return _rows(self.need(key, lambda value: value), f"{self._where}.{key}")
+        return self._content[key]
 
 
-def _rows(content: object, where: str) -> Iterator[_Answer]:
+def _rows(content: object, where: str) -> Iterator[_Content]:
     if isinstance(content, Mapping):
-        _Answer(content, where)  # a refusal, perhaps
+        _Content(content, where)  # a refusal, perhaps
     if not isinstance(content, list | tuple):
         raise SnapshotError(where, f"must be a list, not {_kind(content)}")
-    return (_Answer(each, f"{where}[{number}]") for number, each in enumerate(content))
+    return (_Content(each, f"{where}[{number}]") for number, each in enumerate(content))
 
 
 def _kind(value: object) -> str:
     """Name what a value is, without its content."""
     names = {type(None): "null", bool: "true or false", str: "such a text", dict: "an object", list: "a list"}
     return names.get(type(value), f"a value of type {type(value).__name__}")
-
-
-def _text(value: object) -> str:
-    if type(value) is not str:
-        raise TypeError
-    return value
-
-
-def _flag(value: object) -> bool:
-    if type(value) is not bool:
-        raise TypeError
-    return value
-
-
-def _integer(value: object) -> int:
-    if type(value) is int:
-        return value
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII):
-        return int(value)
-    raise TypeError
-
-
-def _decimal(value: object) -> Decimal:
-    if isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d{1,3})?", value, re.ASCII):
-        return Decimal(value)
-    if type(value) is int or (isinstance(value, Decimal) and value.is_finite()):
-        return Decimal(value)
-    raise TypeError  # a float is not what was sent
-
-
-def _time(value: object) -> datetime:
-    return _EPOCH + timedelta(milliseconds=_integer(value))
-
-
-_NAMES: Mapping[Callable[[object], object], str] = {
-    _text: "a text",
-    _flag: "true or false",
-    _integer: "an integer",
-    _decimal: "a decimal as a text",
-    _time: "milliseconds since 1970",
-}

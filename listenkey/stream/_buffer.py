@@ -5,6 +5,7 @@ the receiving thread, and that thread for the lock. And an interrupt in the midd
 """
 
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import starmap
 from typing import cast
@@ -49,6 +50,15 @@ class Buffer:
         """Make room for so many items that come at once, unless the program is slow: it can take none in between."""
         if len(self._items) < self._size:
             self._most = self._size - 1 + count
+
+    def put_all(self, items: Sequence[Item], since: datetime, until: datetime) -> None:
+        """Append items as `put` does."""
+        if len(self._items) + len(items) <= self._most and Gap not in map(type, items):
+            self._last = None
+            self._items.extend(items)
+        else:
+            for item in items:
+                self.put(item, since, until)
 
     def put(self, item: Item, since: datetime, until: datetime) -> None:
         """Append the item, or let the Gap at the end count the item. The item is from `since` to `until` or longer."""

@@ -245,7 +245,7 @@ def way_to(state: str, sandbox: Sandbox) -> Iterator[tuple[str, Callable[[Any], 
         if state == "draining":
             once(lambda: sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1})))
             sandbox.stream.fault("stream-half-open", only=1)
-            return stream._driver.link._old is not None
+            return stream._driver.link._sockets.old is not None
         assert state == "ended"
         once(lambda: sandbox.faults.add("status", status=503, times=None))
         return status.state == "ended"
@@ -416,7 +416,10 @@ OURS = str(Path(listenkey.__file__).parent)
 
 CHOICE = random.Random()
 Place = tuple[str, int, str, str]
-FILES = ("stream/_streams.py", "stream/_buffer.py", "keeper/_drivers.py", "_http/threads.py", "listenkey/client.py")
+FILES = (
+    *("stream/_streams.py", "stream/_driver.py", "stream/_loop_thread.py", "stream/_buffer.py"),
+    *("keeper/_drivers.py", "keeper/_waking.py", "_http/threads.py", "listenkey/client.py"),
+)
 
 
 def at_a_place(
@@ -569,7 +572,7 @@ def test_a_handler_or_finalizer_at_any_place(sandbox: Sandbox, what: str, thread
 PREFACE = """
 import asyncio, atexit, contextlib, dataclasses, os, sys, threading, time
 from listenkey import *
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
 from listenkey.stream import AsyncUserDataStream, UserDataStream
 PACE = dataclasses.replace(
     Pace().scaled(0.02), ping=0.4, pong=3.0, late=2.0, answer=5.0, drain=3.0, opening=5.0, poll=0.05, blind=50.0

@@ -51,7 +51,7 @@ from listenkey.stream import (
     UnknownEvent,
     UserDataStream,
 )
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
 from listenkey.stream._websocket import WebSocket
 from tests.conftest import API_KEY
 from tests.repository.test_programs import CLIENT, ROOT, programs
@@ -211,7 +211,7 @@ def test_a_planned_change_brings_no_gap_no_loss_no_double(read: Open, sandbox: S
     reader.until("started")
     first = reader.status().connected_since
     sent = 0
-    reader.wait(lambda: reader.stream._driver.link._tries == 0)
+    reader.wait(lambda: reader.stream._driver.link._attempts._tries == 0)
     sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1}))
     while sent < 20 or reader.status().connected_since == first or sandbox.stream.connections != 1:
         sent += 1
@@ -329,7 +329,7 @@ def test_events_that_were_held_back_make_no_program_slow(
     reader.wait(lambda: reader.status().state == "connected" and not reader.status().key_proven)
     for i in range(20):
         assert sandbox.emit({"e": f"NEW_{i}"}) == 1
-    reader.wait(lambda: len(reader.stream._driver.link._main.held) == 20)
+    reader.wait(lambda: len(reader.stream._driver.link._sockets.main.held) == 20)
     sandbox.faults.clear()
     reader.wait(lambda: reader.status().key_proven)
     assert name(reader.next()) == "reconnected"
@@ -352,7 +352,7 @@ def test_a_bug_ends_the_stream_and_is_named_without_its_text(
 ) -> None:
     reader = read()
     reader.until("started")
-    reader.stream._driver.link.frame = None
+    reader.stream._driver.link.frames = None
     sandbox.emit(event(1))
     with pytest.raises(ListenKeyError, match=r"The stream broke down \(TypeError\)"):
         reader.next()
@@ -416,7 +416,7 @@ def test_leaving_while_it_waits_wakes_the_reader(sandbox: Sandbox) -> None:
 def test_leaving_while_a_socket_is_opened_and_another_is_drained(read: Open, sandbox: Sandbox) -> None:
     reader = read()
     reader.until("started")
-    reader.wait(lambda: reader.stream._driver.link._tries == 0)
+    reader.wait(lambda: reader.stream._driver.link._attempts._tries == 0)
     sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1}))
     sandbox.stream.fault("stream-half-open")
     sandbox.stream.fault("stream-accept-close", times=2)
@@ -479,33 +479,34 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("base_url", "stream_url", "expected"),
         [
-            ("https://eapi.binance.com", None, "https://fstream.binance.com/private"),
-            ("https://eapi.binance.com/", None, "https://fstream.binance.com/private"),
-            ("https://demo-fapi.binance.com", None, "https://demo-fstream.binance.com/private"),
-            ("http://127.0.0.1:8080", None, "http://127.0.0.1:8080/private"),
-            ("http://[::1]:8080", None, "http://[::1]:8080/private"),
-            ("https://localhost:8443", None, "https://localhost:8443/private"),
-            ("https://exchange.test", "wss://stream.test/private", "https://stream.test/private"),
+            ("https://eapi.binance.com", None, "wss://fstream.binance.com/private"),
+            ("https://eapi.binance.com/", None, "wss://fstream.binance.com/private"),
+            ("https://demo-fapi.binance.com", None, "wss://demo-fstream.binance.com/private"),
+            ("http://127.0.0.1:8080", None, "ws://127.0.0.1:8080/private"),
+            ("http://[::1]:8080", None, "ws://[::1]:8080/private"),
+            ("https://localhost:8443", None, "wss://localhost:8443/private"),
+            ("https://exchange.test", "wss://stream.test/private", "wss://stream.test/private"),
         ],
     )
     def test_where_the_stream_is(self, base_url: str, stream_url: str | None, expected: str) -> None:
         stream = UserDataStream(ListenKeyClient(API_KEY, base_url=base_url), stream_url=stream_url)
-        assert stream._route.base_url == expected
+        assert stream._route.url == expected
 
     def test_a_sandbox_in_the_next_container(self) -> None:
         client = ListenKeyClient(API_KEY, base_url="http://sandbox:8080", plain_http_host="sandbox")
-        assert UserDataStream(client, stream_url="ws://sandbox:8080/private")._route.base_url.startswith("http://")
+        assert UserDataStream(client, stream_url="ws://sandbox:8080/private")._route.url.startswith("ws://")
 
     def test_the_table_is_what_the_document_says(self) -> None:
         from ruamel.yaml import YAML
 
-        from listenkey.stream._streams import _FORMS, _STREAMS
+        from listenkey.stream._driver import FORMS
+        from listenkey.stream._streams import STREAMS
 
         document = YAML(typ="safe").load(ROOT / "asyncapi.yaml")
         hosts = {f"{each['protocol']}://{each['host']}{each['pathname']}" for each in document["servers"].values()}
-        assert set(_STREAMS.values()) == hosts
+        assert set(STREAMS.values()) == hosts
         forms = document["channels"]["userData"]["x-forms"]
-        assert {name: each["address"].replace("{listenKey}", "{}") for name, each in forms.items()} == _FORMS
+        assert {name: each["address"].replace("{listenKey}", "{}") for name, each in forms.items()} == FORMS
 
     def test_misuse(self, sandbox: Sandbox) -> None:
         with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
@@ -778,13 +779,9 @@ def test_a_message_of_many_empty_frames_fills_no_memory() -> None:
     socket: Any = WebSocket(
         protocol, cast(Any, Upgraded(head.encode(), cast(Any, None), cast(Any, None))), cast(Any, None)
     )
-    assert list(socket.received(b"\x01\x02{ " + b"\x00\x00" * 10_000)) == []
+    assert socket.received(b"\x01\x02{ " + b"\x00\x00" * 10_000) == []
     assert len(socket._parts) == 1
-    assert [each.message for each in socket.received(b"\x80\x01}" + b"\x81\x00" + b"\x01\x00\x80\x00")] == [
-        b"{ }",
-        b"",
-        b"",
-    ]
+    assert socket.received(b"\x80\x01}" + b"\x81\x00" + b"\x01\x00\x80\x00") == [b"{ }", b"", b""]
 
 
 def test_an_interrupt_inside_next_loses_no_item(sandbox: Sandbox) -> None:

@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 Document = Mapping[str, Any]
 HINTS = {"text": "str", "integer": "int", "decimal": "Decimal", "time": "datetime", "flag": "bool"}
+JSON_TYPES = {"text": "str", "integer": "int", "time": "int", "flag": "bool", "list": "list"}
 REFERENCE = "#/components/schemas/"
 
 
@@ -53,6 +54,29 @@ class Attribute:
         """Return the type."""
         hint = {**HINTS, "object": self.of, "list": f"tuple[{self.of}, ...]"}[self.kind]
         return hint if self.required else f"{hint} | None"
+
+    @property
+    def taken(self) -> str:
+        """Return how a reader takes the value from the object of the wire."""
+        return f'raw["{self.key}"]' if self.required else f'get("{self.key}")'
+
+    @property
+    def check(self) -> str:
+        """Return how a reader checks the type. Empty: the value is checked where it is read."""
+        if self.kind in ("decimal", "object"):
+            return ""
+        check = f"type({self.name}) is {JSON_TYPES[self.kind]}"
+        return check if self.required else f"({self.name} is None or {check})"
+
+    @property
+    def read(self) -> str:
+        """Return how a reader reads the value that it has taken and checked."""
+        read = {
+            "time": f"time({self.name})",
+            "object": f"{reader(self.of)}({self.name})",
+            "list": f"tuple([{reader(self.of)}(each) for each in {self.name}])",
+        }.get(self.kind, self.name)
+        return read if self.required or read == self.name else f"None if {self.name} is None else {read}"
 
     @property
     def default(self) -> str:
@@ -202,8 +226,13 @@ def hanging(text: str) -> str:
     return textwrap.fill(text, 112, initial_indent=" " * 8, subsequent_indent=" " * 12).lstrip()
 
 
-def source(document: Document) -> str:
-    """Return the package's module.
+def reader(name: str) -> str:
+    """Return the name of the function that reads objects of a class."""
+    return "read" + re.sub("([A-Z])", r"_\1", name).lower()
+
+
+def sources(document: Document) -> dict[str, str]:
+    """Return the package's modules, by the names of their files.
 
     Raises:
         UnusableDocument: no class can be made of something in the document.
@@ -219,6 +248,8 @@ def source(document: Document) -> str:
     loader = FileSystemLoader(Path(__file__).parent)
     templates = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)  # noqa: S701  Python, no HTML
     templates.filters["hanging"] = hanging
+    templates.filters["reader"] = reader
     exports = sorted([*(each.name for each in classes), "EVENTS", "FIELDS", "Event", "Field"])
-    template = templates.get_template("events.py.jinja")
-    return template.render(title=title, exports=exports, classes=classes, events=events)
+    parts = {"title": title, "exports": exports, "classes": classes, "events": events}
+    files = {"__init__.py": "events.py.jinja", "reading.py": "reading.py.jinja"}
+    return {name: templates.get_template(template).render(parts) for name, template in files.items()}

@@ -50,12 +50,13 @@ def generate_client(document: Path, target: Path) -> None:
 def generate_events(document: Path, target: Path) -> None:
     """Write the package of the events."""
     try:
-        source = events.source(YAML(typ="safe").load(document))
+        sources = events.sources(YAML(typ="safe").load(document))
     except events.UnusableDocument as error:
         raise GenerationError(f"{document.name}: {error}") from error
     target.mkdir()
     (target / "py.typed").touch()
-    (target / "__init__.py").write_text(source, encoding="utf-8")
+    for name, source in sources.items():
+        (target / name).write_text(source, encoding="utf-8")
     run(["ruff", "format", "--isolated", "--no-cache", "--config", "line-length = 120", str(target)])
 
 
