@@ -13,14 +13,20 @@ _REFUSALS = 5  # in a row, before a stream ends that has never worked
 class Attempts:
     """Attempts to open a socket.
 
+    Args:
+        now: when the first attempt may be made.
+        pace: every duration.
+        random: where jitter comes from.
+        is_endless: whether no refusal ends the stream.
+
     Waits grow with each attempt, until a socket has lived for a minute. A refusal that only a person can end makes
     them longer.
     """
 
     not_before = -math.inf  # end of the address's wait; the driver sets it
 
-    def __init__(self, now: float, pace: Pace, random: Random) -> None:
-        self._pace, self._random = pace, random
+    def __init__(self, now: float, pace: Pace, random: Random, *, is_endless: bool = False) -> None:
+        self._pace, self._random, self._is_endless = pace, random, is_endless
         self._next_at = now
         self._paced_until = -math.inf  # no new socket before, whatever news comes
         self._tries = self._refusals = 0
@@ -80,9 +86,10 @@ class Attempts:
             return False
         # A stream that has worked goes on, slower: a block may pass.
         self._refusals += 1
-        first, longest = (pace.refused, pace.longest_refused) if self.has_worked else (pace.slow, pace.longest)
+        goes_on = self.has_worked or self._is_endless
+        first, longest = (pace.refused, pace.longest_refused) if goes_on else (pace.slow, pace.longest)
         self._next_at = now + min(longest, first * 2.0 ** min(self._refusals - 1, 16))
-        return not self.has_worked and (self._refusals >= _REFUSALS or not _may_pass(error))
+        return not goes_on and (self._refusals >= _REFUSALS or not _may_pass(error))
 
 
 def _needs_a_person(error: ListenKeyError) -> bool:

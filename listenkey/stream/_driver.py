@@ -50,6 +50,7 @@ class Driver:
         fail: Callable[[ListenKeyError], None],
         *,
         tell_blind: bool,
+        is_endless: bool,
     ) -> None:
         self._keeper, self._inside = keeper, InsideKeeper(keeper)
         self._address = self._inside.client.address
@@ -71,6 +72,7 @@ class Driver:
             JITTER,
             subscribe=form == "subscribe",
             tell_blind=tell_blind,
+            is_endless=is_endless,
             where=str(route),
         )
 
@@ -122,9 +124,9 @@ class Driver:
     def _look_at_keeper(self, link: Link) -> Sequence[Action]:
         link.set_wall(clock(), datetime.now(UTC))
         key, proof = self._inside.proof()
-        if not link.is_key_proven:
+        if not link.is_key_proven or self._inside.is_key_lost:
             link.key_error = self._keeper.status().last_error
-        return link.key(clock(), key.value, proof)
+        return link.key(clock(), key.value, proof, is_lost=self._inside.is_key_lost)
 
     def _tell(self, what: Callable[[Link], Sequence[Action]], frames: int = 0) -> None:
         """Tell the Link something, or so many frames, and carry out the commands."""

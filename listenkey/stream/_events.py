@@ -166,14 +166,15 @@ class Decoder:
             inner = next((content[name] for name in ("data", "event") if isinstance(content.get(name), dict)), None)
             content = {name: each for name, each in content.items() if name != "stream"} if inner is None else inner
         kind = content.get("e")
-        if not isinstance(kind, str) or kind not in self._at_once:
+        read_at_once = self._at_once.get(kind) if isinstance(kind, str) else None
+        if read_at_once is None:
             return self._meaning(content, kind, keys)
         if _may_hold_key(text, keys):
             content = _masked(content, keys)
         try:
-            event: Event = self._at_once[kind](content)
+            event: Event = read_at_once(content)
         except UNDOCUMENTED:
-            return self._read_by_field(content, kind, keys)
+            return self._read_by_field(content, cast(str, kind), keys)
         return event
 
     def _read_by_field(self, content: dict[str, Any], kind: str, keys: Collection[str]) -> Event:
@@ -210,11 +211,11 @@ class Decoder:
 
 def _parsed(text: str) -> Any:  # noqa: ANN401  as JSON is
     """Parse JSON. Raises ValueError or RecursionError."""
-    if text.startswith("{"):  # with no space around it, as nearly always: the parser need not look for any
-        content, end = _JSON.raw_decode(text)
-        if end == len(text):
-            return content
-    return _JSON.decode(text)
+    text = text.strip(" \t\n\r")  # `decode` takes longer to see that there is no space
+    content, end = _JSON.raw_decode(text)
+    if end < len(text):
+        raise ValueError
+    return content
 
 
 def _may_hold_key(text: str, keys: Collection[str]) -> bool:

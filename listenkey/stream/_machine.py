@@ -80,6 +80,7 @@ class Link:
         random: where jitter comes from.
         subscribe: whether a socket gets the key in a message, which must be answered before events can come.
         tell_blind: whether a `Blind` is passed when the link is lost.
+        is_endless: whether no refusal ends the link.
         where: the address and the proxy, for the texts of errors.
     """
 
@@ -98,6 +99,7 @@ class Link:
         *,
         subscribe: bool = False,
         tell_blind: bool = False,
+        is_endless: bool = False,
         where: str = "the stream",
     ) -> None:
         self.set_wall(now, wall)
@@ -106,7 +108,7 @@ class Link:
         self._decoder = Decoder()
         self._key = KnownKey(key, now, pace.renew)
         self._sockets = Succession(pace)
-        self._attempts = Attempts(now, pace, random)
+        self._attempts = Attempts(now, pace, random, is_endless=is_endless)
         self._gaps = Gaps()
         self._copies = Copies()
         self._blindness = Blindness(now, pace)
@@ -184,9 +186,11 @@ class Link:
         self._look(now)
         return self._settle(now)
 
-    def key(self, now: float, value: str, proven_at: float) -> Sequence[Action]:
-        """Note which key the keeper has, and when that key was last proven to live."""
+    def key(self, now: float, value: str, proven_at: float, *, is_lost: bool = False) -> Sequence[Action]:
+        """Note which key the keeper has, when that key was last proven to live, and whether it was lost since."""
         self._look(now)
+        if is_lost:
+            self._key.lose(now)
         key, is_replaced = self._key, value != self._key.value
         if key.is_other(value, proven_at):
             reason: Literal["key_replaced", "key_expired"] = "key_replaced" if key.ended_at is None else "key_expired"
