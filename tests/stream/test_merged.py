@@ -250,15 +250,20 @@ class BrokenApart(AsyncUserDataStream):
 
 
 def test_a_bug_reaches_the_program(sandbox: Sandbox) -> None:
-    with ListenKeyClient("key-of-a", base_url=sandbox.url) as client, merged({"a": Broken(client)}) as items:
-        with pytest.raises(ZeroDivisionError):
-            next(items)
+    with (
+        ListenKeyClient("key-of-a", base_url=sandbox.url) as client,
+        merged({"a": Broken(client)}) as items,
+        pytest.raises(ZeroDivisionError),
+    ):
+        next(items)
 
     async def main() -> None:
-        async with AsyncListenKeyClient("key-of-a", base_url=sandbox.url) as client:
-            async with merged({"a": BrokenApart(client)}) as items:
-                with pytest.raises(ZeroDivisionError):
-                    await anext(items)
+        async with (
+            AsyncListenKeyClient("key-of-a", base_url=sandbox.url) as client,
+            merged({"a": BrokenApart(client)}) as items,
+        ):
+            with pytest.raises(ZeroDivisionError):
+                await anext(items)
 
     asyncio.run(main())
 
