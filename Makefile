@@ -63,10 +63,10 @@ generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
 drift: $(READY) ## fail unless generated/ is exactly what make generate writes
 	$(tools) generate --check
 
-lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
-	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml \
+lint-spec: $(NODE) ## the three documents by the rules of Redocly and Spectral, examples too
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml account.yaml \
 		--config tools/lint/redocly.yaml
-	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml asyncapi.yaml --fail-severity hint \
+	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml account.yaml asyncapi.yaml --fail-severity hint \
 		--ruleset tools/lint/spectral.yaml
 
 docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources

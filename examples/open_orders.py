@@ -51,7 +51,7 @@ def follow(stream: UserDataStream) -> Iterator[AccountState]:
 
 
 if __name__ == "__main__":
-    with ListenKeyClient(API_KEY, base_url=BASE_URL) as client, UserDataStream(client) as stream:
+    with ListenKeyClient(API_KEY, base_url=BASE_URL) as client, UserDataStream(client, forever=True) as stream:
         for state in follow(stream):
             opened = (order for order in state.orders.values() if order.is_open)
             print([f"{order.symbol} {order.filled_quantity}/{order.quantity}" for order in opened], flush=True)

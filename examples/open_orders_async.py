@@ -24,13 +24,11 @@ async def snapshot() -> dict[str, Any]:
         for part, path in PATHS.items():
             query = f"timestamp={int(time.time() * 1000)}"
             signature = hmac.new(SECRET_KEY.encode(), query.encode(), "sha256").hexdigest()
-            answer = await rest.get(f"/eapi/v1/{path}?{query}&signature={signature}")
-            answers[part] = answer.raise_for_status().json()
+            answers[part] = (await rest.get(f"/eapi/v1/{path}?{query}&signature={signature}")).raise_for_status().json()
     return answers
 
 
 async def follow(stream: AsyncUserDataStream) -> AsyncIterator[AccountState]:
-    """Give the account each time that something may have happened, and the account is right."""
     account, next_at = AccountState(), 0.0
     while True:
         if (item := await stream.next_within(WAIT)) is not None:
@@ -48,7 +46,10 @@ async def follow(stream: AsyncUserDataStream) -> AsyncIterator[AccountState]:
 
 
 async def main() -> None:
-    async with AsyncListenKeyClient(API_KEY, base_url=BASE_URL) as client, AsyncUserDataStream(client) as stream:
+    async with (
+        AsyncListenKeyClient(API_KEY, base_url=BASE_URL) as client,
+        AsyncUserDataStream(client, forever=True) as stream,
+    ):
         async for state in follow(stream):
             opened = (order for order in state.orders.values() if order.is_open)
             print([f"{order.symbol} {order.filled_quantity}/{order.quantity}" for order in opened], flush=True)

@@ -15,8 +15,7 @@ snapshot, and the newest event that came before the request. For example, with t
     event: order 9 is new (12)  → may be newer than the snapshot: open
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,6 +36,7 @@ from listenkey.stream._events import (
     RiskLevelChange,
     UnknownEvent,
 )
+from listenkey.stream._reading import VALUES
 
 FINAL_ORDERS = 10_000
 """How many orders that have ended an `AccountState` keeps."""
@@ -45,10 +45,16 @@ PARTS: tuple[Part, ...] = ("open_orders", "positions", "margin_account")
 # User Data Streams page (status of an order); ACCEPTED: page of the open orders; EXPIRED_IN_MATCH: Binance's schema.
 OPEN = frozenset({"NEW", "PARTIALLY_FILLED", "ACCEPTED"})
 FINAL = frozenset({"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH"})
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+BEGINNING, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)  # the exchange's times have no smaller part
 TOTALS = "USDT"  # ACCOUNT_UPDATE is in USDT
+KINDS = {
+    "text": "a text",
+    "flag": "true or false",
+    "integer": "an integer",
+    "decimal": "a decimal as a text",
+    "time": "milliseconds since 1970",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +184,8 @@ class Table(Generic[K, V]):
     def __init__(self) -> None:
         self.shown: dict[K, V] = {}
         self.rows: dict[K, Row[V]] = {}
-        self.newest = self.newest_before = _BEGINNING  # the newest event; the newest before the state became stale
-        self.complete_until = _BEGINNING  # what is older than this, and unknown, has ended
+        self.newest = self.newest_before = BEGINNING  # the newest event; the newest before the state became stale
+        self.complete_until = BEGINNING  # what is older than this, and unknown, has ended
         self._ended: dict[K, None] = {}  # in the order in which they ended
 
     def tell(self, key: K, row: Row[V]) -> bool:
@@ -217,8 +223,8 @@ class Table(Generic[K, V]):
     def seen(self, value: V, at: datetime) -> Row[V]:
         """Make a row of a snapshot, for what is absolute. It is newer than each event that came before the request."""
         if at > self.newest_before:
-            return Row(value, (at, _BEGINNING), at)
-        return Row(value, (self.newest_before, _END), self.newest_before)
+            return Row(value, (at, BEGINNING), at)
+        return Row(value, (self.newest_before, END), self.newest_before)
 
     def _put(self, key: K, row: Row[V]) -> None:
         self.rows[key] = row
@@ -452,33 +458,33 @@ class AccountState:
         found = {}
         for row in rows_of(answer, "open_orders"):
             order = OrderState(
-                order_id=row.need("orderId", integer_of),
-                client_order_id=row.need("clientOrderId", text_of),
-                symbol=row.need("symbol", text_of),
-                side=row.need("side", text_of),
-                status=row.need("status", text_of),
-                quantity=row.need("quantity", decimal_of),
-                filled_quantity=row.need("executedQty", decimal_of),
-                price=row.need("price", decimal_of),
-                average_price=row.need("avgPrice", decimal_of),
-                updated_at=row.need("updateTime", time_of),
-                order_type=row.may("type", text_of),
-                time_in_force=row.may("timeInForce", text_of),
-                reduce_only=row.may("reduceOnly", flag_of),
+                order_id=row.need("orderId", "integer"),
+                client_order_id=row.need("clientOrderId", "text"),
+                symbol=row.need("symbol", "text"),
+                side=row.need("side", "text"),
+                status=row.need("status", "text"),
+                quantity=row.need("quantity", "decimal"),
+                filled_quantity=row.need("executedQty", "decimal"),
+                price=row.need("price", "decimal"),
+                average_price=row.need("avgPrice", "decimal"),
+                updated_at=row.need("updateTime", "time"),
+                order_type=row.may("type", "text"),
+                time_in_force=row.may("timeInForce", "text"),
+                reduce_only=row.may("reduceOnly", "flag"),
             )
-            found[order.order_id] = order_row(order, _BEGINNING, None)
+            found[order.order_id] = order_row(order, BEGINNING, None)
         return found
 
     def _read_positions(self, answer: object) -> dict[str, Row[Position]]:
         found = {}
         for row in rows_of(answer, "positions"):
             position = Position(
-                symbol=row.need("symbol", text_of),
-                quantity=row.need("quantity", decimal_of),
-                value=row.need("markValue", decimal_of),
-                average_price=row.need("entryPrice", decimal_of),
+                symbol=row.need("symbol", "text"),
+                quantity=row.need("quantity", "decimal"),
+                value=row.need("markValue", "decimal"),
+                average_price=row.need("entryPrice", "decimal"),
             )
-            at = row.may("time", time_of) or _BEGINNING  # older pages do not have it
+            at = row.may("time", "time") or BEGINNING  # older pages do not have it
             if position.quantity:
                 found[position.symbol] = self._positions.seen(position, at)
         return found
@@ -486,31 +492,31 @@ class AccountState:
     def _read_account(
         self, answer: object
     ) -> tuple[dict[str, Row[Decimal]], dict[str, Row[Greeks]], dict[str, Row[Totals]], datetime]:
-        account = Piece(answer, "margin_account")
-        at = account.need("time", time_of)
+        account = Content(answer, "margin_account")
+        at = account.need("time", "time")
         balances, totals, greeks = {}, {}, {}
         for row in account.rows("asset"):
-            asset, balance = row.need("asset", text_of), row.need("marginBalance", decimal_of)
+            asset, balance = row.need("asset", "text"), row.need("marginBalance", "decimal")
             balances[asset] = self._balances.seen(balance, at)
             found = Totals(
                 updated_at=at,
-                equity=row.need("equity", decimal_of),
-                adjusted_equity=row.may("adjustedEquity", decimal_of),
+                equity=row.need("equity", "decimal"),
+                adjusted_equity=row.may("adjustedEquity", "decimal"),
                 wallet_balance=balance,
                 position_value=None,
-                unrealized_profit=row.need("unrealizedPNL", decimal_of),
-                initial_margin=row.need("initialMargin", decimal_of),
-                maintenance_margin=row.need("maintMargin", decimal_of),
+                unrealized_profit=row.need("unrealizedPNL", "decimal"),
+                initial_margin=row.need("initialMargin", "decimal"),
+                maintenance_margin=row.need("maintMargin", "decimal"),
             )
             if asset == TOTALS:
                 totals[asset] = self._totals.seen(found, at)
         for row in account.rows("greek"):
             each = Greeks(
-                underlying=row.need("underlying", text_of),
-                delta=row.need("delta", decimal_of),
-                gamma=row.need("gamma", decimal_of),
-                theta=row.need("theta", decimal_of),
-                vega=row.need("vega", decimal_of),
+                underlying=row.need("underlying", "text"),
+                delta=row.need("delta", "decimal"),
+                gamma=row.need("gamma", "decimal"),
+                theta=row.need("theta", "decimal"),
+                vega=row.need("vega", "decimal"),
             )
             greeks[each.underlying] = self._greeks.seen(each, at)
         return balances, greeks, totals, at
@@ -536,13 +542,10 @@ def totals_of(item: AccountUpdate) -> Totals:
 
 
 def newest_of(rows: Mapping[Any, Row[Any]]) -> datetime:
-    return max((row.at for row in rows.values()), default=_BEGINNING)
+    return max((row.at for row in rows.values()), default=BEGINNING)
 
 
-T = TypeVar("T")
-
-
-class Piece:
+class Content:
     """An object of an answer. `where` names it in errors."""
 
     def __init__(self, content: object, where: str) -> None:
@@ -552,76 +555,37 @@ class Piece:
             raise SnapshotError(where, f"is Binance's refusal of the call, code {str(content['code'])[:10]}")
         self._content, self._where = content, where
 
-    def need(self, key: str, read: Callable[[object], T]) -> T:
+    def need(self, key: str, kind: str) -> Any:  # noqa: ANN401  a value of that kind
         """Read a field."""
+        value = self._field(key)
+        try:
+            return VALUES[kind](value)
+        except (ValueError, TypeError, OverflowError):
+            raise SnapshotError(f"{self._where}.{key}", f"must be {KINDS[kind]}, not {kind_of(value)}") from None
+
+    def may(self, key: str, kind: str) -> Any:  # noqa: ANN401  a value of that kind
+        """Read a field that older pages do not have. None without it."""
+        return None if self._content.get(key) is None else self.need(key, kind)
+
+    def rows(self, key: str) -> "Iterator[Content]":
+        """Read a list of objects."""
+        return rows_of(self._field(key), f"{self._where}.{key}")
+
+    def _field(self, key: str) -> object:
         if key not in self._content:
             raise SnapshotError(f"{self._where}.{key}", "is missing")
-        value = self._content[key]
-        try:
-            return read(value)
-        except (ValueError, TypeError, OverflowError):
-            what = NAMES[read]
-            raise SnapshotError(f"{self._where}.{key}", f"must be {what}, not {kind_of(value)}") from None
-
-    def may(self, key: str, read: Callable[[object], T]) -> T | None:
-        """Read a field that older pages do not have. None without it."""
-        return None if self._content.get(key) is None else self.need(key, read)
-
-    def rows(self, key: str) -> "Iterator[Piece]":
-        """Read a list of objects."""
-        return rows_of(self.need(key, lambda value: value), f"{self._where}.{key}")
+        return self._content[key]
 
 
-def rows_of(content: object, where: str) -> Iterator[Piece]:
+def rows_of(content: object, where: str) -> Iterator[Content]:
     if isinstance(content, Mapping):
-        Piece(content, where)  # a refusal, perhaps
+        Content(content, where)  # a refusal, perhaps
     if not isinstance(content, list | tuple):
         raise SnapshotError(where, f"must be a list, not {kind_of(content)}")
-    return (Piece(each, f"{where}[{number}]") for number, each in enumerate(content))
+    return (Content(each, f"{where}[{number}]") for number, each in enumerate(content))
 
 
 def kind_of(value: object) -> str:
     """Name what a value is, without its content."""
     names = {type(None): "null", bool: "true or false", str: "such a text", dict: "an object", list: "a list"}
     return names.get(type(value), f"a value of type {type(value).__name__}")
-
-
-def text_of(value: object) -> str:
-    if type(value) is not str:
-        raise TypeError
-    return value
-
-
-def flag_of(value: object) -> bool:
-    if type(value) is not bool:
-        raise TypeError
-    return value
-
-
-def integer_of(value: object) -> int:
-    if type(value) is int:
-        return value
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII):
-        return int(value)
-    raise TypeError
-
-
-def decimal_of(value: object) -> Decimal:
-    if isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d{1,3})?", value, re.ASCII):
-        return Decimal(value)
-    if type(value) is int or (isinstance(value, Decimal) and value.is_finite()):
-        return Decimal(value)
-    raise TypeError  # a float is not what was sent
-
-
-def time_of(value: object) -> datetime:
-    return EPOCH + timedelta(milliseconds=integer_of(value))
-
-
-NAMES: Mapping[Callable[[object], object], str] = {
-    text_of: "a text",
-    flag_of: "true or false",
-    integer_of: "an integer",
-    decimal_of: "a decimal as a text",
-    time_of: "milliseconds since 1970",
-}

@@ -167,7 +167,7 @@ exec(compile(text, sys.argv[0], "exec"))
 """
 BEGUN = {
     "asyncio_bot.py": "snapshot, because started",
-    "shard.py": "account: listen to ",
+    "shard.py": "account: snapshot, because started",
     "threads.py": "orders uses ",
 }
 BEGUN_AGAIN = {**BEGUN, "asyncio_bot.py": "snapshot, because key_expired"}

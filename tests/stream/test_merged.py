@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient, ListenKeyError, Unauthorized
+from listenkey import (
+    AsyncListenKeyClient,
+    ConfigurationError,
+    ListenKeyClient,
+    ListenKeyError,
+    TransportError,
+    Unauthorized,
+)
 from listenkey.sandbox import Sandbox
 from listenkey.stream import (
     AsyncMergedStreams,
@@ -230,3 +237,49 @@ def test_an_interrupt_loses_no_item(sandbox: Sandbox, monkeypatch: pytest.Monkey
                 next(items)
         _, item = next(items)
     assert isinstance(item, RiskLevelChange)
+
+
+class Broken(UserDataStream):
+    def next_within(self, seconds: float) -> Item | None:
+        raise ZeroDivisionError
+
+
+class BrokenApart(AsyncUserDataStream):
+    async def __anext__(self) -> Item:
+        raise ZeroDivisionError
+
+
+def test_a_bug_reaches_the_program(sandbox: Sandbox) -> None:
+    with (
+        ListenKeyClient("key-of-a", base_url=sandbox.url) as client,
+        merged({"a": Broken(client)}) as items,
+        pytest.raises(ZeroDivisionError),
+    ):
+        next(items)
+
+    async def main() -> None:
+        async with (
+            AsyncListenKeyClient("key-of-a", base_url=sandbox.url) as client,
+            merged({"a": BrokenApart(client)}) as items,
+        ):
+            with pytest.raises(ZeroDivisionError):
+                await anext(items)
+
+    asyncio.run(main())
+
+
+def test_without_a_thread_nothing_is_left(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, list[str]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "listenkey-merged":
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread.name)
+        start(thread)
+
+    with ListenKeyClient("key-of-a", base_url=sandbox.url) as client:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(TransportError, match=r"^No thread is left for another account\.$"):
+            merged({"a": UserDataStream(client), "b": UserDataStream(client)}).__enter__()
+    assert [thread.name for thread in threading.enumerate() if thread.name == "listenkey-merged"] == []
