@@ -71,8 +71,11 @@ lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and
 docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources
 	@$(tools) docs_check check $(PAGE) --schema $(SCHEMA) --format $(or $(FORMAT),text)
 
-docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests of single facts"
+docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests": these rows alone
 	@$(tools) docs_check accept $(PAGE) --schema $(SCHEMA) --reason "$$REASON" --only "$(ROWS)"
+
+watch: $(READY) $(OASDIFF) ## what the daily watch runs, on PAGE="page.md …" SCHEMA="schema.yaml …"; none: what Binance publishes today
+	@mkdir -p build/watch && $(tools) docs_check.watch $(or $(FOLDER),build/watch) $(SCHEMA) $(PAGE)
 
 facts: $(READY) ## print what is read of PAGE="page.md …"
 	@$(tools) docs_check facts $(PAGE)
@@ -164,4 +167,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test reference reuse bench lint types unit coverage simulations generate drift lint-spec docs-check docs-accept facts twins other-languages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all
+.PHONY: help run test reference reuse bench lint types unit coverage simulations generate drift lint-spec docs-check docs-accept watch facts twins other-languages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all

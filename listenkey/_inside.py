@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listenkey._http.route import Route
+    from listenkey._http.route import Route, Wishes
     from listenkey._limits.shared import Address
     from listenkey.client import AsyncListenKeyClient, ListenKeyClient
 
@@ -20,6 +20,7 @@ class Inside:
 
     Attributes:
         route: the way to the exchange.
+        wishes: how the caller wants to get to it, and to the stream.
         address: what the exchange counts for this way.
         timeout: seconds that an attempt may take.
         attempts: how often a call is tried.
@@ -29,6 +30,7 @@ class Inside:
     """
 
     route: Route
+    wishes: Wishes
     address: Address
     timeout: float
     attempts: int
@@ -41,8 +43,9 @@ def inside(client: ListenKeyClient | AsyncListenKeyClient) -> Inside:
     """Open the door."""
     return Inside(
         client._route,
+        client._wishes,
         client._address,
-        client._timeout,
+        client._account.timeout,
         client._attempts,
         client._key_life,
         re.fullmatch("[0-9A-Za-z]{64}", client._account.api_key) is not None,

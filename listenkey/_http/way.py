@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from listenkey._http import answer as _answer
+from listenkey._http.answer import date_of
+from listenkey._http.masking import cleaned
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Way:
 
     def note(self, name: str, info: Mapping[str, Any]) -> None:
         """Note a step, by httpcore's name of the step."""
-        step = _STEPS.get(name.partition(".")[2])
+        step = STEPS.get(name.partition(".")[2])
         if step is not None:
             step(self, info)
 
@@ -71,7 +72,7 @@ class Way:
         certificate = tls.getpeercert() or {}
         names = {name: value for part in certificate.get("issuer", ()) for name, value in part}
         issuer = str(names.get("organizationName") or names.get("commonName") or "")
-        self.tls, self.issuer = str(tls.version()), _answer.cleaned(issuer, "\0")  # no API key is near
+        self.tls, self.issuer = str(tls.version()), cleaned(issuer, "\0")  # no API key is near
         if "notAfter" in certificate:
             self.valid_until = parsedate_to_datetime(certificate["notAfter"]).replace(tzinfo=UTC)
 
@@ -83,11 +84,11 @@ class Way:
         named = {name.lower(): value for name, value in headers}
         self.received, self.date = (
             datetime.now(UTC),
-            _answer.date_of({"date": named.get(b"date", b"").decode("latin-1")}),
+            date_of({"date": named.get(b"date", b"").decode("latin-1")}),
         )
 
 
-_STEPS: Mapping[str, Callable[[Way, Mapping[str, Any]], None]] = {
+STEPS: Mapping[str, Callable[[Way, Mapping[str, Any]], None]] = {
     "connect_tcp.started": Way._begin,
     "connect_tcp.complete": Way._connected,
     "start_tls.started": Way._begin_tls,
@@ -95,28 +96,28 @@ _STEPS: Mapping[str, Callable[[Way, Mapping[str, Any]], None]] = {
     "send_request_headers.started": Way._sent,
     "receive_response_headers.complete": Way._answered,
 }
-_watched: ContextVar[Way | None] = ContextVar("watched", default=None)
+way_under_watch: ContextVar[Way | None] = ContextVar("way_under_watch", default=None)
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[Way]:
     """Watch the calls of the block, in this thread or task."""
     way = Way()
-    token = _watched.set(way)
+    token = way_under_watch.set(way)
     try:
         yield way
     finally:
-        _watched.reset(token)
+        way_under_watch.reset(token)
 
 
 def extensions(*, is_async: bool) -> dict[str, Any]:
     """Give the extensions of a request, so that httpcore tells its steps, if somebody watches."""
-    way = _watched.get()
+    way = way_under_watch.get()
     return {} if way is None else {"trace": way.note_async if is_async else way.note}
 
 
 def note_addresses(found: Iterable[tuple[Any, ...]]) -> None:
     """Note the addresses of the host, as `socket.getaddrinfo` gives them."""
-    way = _watched.get()
+    way = way_under_watch.get()
     if way is not None:
         way.addresses = list(dict.fromkeys(str(address[4][0]) for address in found))

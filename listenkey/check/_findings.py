@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
-from listenkey._http.answer import is_certificate_fault
+from listenkey._http.faults import is_certificate_fault
 from listenkey.errors import ApiError, KeyNotFound, Unauthorized
 
 if TYPE_CHECKING:
@@ -155,19 +155,18 @@ class Probe:
 
 def settings(route: Route, stream: Route, versions: Mapping[str, str]) -> Finding:
     """Say where the calls and the stream go."""
-    proxy = f"proxy {route.proxy} ({route.proxy.variable})" if route.proxy else "no proxy"
+    proxy = f"proxy {route.proxy} ({route.proxy.source})" if route.proxy else "no proxy"
     own = route.certificates.context is not None
-    trust = "those of the program" if own else str(route.certificates) if route.is_https else "none needed"
-    where = stream.base_url.replace("http", "ws", 1)
+    trust = "those of the program" if own else str(route.certificates) if route.is_encrypted else "none needed"
     written = ", ".join(f"{name} {version}" for name, version in versions.items())
     facts = {
-        "base_url": route.base_url,
-        "stream_url": where,
+        "base_url": route.url,
+        "stream_url": stream.url,
         "proxy": str(route.proxy) if route.proxy else None,
         "certificates": trust,
         **versions,
     }
-    text = f"{route.base_url}, stream {where}, {proxy}, certificates: {trust}, {written}"
+    text = f"{route.url}, stream {stream.url}, {proxy}, certificates: {trust}, {written}"
     return Finding("settings", "ok", text, facts)
 
 
@@ -195,7 +194,7 @@ def connection(call: Called, route: Route) -> Finding:
 def _is_blocked(call: Called, route: Route) -> bool:
     """Whether the proxy was reached, and the exchange was not."""
     way = call.way
-    return route.proxy is not None and route.is_https and not way.is_tls_begun and call.error is not None
+    return route.proxy is not None and route.is_encrypted and not way.is_tls_begun and call.error is not None
 
 
 def _is_proxys(error: ListenKeyError | None) -> bool:
@@ -212,7 +211,7 @@ def tls(call: Called, route: Route) -> Finding:
     """Say whether the exchange has proven who it is."""
     way = call.way
     facts = {"tls": way.tls or None, "issuer": way.issuer or None, "valid_until": _iso(way.valid_until)}
-    if not route.is_https:
+    if not route.is_encrypted:
         return Finding("TLS", "skipped", "plain http: there is no TLS", facts)
     if not way.host:
         return Finding("TLS", "ok", "a connection that was open already", facts)

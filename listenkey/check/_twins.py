@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from listenkey._clock import clock
-from listenkey._http.answer import Secret
 from listenkey._http.exchange import AsyncExchange, Exchange, share
+from listenkey._http.masking import Secret
 from listenkey._http.route import Account
 from listenkey._http.way import watched
 from listenkey._inside import inside
@@ -25,7 +25,7 @@ from listenkey.stream._inside import Opened, open_form, route_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from listenkey._http.exchange import Outcome
+    from listenkey._http.outcome import Outcome
     from listenkey.check._course import Course, Order
     from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
     from listenkey.stream._inside import Form
@@ -134,7 +134,7 @@ class _Check:
     def _whole(self) -> Course:
         route = self.inside.route
         try:
-            self._stream = route_of(route, self._stream_url)
+            self._stream = route_of(self.inside, self._stream_url)
             for each in (route, self._stream):
                 each.ssl_context()
         except ConfigurationError as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from listenkey._http.answer import is_refusal
+from listenkey._http.faults import is_refusal
 from listenkey._limits.shared import Address
 from listenkey._limits.wait import JITTER
 from listenkey.client import ListenKey, Started

@@ -3,7 +3,7 @@
 import math
 from random import Random
 
-from listenkey._http.answer import is_certificate_fault, system_error, worth_repeating
+from listenkey._http.faults import is_certificate_fault, system_error, worth_repeating
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, ServerError, TransportError
 from listenkey.stream._pace import Pace
 

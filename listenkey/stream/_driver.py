@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from listenkey._clock import clock
-from listenkey._http.answer import Secret, described
-from listenkey._http.exchange import AsyncExchange, named_stream, share
+from listenkey._http.exchange import AsyncExchange, share
+from listenkey._http.masking import Secret, described
 from listenkey._http.route import Route
 from listenkey._limits.wait import JITTER
 from listenkey.errors import ListenKeyError, RateLimited, TransportError
@@ -69,7 +69,7 @@ class Driver:
             JITTER,
             subscribe=form == "subscribe",
             tell_blind=tell_blind,
-            where=named_stream(route),
+            where=str(route),
         )
 
     def start(self) -> None:
@@ -192,14 +192,12 @@ class Driver:
             socket = self._sockets[number] = await self._open(key, asked)
             self._tell(lambda link: link.opened(clock(), number, asked))
             clean, why = await self._read(number, socket)
-            error = None if clean else TransportError(f"The connection to {named_stream(self._route)} was lost: {why}.")
+            error = None if clean else TransportError(f"The connection to {self._route} was lost: {why}.")
         except ListenKeyError as failure:
             error = failure
         except Exception as bug:  # noqa: BLE001  its text and its frames may hold the listen key
             why = described(bug, key)
-            error = TransportError(
-                f"The connection to {named_stream(self._route)} was lost: {type(bug).__name__} ({why})."
-            )
+            error = TransportError(f"The connection to {self._route} was lost: {type(bug).__name__} ({why}).")
         finally:
             self._serving.pop(number, None)
             if (opened := self._sockets.pop(number, None)) is not None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
-from listenkey._http.answer import Secret
 from listenkey._http.exchange import AsyncExchange
+from listenkey._http.masking import Secret
 from listenkey._http.route import Account
 from listenkey.errors import ListenKeyError, RateLimited, TransportError
 from listenkey.stream._websocket import WebSocket, open_websocket
@@ -27,7 +27,7 @@ async def open_form(exchange: AsyncExchange, form: Form, key: Secret, seconds: f
 
     A connection of the form "subscribe" has no key yet: send `subscription(key)`.
     """
-    path = urlsplit(exchange.route.base_url).path.rstrip("/")
+    path = urlsplit(exchange.route.url).path.rstrip("/")
     target = Secret(path + FORMS[form].format(quote(key, safe="")))
     return await open_websocket(exchange, target, Account(key, seconds))
 

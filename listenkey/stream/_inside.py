@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from listenkey._http.answer import Secret, cleaned, described
 from listenkey._http.exchange import AsyncExchange
+from listenkey._http.masking import Secret, cleaned, described
 from listenkey.stream import _forms
 from listenkey.stream._events import Decoder, Expired, Reply, Shutdown, UnknownEvent
 from listenkey.stream._forms import Form

@@ -18,8 +18,9 @@ from typing import Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
 from listenkey._clock import clock
-from listenkey._http.answer import Secret
-from listenkey._http.route import KEY_LIFE, Route, hidden, is_loopback, route_to
+from listenkey._http.addresses import STREAM_URL, is_loopback
+from listenkey._http.route import KEY_LIFE, Route, hidden, route_to
+from listenkey._inside import Inside
 from listenkey.client import AsyncListenKeyClient, ListenKeyClient
 from listenkey.errors import ConfigurationError, ListenKeyError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
@@ -80,7 +81,7 @@ class EventStream:
             raise ConfigurationError(f"form must be one of: {', '.join(FORMS)}, auto.")
         self._keeper, self._form, self._tell_blind = keeper, form, tell_blind
         self._pace = pace or Pace().scaled(InsideKeeper(keeper).client.key_life / KEY_LIFE)
-        self._route = route_of(InsideKeeper(keeper).client.route, stream_url)
+        self._route = route_of(InsideKeeper(keeper).client, stream_url)
         self._buffer = Buffer(BUFFER)
         self._driver: Driver | None = None
         self._error: ListenKeyError | None = None
@@ -417,11 +418,12 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def route_of(client: Route, stream_url: str | None) -> Route:
+def route_of(client: Inside, stream_url: str | None) -> Route:
     """Say where the stream is, and how to get there."""
-    origin, local = client.base_url.rstrip("/"), urlsplit(client.base_url)
+    origin, local = client.route.url.rstrip("/"), urlsplit(client.route.url)
     if stream_url is None and local.hostname is not None and is_loopback(local.hostname):
-        stream_url = f"{local.scheme.replace('http', 'ws')}://{local.netloc}/private"
+        scheme = STREAM_URL.encrypted if client.route.is_encrypted else STREAM_URL.plain
+        stream_url = f"{scheme}://{local.netloc}/private"
     url = hidden(STREAMS.get(origin) if stream_url is None else stream_url)
     del stream_url
     if not isinstance(url, str):
@@ -430,12 +432,4 @@ def route_of(client: Route, stream_url: str | None) -> Route:
         )
     if not url.startswith(("wss://", "ws://")):
         raise ConfigurationError("stream_url must start with wss://, like wss://fstream.binance.com/private.")
-    try:
-        return route_to(
-            Secret(url.replace("ws", "http", 1)),
-            client.certificates.context,
-            None if client.is_https else local.hostname,
-        )
-    except ConfigurationError as error:
-        text = str(error).replace("base_url", "stream_url").replace("https:", "wss:").replace("http is", "ws is")
-    raise ConfigurationError(text)
+    return route_to(STREAM_URL, url, client.wishes)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from httpx import URL  # noqa: TID251  a proxy's address
 
-from listenkey._http.route import Certificates, Proxy, Route
+from listenkey._http.addresses import Proxy
+from listenkey._http.route import Certificates, Route
 from listenkey._http.way import Way
 from listenkey.check import _findings
 from listenkey.check._course import Call, Connect, Control, course, is_enough, is_worth_alone

@@ -333,7 +333,7 @@ def test_a_gap_for_people() -> None:
 
 
 def test_each_item_has_a_line_for_people() -> None:
-    assert set(_lines._SAID) == {*_options.TYPES, "Gap"}
+    assert set(_lines.SAID) == {*_options.TYPES, "Gap"}
 
 
 def test_on_a_terminal_events_are_for_people_unless_json_is_asked_for(listenkey_sandbox: Sandbox) -> None:

@@ -418,7 +418,7 @@ CHOICE = random.Random()
 Place = tuple[str, int, str, str]
 FILES = (
     *("stream/_streams.py", "stream/_driver.py", "stream/_loop_thread.py", "stream/_buffer.py"),
-    *("keeper/_drivers.py", "_http/threads.py", "listenkey/client.py"),
+    *("keeper/_drivers.py", "keeper/_waking.py", "_http/threads.py", "listenkey/client.py"),
 )
 
 

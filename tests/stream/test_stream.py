@@ -479,22 +479,22 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("base_url", "stream_url", "expected"),
         [
-            ("https://eapi.binance.com", None, "https://fstream.binance.com/private"),
-            ("https://eapi.binance.com/", None, "https://fstream.binance.com/private"),
-            ("https://demo-fapi.binance.com", None, "https://demo-fstream.binance.com/private"),
-            ("http://127.0.0.1:8080", None, "http://127.0.0.1:8080/private"),
-            ("http://[::1]:8080", None, "http://[::1]:8080/private"),
-            ("https://localhost:8443", None, "https://localhost:8443/private"),
-            ("https://exchange.test", "wss://stream.test/private", "https://stream.test/private"),
+            ("https://eapi.binance.com", None, "wss://fstream.binance.com/private"),
+            ("https://eapi.binance.com/", None, "wss://fstream.binance.com/private"),
+            ("https://demo-fapi.binance.com", None, "wss://demo-fstream.binance.com/private"),
+            ("http://127.0.0.1:8080", None, "ws://127.0.0.1:8080/private"),
+            ("http://[::1]:8080", None, "ws://[::1]:8080/private"),
+            ("https://localhost:8443", None, "wss://localhost:8443/private"),
+            ("https://exchange.test", "wss://stream.test/private", "wss://stream.test/private"),
         ],
     )
     def test_where_the_stream_is(self, base_url: str, stream_url: str | None, expected: str) -> None:
         stream = UserDataStream(ListenKeyClient(API_KEY, base_url=base_url), stream_url=stream_url)
-        assert stream._route.base_url == expected
+        assert stream._route.url == expected
 
     def test_a_sandbox_in_the_next_container(self) -> None:
         client = ListenKeyClient(API_KEY, base_url="http://sandbox:8080", plain_http_host="sandbox")
-        assert UserDataStream(client, stream_url="ws://sandbox:8080/private")._route.base_url.startswith("http://")
+        assert UserDataStream(client, stream_url="ws://sandbox:8080/private")._route.url.startswith("ws://")
 
     def test_the_table_is_what_the_document_says(self) -> None:
         from ruamel.yaml import YAML

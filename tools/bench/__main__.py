@@ -29,6 +29,7 @@ PACKAGES = (
     "binance-sdk-derivatives-trading-options",
     "requests",
     "ccxt",
+    "websockets",
 )
 
 
@@ -70,7 +71,9 @@ def measures(plain: str, tls: str, clients: int) -> list[Measure]:
             for way, url in (("plain", plain), ("TLS", tls))
         ),
         Measure(("first async client: event loop held up, TLS, ms of CPU",), 7, ("blocking", tls), TWINS),
-        Measure(("event of an order (bare: JSON alone), µs of CPU",), 5, ("decode", "5000"), PEERS[:3]),
+        Measure(("event of an order, frame → object (bare: JSON alone), µs of CPU",), 9, ("decode", "5000")),
+        Measure(("event of an order, socket → program, µs of CPU",), 9, ("flow", plain, "20000"), TWINS),
+        Measure(("event of an order, socket → async program, µs of CPU",), 9, ("flow_async", plain, "20000"), TWINS),
         *(
             Measure((made.format(f"{way}, made"), made.format(f"{way}, used once")), 1, ("memory", url, str(clients)))
             for way, url in (("plain", plain), ("TLS", tls))

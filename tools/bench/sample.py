@@ -6,7 +6,10 @@ This program imports next to nothing before the clock starts. What a peer loads 
 import sys
 import time
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def importing(peer: str) -> list[float]:
@@ -89,6 +92,38 @@ def decode(peer: str, count: str) -> list[float]:
     for _ in range(int(count)):
         module.decode(frame)
     return [(time.process_time() - begun) / int(count) * 1e6]
+
+
+def flow(peer: str, url: str, count: str) -> list[float]:
+    """CPU microseconds for an event from the socket to the program, where events come without a pause."""
+    enough, taken = _counted(int(count))
+    import_module(f"peers.{peer}_events").follow(url, enough)
+    return taken
+
+
+def flow_async(peer: str, url: str, count: str) -> list[float]:
+    """CPU microseconds for an event from the socket to the program, with asyncio."""
+    import asyncio
+
+    enough, taken = _counted(int(count))
+    asyncio.run(import_module(f"peers.{peer}_async_events").follow(url, enough))
+    return taken
+
+
+def _counted(count: int) -> "tuple[Callable[[], bool], list[float]]":
+    """Return a function that counts events, and a list for the result. The first thousand events are not measured."""
+    seen, begun, taken = -1000, 0.0, list[float]()
+
+    def enough() -> bool:
+        nonlocal seen, begun
+        seen += 1
+        if seen == 0:
+            begun = time.process_time()
+        elif seen == count:
+            taken.append((time.process_time() - begun) / count * 1e6)
+        return seen == count
+
+    return enough, taken
 
 
 def memory(peer: str, url: str, count: str) -> list[float]:
