@@ -40,7 +40,11 @@ class AnyKeeper:
     _with: str  # how a block begins
 
     def __init__(
-        self, client: ListenKeyClient | AsyncListenKeyClient, delete_on_exit: bool, assumed_life: float | None
+        self,
+        client: ListenKeyClient | AsyncListenKeyClient,
+        delete_on_exit: bool,
+        assumed_life: float | None,
+        is_endless: bool,
     ) -> None:
         name = type(self).__name__
         if not isinstance(client, self._client_type):
@@ -50,7 +54,7 @@ class AnyKeeper:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
         lease = Lease(assumed_life or door.key_life, door.timeout, door.address.rate_limit_wait)
         block = f"{self._with} {name}(...)"
-        self._keeping = Keeping(lease, door.address, self._waker.wake, door.attempts, block)
+        self._keeping = Keeping(lease, door.address, self._waker.wake, door.attempts, block, is_endless=is_endless)
         self._delete_on_exit = delete_on_exit
         self._client_repr = repr(client)
         self._pid = os.getpid()
@@ -189,10 +193,15 @@ class ListenKeyKeeper(AnyKeeper):
     _with = "with"
 
     def __init__(
-        self, client: ListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float | None = None
+        self,
+        client: ListenKeyClient,
+        *,
+        delete_on_exit: bool = False,
+        _assumed_life: float | None = None,
+        _is_endless: bool = False,
     ) -> None:
         self._client, self._waker = client, Waker()
-        super().__init__(client, delete_on_exit, _assumed_life)
+        super().__init__(client, delete_on_exit, _assumed_life, _is_endless)
 
     def wait(self) -> None:
         """Block until the keeper is closed.
@@ -310,10 +319,15 @@ class AsyncListenKeyKeeper(AnyKeeper):
     _with = "async with"
 
     def __init__(
-        self, client: AsyncListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float | None = None
+        self,
+        client: AsyncListenKeyClient,
+        *,
+        delete_on_exit: bool = False,
+        _assumed_life: float | None = None,
+        _is_endless: bool = False,
     ) -> None:
         self._client, self._waker = client, AsyncWaker()
-        super().__init__(client, delete_on_exit, _assumed_life)
+        super().__init__(client, delete_on_exit, _assumed_life, _is_endless)
 
     async def wait(self) -> None:
         """As `ListenKeyKeeper.wait`."""

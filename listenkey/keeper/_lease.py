@@ -15,6 +15,7 @@ DUE = (0.45, 0.5)  # of the life: 2.1 requests an hour, and half of the life lef
 AT_RISK = 0.75  # of the life: from here on the keeper warns
 LONGEST_WAIT = 30.0  # after a failure
 FLOOR = 20.0  # after a success
+LONGEST_REFUSED = 960.0  # after a refusal, while there is no key to lose
 BURST = 10  # requests in any minute; in 75 s as we send them, for a request may arrive a timeout (at most 15 s) late
 BURST_WINDOW = 75.0
 
@@ -76,6 +77,10 @@ class Lease:
         """Whether the key has to be taken for dead."""
         return now >= self.deadline
 
+    def start_anew(self) -> None:
+        """Go on without a key: it is lost."""
+        self.deadline = math.inf
+
     def send(self, now: float) -> None:
         """Note that a request is sent now."""
         self._sends = (*self._sends[1 - BURST :], now)
@@ -119,6 +124,8 @@ class Lease:
             # waited out like a ban without a stated end, but by this lease alone.
             self._refusals += 1
             wait = growing_wait(BAN_WAIT * self._scale, self._refusals, [self.last_try], now)
+            if self.deadline == math.inf:
+                wait = min(wait, LONGEST_REFUSED * self._scale)
             wait = max(wait, min(asked, self.last_try - now))
             return wait + self._random.uniform(0, LONGEST_WAIT * self._scale / 2)
         wait = LONGEST_WAIT  # after an answer that will hardly change soon

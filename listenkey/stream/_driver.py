@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 BROUGHT = 32  # frames that are read, before the event loop gets a turn: a program that only reads is never too slow
 Keeper = ListenKeyKeeper | AsyncListenKeyKeeper
-_log = logging.getLogger("listenkey.stream")
+log = logging.getLogger("listenkey.stream")
 
 
 class Driver:
@@ -47,6 +47,7 @@ class Driver:
         fail: Callable[[ListenKeyError], None],
         *,
         tell_blind: bool,
+        is_endless: bool,
     ) -> None:
         self._keeper, self._inside = keeper, InsideKeeper(keeper)
         self._address = self._inside.client.address
@@ -69,6 +70,7 @@ class Driver:
             JITTER,
             subscribe=form == "subscribe",
             tell_blind=tell_blind,
+            is_endless=is_endless,
             where=str(route),
         )
 
@@ -120,9 +122,9 @@ class Driver:
     def _look_at_keeper(self, link: Link) -> Sequence[Action]:
         link.set_wall(clock(), datetime.now(UTC))
         key, proof = self._inside.proof()
-        if not link.is_key_proven:
+        if not link.is_key_proven or self._inside.is_key_lost:
             link.key_error = self._keeper.status().last_error
-        return link.key(clock(), key.value, proof)
+        return link.key(clock(), key.value, proof, is_lost=self._inside.is_key_lost)
 
     def _tell(self, what: Callable[[Link], Sequence[Action]], frames: int = 0) -> None:
         """Tell the Link something, or so many frames, and carry out the commands."""
@@ -135,7 +137,7 @@ class Driver:
             self._fail(error)
         except Exception as bug:  # noqa: BLE001  whatever it is, a dead stream says so; its frames hold the listen key
             name = type(bug).__name__
-            _log.error("the stream broke down: %s", name, extra={"listenkey_event": "broke_down"})
+            log.error("the stream broke down: %s", name, extra={"listenkey_event": "broke_down"})
             self._fail(ListenKeyError(f"The stream broke down ({name}). Make a new one."))
         if not self._ended:
             self._set_timer()
@@ -205,7 +207,7 @@ class Driver:
             self._pings = {ping: asked for ping, asked in self._pings.items() if ping[0] != number}
         ending = "closed" if error is None else str(error)
         extra = {"listenkey_event": "disconnected", "listenkey_reason": ending}
-        _log.info("connection %d of the stream: %s", number, ending, extra=extra)
+        log.info("connection %d of the stream: %s", number, ending, extra=extra)
         self._tell(lambda link: link.closed(clock(), number, clean=clean, error=error))
 
     async def _read(self, number: int, socket: WebSocket | SideBySide) -> tuple[bool, str]:
@@ -264,4 +266,4 @@ class Driver:
         """Keep the form that has brought an event."""
         self.form, self.link.subscribes = form, form == "subscribe"
         extra = {"listenkey_event": "form_found", "listenkey_form": form}
-        _log.info("the stream's form is %r: it was the first to bring an event", form, extra=extra)
+        log.info("the stream's form is %r: it was the first to bring an event", form, extra=extra)

@@ -36,6 +36,11 @@ class KnownKey:
         self._said, self.ended_at, self._renewal_asked_at = message, now, -math.inf
         return True
 
+    def lose(self, now: float) -> None:
+        """Note that the keeper could not renew the key in time."""
+        if self.ended_at is None:
+            self.ended_at = now
+
     def prove(self, moment: float) -> None:
         """Note that the key lived at a moment."""
         self.proven_at = max(self.proven_at, moment)

@@ -75,11 +75,21 @@ class EventStream:
     """The twins' common part: settings, and the items that wait for the program."""
 
     def __init__(
-        self, keeper: Keeper, stream_url: str | None, form: Choice, tell_blind: bool, pace: Pace | None
+        self,
+        keeper: Keeper,
+        stream_url: str | None,
+        form: Choice,
+        tell_blind: bool,
+        forever: bool,
+        pace: Pace | None,
     ) -> None:
         if form != "auto" and form not in FORMS:
             raise ConfigurationError(f"form must be one of: {', '.join(FORMS)}, auto.")
-        self._keeper, self._form, self._tell_blind = keeper, form, tell_blind
+        if forever and not InsideKeeper(keeper).is_endless:
+            raise ConfigurationError(
+                "forever=True needs a client: a keeper that was made elsewhere ends when its key is lost."
+            )
+        self._keeper, self._form, self._tell_blind, self._forever = keeper, form, tell_blind, forever
         self._pace = pace or Pace().scaled(InsideKeeper(keeper).client.key_life / KEY_LIFE)
         self._route = route_of(InsideKeeper(keeper).client, stream_url)
         self._buffer = Buffer(BUFFER)
@@ -145,6 +155,7 @@ class EventStream:
             put,
             fail,
             tell_blind=self._tell_blind,
+            is_endless=self._forever,
         )
         return driver
 
@@ -194,15 +205,21 @@ class AsyncUserDataStream(EventStream):
             one is kept, and further connections have its form.
         tell_blind: whether the iterator brings a `Blind` at once when the connection or the key is lost, and after 10
             seconds without a first connection. The Gap follows when events come again.
+        forever: whether the stream starts anew by itself where it would end otherwise: when the listen key was lost,
+            and when every connection since the start was refused. Entering then waits for a listen key, however long
+            that takes. Each time the stream waits as long as the error asks for, else longer after each failure, up to
+            16 minutes. A Gap tells when events come again. Needs a client as the source.
 
     Raises:
         ConfigurationError: a setting cannot work, nobody said where the stream of this base URL is, or the stream is
             used in another event loop, copied or pickled.
         LeaseLost: from the iterator: the listen key could not be kept alive. A new stream on the client starts anew.
+            With `forever`: never.
         ApiError, UnexpectedResponse, TransportError: from the iterator: the address or a proxy has refused every
             connection since the start, and will go on to. A stream that has worked once never ends so: it goes on, as
-            its keeper does.
-        Others: entering raises what `client.start()` does.
+            its keeper does. With `forever`: never.
+        Others: entering raises what `client.start()` does. With `forever`: ConfigurationError, or for the blocking twin
+            the TransportError below.
     """
 
     _with = "async with"
@@ -214,11 +231,14 @@ class AsyncUserDataStream(EventStream):
         stream_url: str | None = None,
         form: Choice = "path",
         tell_blind: bool = False,
+        forever: bool = False,
         _pace: Pace | None = None,
     ) -> None:
-        keeper = source if isinstance(source, AsyncListenKeyKeeper) else AsyncListenKeyKeeper(source)
+        keeper = (
+            source if isinstance(source, AsyncListenKeyKeeper) else AsyncListenKeyKeeper(source, _is_endless=forever)
+        )
         self._own = None if keeper is source else keeper
-        super().__init__(keeper, stream_url, form, tell_blind, _pace)
+        super().__init__(keeper, stream_url, form, tell_blind, forever, _pace)
         self._arrived = asyncio.Event()
         self._taken = 0
 
@@ -322,11 +342,12 @@ class UserDataStream(EventStream):
         stream_url: str | None = None,
         form: Choice = "path",
         tell_blind: bool = False,
+        forever: bool = False,
         _pace: Pace | None = None,
     ) -> None:
-        keeper = source if isinstance(source, ListenKeyKeeper) else ListenKeyKeeper(source)
+        keeper = source if isinstance(source, ListenKeyKeeper) else ListenKeyKeeper(source, _is_endless=forever)
         self._own = None if keeper is source else keeper
-        super().__init__(keeper, stream_url, form, tell_blind, _pace)
+        super().__init__(keeper, stream_url, form, tell_blind, forever, _pace)
         self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()  # a handler may put in the middle of a get
 
     def __enter__(self) -> Self:

@@ -20,7 +20,7 @@ MACHINES = [
     *("errors.py", "_http/answer.py", "_http/faults.py", "_http/masking.py", "_limits/wait.py", "_limits/turns.py"),
     *("keeper/_lease.py", "keeper/_machine.py", "stream/_events.py", "stream/_machine.py", "stream/_pace.py"),
     *("stream/_sockets.py", "stream/_succession.py", "stream/_known_key.py", "stream/_gaps.py", "stream/_copies.py"),
-    *("stream/_attempts.py", "check/_course.py", "check/_findings.py"),
+    *("stream/_attempts.py", "stream/_reading.py", "stream/_buffer.py", "check/_course.py", "check/_findings.py"),
 ]
 MOVING = {"time", "threading", "socket", "asyncio", "ssl", "httpx", "httpcore", "websockets", "select", "subprocess"}
 
@@ -107,7 +107,7 @@ def test_no_two_classes_have_one_name() -> None:
     assert {name: files for name, files in found.items() if len(files) > 1} == {}
 
 
-@pytest.mark.parametrize("room", ["_http", "_limits", "keeper"])
+@pytest.mark.parametrize("room", ["_http", "_limits", "keeper", "stream"])
 def test_a_file_that_is_private_names_things_openly(room: str) -> None:
     for path in (PACKAGE / room).rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -146,8 +146,10 @@ Open = Callable[..., Reader]
 def read(request: pytest.FixtureRequest, listenkey_sandbox: Sandbox) -> Iterator[Open]:
     with contextlib.ExitStack() as stack:
 
-        def start(base_url: str = listenkey_sandbox.url, **settings: Any) -> Reader:
-            reader = Reader(request.param, base_url, {"_pace": PACE, **settings})
+        def start(
+            base_url: str = listenkey_sandbox.url, of_client: dict[str, Any] | None = None, **settings: Any
+        ) -> Reader:
+            reader = Reader(request.param, base_url, {"_pace": PACE, **settings}, **(of_client or {}))
             stack.callback(reader.close)
             return reader
 
