@@ -94,28 +94,28 @@ STEPS: Mapping[str, Callable[[Way, Mapping[str, Any]], None]] = {
     "send_request_headers.started": Way._sent,
     "receive_response_headers.complete": Way._answered,
 }
-watching: ContextVar[Way | None] = ContextVar("watched", default=None)
+way_under_watch: ContextVar[Way | None] = ContextVar("way_under_watch", default=None)
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[Way]:
     """Watch the calls of the block, in this thread or task."""
     way = Way()
-    token = watching.set(way)
+    token = way_under_watch.set(way)
     try:
         yield way
     finally:
-        watching.reset(token)
+        way_under_watch.reset(token)
 
 
 def extensions(*, is_async: bool) -> dict[str, Any]:
     """Give the extensions of a request, so that httpcore tells its steps, if somebody watches."""
-    way = watching.get()
+    way = way_under_watch.get()
     return {} if way is None else {"trace": way.note_async if is_async else way.note}
 
 
 def note_addresses(found: Iterable[tuple[Any, ...]]) -> None:
     """Note the addresses of the host, as `socket.getaddrinfo` gives them."""
-    way = watching.get()
+    way = way_under_watch.get()
     if way is not None:
         way.addresses = list(dict.fromkeys(str(address[4][0]) for address in found))

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace, screen: Screen) -> int:
 def _client(args: argparse.Namespace, screen: Screen, level: int = logging.WARNING) -> Iterator[ListenKeyClient]:
     """Make the client. The live line tells how long the client has been waiting."""
     key, began = api_key(screen), time.monotonic()
-    base_url = _base_url(args)
+    base_url = base_url_of(args)
     settings = {"timeout": args.timeout, "attempts": args.attempts, "plain_http_host": args.plain_http}
     with ListenKeyClient(key, base_url=base_url, **settings) as client:
         _log(logging.DEBUG if args.verbose else level)
@@ -47,7 +47,7 @@ def _client(args: argparse.Namespace, screen: Screen, level: int = logging.WARNI
         yield client
 
 
-def _base_url(args: argparse.Namespace) -> str:
+def base_url_of(args: argparse.Namespace) -> str:
     return args.base_url or (DEMO if args.demo else os.environ.get("LISTENKEY_BASE_URL")) or BASE_URL
 
 

@@ -89,7 +89,7 @@ def _stamp(when: datetime) -> str:
 
 def for_people(item: Any, at: datetime) -> str:  # noqa: ANN401
     """Say an item in a short line. `at`: when it came, in the person's time zone."""
-    return f"{at:%H:%M:%S}  " + "".join(filter(str.isprintable, _SAID[kind_of(item)](item)))
+    return f"{at:%H:%M:%S}  " + "".join(filter(str.isprintable, SAID[kind_of(item)](item)))
 
 
 def _account(item: Any) -> str:  # noqa: ANN401
@@ -132,7 +132,7 @@ def _short(amount: Decimal) -> str:
     return written.rstrip("0").rstrip(".") if "." in written and "E" not in written else written
 
 
-_SAID: Mapping[str, Callable[[Any], str]] = {
+SAID: Mapping[str, Callable[[Any], str]] = {
     "AccountUpdate": _account,
     "BalancePositionUpdate": _changes,
     "GreekUpdate": _greeks,

@@ -110,8 +110,8 @@ def _add_common(parser: argparse.ArgumentParser, default: object) -> None:
 
 
 def _add_events(events: argparse.ArgumentParser) -> None:
-    what = "how a connection names its key: path, query or subscribe (path)"
-    events.add_argument("--form", default="path", choices=("path", "query", "subscribe"), help=what)
+    what = "how a connection names its key: path, query, subscribe; auto: whichever brings an event first (path)"
+    events.add_argument("--form", default="path", choices=("path", "query", "subscribe", "auto"), help=what)
     events.add_argument("--raw", action="store_true", help="print events as they came, for `listenkey sandbox --play`")
     what = "print events of this type and gaps alone, such as OrderTradeUpdate; may be repeated"
     events.add_argument("--type", action="append", type=_event, metavar="TYPE", help=what)

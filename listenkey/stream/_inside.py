@@ -1,17 +1,15 @@
 """What a check may see of the stream's connections: its only door into this room."""
 
-import json
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote, urlsplit
 
 from listenkey._http.exchange import AsyncExchange
 from listenkey._http.masking import Secret, cleaned, described
-from listenkey._http.route import Account
-from listenkey.stream._driver import FORMS, Form
+from listenkey.stream import _forms
 from listenkey.stream._events import Decoder, Expired, Reply, Shutdown, UnknownEvent
+from listenkey.stream._forms import Form
 from listenkey.stream._streams import route_of
-from listenkey.stream._websocket import WebSocket, open_websocket
+from listenkey.stream._websocket import WebSocket
 
 __all__ = ["Form", "News", "Opened", "open_form", "route_of"]
 LONGEST_NAME = 40  # characters of an event's name
@@ -77,9 +75,7 @@ class Opened:
 
 async def open_form(exchange: AsyncExchange, form: Form, key: Secret, seconds: float) -> Opened:
     """Open a connection that names the key in this form. Raises as `AsyncExchange.upgrade`."""
-    path = urlsplit(exchange.route.url).path.rstrip("/")
-    target = Secret(path + FORMS[form].format(quote(key, safe="")))
-    socket = await open_websocket(exchange, target, Account(key, seconds))
+    socket = await _forms.open_form(exchange, form, key, seconds)
     if form == "subscribe":
-        socket.send(json.dumps({"method": "SUBSCRIBE", "params": [key], "id": 1}))
+        socket.send(_forms.subscription(key))
     return Opened(socket, key)

@@ -468,7 +468,7 @@ def test_demo_is_for_every_command_and_goes_before_the_environment(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setenv("LISTENKEY_BASE_URL", "http://127.0.0.1:1")
-    assert _commands._base_url(_options.parsed([command, "--demo"])) == "https://demo-fapi.binance.com"
-    assert _commands._base_url(_options.parsed([command])) == "http://127.0.0.1:1"
+    assert _commands.base_url_of(_options.parsed([command, "--demo"])) == "https://demo-fapi.binance.com"
+    assert _commands.base_url_of(_options.parsed([command])) == "http://127.0.0.1:1"
     monkeypatch.delenv("LISTENKEY_BASE_URL")
-    assert _commands._base_url(_options.parsed([command])) == "https://eapi.binance.com"
+    assert _commands.base_url_of(_options.parsed([command])) == "https://eapi.binance.com"

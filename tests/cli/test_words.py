@@ -42,6 +42,7 @@ NEVER = {
     "another event loop": "no command uses asyncio",
     "asyncio": "no command uses asyncio",
     "An event loop runs": "no command runs in one",
+    "forever=True needs": "the command has a loop of its own, which a refusal ends",
     "needs a client of type": "the command makes the client",
     "is not running": "the command enters blocks",
     "is entered once": "the command enters blocks once",

@@ -513,7 +513,7 @@ class TestConfiguration:
     def test_the_table_is_what_the_document_says(self) -> None:
         from ruamel.yaml import YAML
 
-        from listenkey.stream._driver import FORMS
+        from listenkey.stream._forms import FORMS
         from listenkey.stream._streams import STREAMS
 
         document = YAML(typ="safe").load(ROOT / "asyncapi.yaml")
