@@ -106,6 +106,15 @@ def test_the_sites_present_form_is_read(present: Folder, old: str, new: str, row
     assert (row in rows) if row else rows == []
 
 
+def test_a_page_of_several_calls_is_none_of_their_former_pages(folder: Folder) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    for operation in document["paths"]["/eapi/v1/listenKey"].values():
+        operation["x-source"]["present"] = re.findall("source_url: (.*)", PRESENT)[0]
+    folder.write(document)
+    assert folder.rows(START) == []
+    assert folder.rows(PRESENT) == ["en: text"]
+
+
 def test_a_further_call_in_the_present_form(present: Folder) -> None:
     more = PRESENT[PRESENT.index("## Keepalive User") : PRESENT.index("## Close User")]
     more = more.replace("Keepalive User Data Stream", "List Keys").replace("PUT", "GET").replace("listenKey", "keys")

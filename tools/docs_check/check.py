@@ -47,8 +47,10 @@ class Project:
         except PageError as error:
             return replace(report, rows=[Row("unclear", "page", "", 1, str(error))])
         taken = [each.source for each in self.operations if each.name in report.names]
-        known = [other for source in (*taken, *cited.values()) for other in addresses(source)]
-        report.entry = self.lock.entry([report.key, *known])  # that of the page's former address, if it has moved
+        pages = {tuple(addresses(source)) for source in (*taken, *cited.values())}
+        # The page may have moved; but a page of several calls is none of the pages that each had before.
+        former = pages.pop() if len(pages) == 1 else ()
+        report.entry = self.lock.entry([report.key, *former])
         rows += notes(found, report, taken)
         return self.finish(report, rows, {})
 
