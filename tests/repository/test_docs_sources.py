@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -485,7 +486,7 @@ def test_a_lock_file_of_another_shape(folder: Folder, capsys: pytest.CaptureFixt
 def test_a_shorter_lifetime_is_listed_wherever_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = WORDS["places"]["lifetime"]
     for pattern in (*place["files"], str(LOCK)):
-        for path in ROOT.glob(pattern):
+        for path in filter(Path.is_file, ROOT.glob(pattern)):
             (tmp_path / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, tmp_path / path.relative_to(ROOT))
     assert Project(tmp_path).stale().rows == []
@@ -503,3 +504,20 @@ def test_the_table_of_places_is_that_of_the_document() -> None:
     assert Project(ROOT).stale().rows == []
     lives = {each.spec.get("x-lifetime-minutes") for each in Project(ROOT).operations} - {None}
     assert lives == {WORDS["places"]["lifetime"]["value"]}
+
+
+def test_the_table_of_places_lacks_none() -> None:
+    place = WORDS["places"]["lifetime"]
+    words = "|".join(place["words"]).replace("{minutes}", "60").replace("{seconds}", "3600")
+    listed = {path.relative_to(ROOT).as_posix() for pattern in place["files"] for path in ROOT.glob(pattern)}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    # What was, what is written by a program, and tests, whose lives are shorter ones of their own.
+    others = [
+        name for name in tracked if not name.startswith(("CHANGELOG", "generated/", "tests/")) and name not in listed
+    ]
+    said = {name for name in others if (ROOT / name).is_file()}
+    assert [
+        name for name in said if re.search(words, (ROOT / name).read_text(encoding="utf-8", errors="replace"))
+    ] == []

@@ -99,7 +99,8 @@ def stated(folder: Path, key: str, place: dict[str, Any], now: str) -> Iterator[
     """Yield a row for each file that states a fact as it was."""
     minutes, words = place["value"], "|".join(place["words"])
     was = re.compile(words.replace("{minutes}", f"{minutes}").replace("{seconds}", f"{minutes * 60}"))
-    for path in sorted({path for pattern in place["files"] for path in folder.glob(pattern)}):
+    files = {path for pattern in place["files"] for path in folder.glob(pattern) if path.is_file()}
+    for path in sorted(path for path in files if path.suffix != ".pyc"):
         lines = path.read_text(encoding="utf-8").split("\n")
         if found := [str(i) for i, line in enumerate(lines, 1) if was.search(line)]:
             where = f"{path.relative_to(folder)}, line {', '.join(found)}"
