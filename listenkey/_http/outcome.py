@@ -56,8 +56,8 @@ class Outcome:
 
     Attributes:
         result: the answer, or the error that the outcome is.
-        requests: how many were sent: one, and one more when a kept connection was dead.
-        used_weight: of the address, as the answer says. None when it does not.
+        requests: how many were sent: 1, or 2 if a kept connection was dead.
+        used_weight: of the address, as the answer says. None when the answer does not say.
     """
 
     result: Success | ListenKeyError = field(repr=False, compare=False)
