@@ -6,6 +6,7 @@ Each name is loaded when a program first asks for the name. A program that uses 
 from listenkey._version import __version__ as __version__
 
 _MODULES = {  # the table of contents; type checkers and editors read __init__.pyi
+    "DEMO": "client",
     "ApiError": "errors",
     "AsyncListenKeyClient": "client",
     "AsyncListenKeyKeeper": "keeper",
@@ -20,6 +21,7 @@ _MODULES = {  # the table of contents; type checkers and editors read __init__.p
     "ListenKeyKeeper": "keeper",
     "RateLimited": "errors",
     "ServerError": "errors",
+    "SnapshotError": "errors",
     "TransportError": "errors",
     "Unauthorized": "errors",
     "UnexpectedResponse": "errors",

@@ -104,7 +104,7 @@ class Link:
     ) -> None:
         self.set_wall(now, wall)
         self._pace, self._random, self._where = pace, random, where
-        self._subscribes, self._tells_blind = subscribe, tell_blind
+        self.subscribes, self._tells_blind = subscribe, tell_blind
         self._decoder = Decoder()
         self._key = KnownKey(key, now, pace.renew)
         self._sockets = Succession(pace)
@@ -211,7 +211,7 @@ class Link:
             socket.open(now, now if asked_at is None else asked_at)
             self._attempts.handshake_done()
             self._copies.forget_repeated()
-            if self._subscribes:
+            if self.subscribes:
                 self._actions.append(Command("subscribe", number, socket.key))
             else:
                 self._ready(now, socket)

