@@ -1,11 +1,14 @@
-# The project's verbs. `make run` and `make test` need Python 3.11+ and a package registry, nothing else.
+# The project's verbs. `make run` and `make test` need Python 3.11+ and a package registry, nothing else. `make run` installs
+# what the package itself needs, `make test` the development tools, too.
 PYTHON ?= python3
+RUNS := .venv/.runs
 READY := .venv/.ready
 NODE := .cache/node/.ready
 OASDIFF := .cache/go/bin/oasdiff
 ACTIONLINT := .cache/go/bin/actionlint
 REUSE := .cache/reuse/tools/.ready
 BENCH := .cache/bench/.ready
+DOCS := .venv/.docs
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call steps,a b c): make each, and print how many seconds it took.
 steps = @set -e; for step in $(1); do start=$$(date +%s); $(MAKE) --no-print-directory $$step; \
@@ -18,14 +21,14 @@ help: # list the verbs
 
 ##@ User: try it, test it, read it, use the documents with other generators
 
-run: $(READY) ## get a listen key: from the sandbox, or from Binance when BINANCE_API_KEY is set
-	@python tools/run/demo.py
+run: $(RUNS) ## a key, an event, a gap: from the sandbox, or from Binance when BINANCE_API_KEY is set
+	@PYTHONPATH=.:generated python tools/run/demo.py
 
 test: $(READY) ## everything that needs Python alone
 	$(call steps,lint types drift unit)
 
-reference: $(READY) $(NODE) ## build/reference.html: both documents as one page; build/python/: the package. Offline
-	@python tools/pages/reference.py
+docs: $(DOCS) $(NODE) ## build/site/: these pages and the references as a site, with a search. Offline
+	@$(tools) pages.site
 
 reuse: $(READY) $(REUSE) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
 	@PATH="$$PATH:$(CURDIR)/$(dir $(REUSE))bin" pytest tests/reuse/clients.py -n 2 --timeout 3600 -q -rfsx \
@@ -81,14 +84,14 @@ facts: $(READY) ## print what is read of PAGE="page.md …"
 twins: $(READY) ## record that the Chinese pages say what the English say; SAME=1: a change of one needs none of the other
 	@SAME="$(SAME)" python tools/pages/twins.py
 
-other-languages: $(READY) ## write docs/other-languages.md from the programs that make reuse runs
-	python tools/pages/other_languages.py
+pages: $(READY) ## write docs/events.md from asyncapi.yaml, and docs/other-languages.md from the programs of make reuse
+	@$(tools) pages
 
 workflows: $(READY) $(ACTIONLINT) ## the files for the public forge, by the rules of actionlint and zizmor
 	$(ACTIONLINT) .github/workflows/*.yml
 	zizmor --offline --quiet --pedantic .github/workflows
 
-toolchain: reference $(OASDIFF) chromium ## the tests that need Node, Go or Chromium
+toolchain: docs $(OASDIFF) $(BENCH) chromium ## the tests that need Node, Go or Chromium
 	pytest -m toolchain tests/toolchain
 
 chromium: # from Debian, where it is missing and root may install it; the tests fail without it
@@ -102,9 +105,13 @@ bench-lock: $(READY) ## pin the peers of `make bench` anew
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --extra stream \
 		--custom-compile-command "make bench-lock" pyproject.toml tools/bench/requirements.in -o tools/bench/requirements.txt
 
-lock: $(READY) ## pin the development tools of pyproject.toml anew; no release that is younger than a week
+lock: $(READY) ## pin the development tools and the needs of `make run` anew; no release that is younger than a week
 	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --exclude-newer '1 week' \
 		--custom-compile-command "make lock" -o requirements-dev.txt
+	uv pip compile -q pyproject.toml --extra stream --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate -c requirements-dev.txt --custom-compile-command "make lock" -o tools/run/requirements.txt
+	uv pip compile -q --group docs -c requirements-dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--exclude-newer '1 week' --custom-compile-command "make lock" -o tools/pages/requirements.txt
 
 ##@ Release: what breaks, and whether all holds
 
@@ -120,7 +127,7 @@ matrix: $(READY) ## the tests on each Python that pyproject.toml names and this 
 	nox -f tools/release/noxfile.py -- $(TESTS)
 
 test-all: $(READY) ## everything, with Node, Go and Chromium, on every Python; CI runs it
-	$(call steps,test coverage simulations lint-spec breaking api workflows reference toolchain reuse matrix bench-accounts)
+	$(call steps,test coverage simulations lint-spec breaking api workflows toolchain reuse matrix bench-accounts)
 
 # What the verbs need
 
@@ -143,14 +150,23 @@ $(REUSE): tests/reuse/requirements.txt $(READY)
 	python -m venv --clear $(dir $@) && $(dir $@)bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
+$(DOCS): tools/pages/requirements.txt $(READY)
+	@pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 $(ACTIONLINT): Makefile
 	GOPATH=$(CURDIR)/.cache/go GOBIN=$(dir $(CURDIR)/$@) GOFLAGS=-modcacherw go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 	@touch $@
 
-.venv/.pinned: requirements-dev.txt
+$(RUNS): tools/run/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=python3.12")'
-	@echo "setting up .venv, which takes about a minute"
+	@echo "setting up .venv, which takes some seconds"
 	@$(PYTHON) -m venv --clear .venv
+	@pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/.pinned: requirements-dev.txt $(RUNS)
+	@echo "installing the development tools, which takes about a minute"
 	@pip install -q --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
@@ -158,4 +174,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test reference reuse bench lint types unit coverage simulations generate drift lint-spec docs-check docs-accept watch facts twins other-languages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all
+.PHONY: help run test docs reuse bench lint types unit coverage simulations generate drift lint-spec docs-check docs-accept watch facts twins pages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all

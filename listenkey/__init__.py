@@ -6,6 +6,7 @@ Each name is loaded when a program first asks for the name. A program that uses 
 from listenkey._version import __version__ as __version__
 
 _MODULES = {  # the table of contents; type checkers and editors read __init__.pyi
+    "DEMO": "client",
     "ApiError": "errors",
     "AsyncListenKeyClient": "client",
     "AsyncListenKeyKeeper": "keeper",

@@ -1,7 +1,7 @@
 """What `__init__.py` hands on, for type checkers and editors."""
 
 from listenkey._version import __version__ as __version__
-from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
+from listenkey.client import DEMO, AsyncListenKeyClient, ListenKey, ListenKeyClient
 from listenkey.errors import (
     ApiError,
     Banned,
@@ -19,6 +19,7 @@ from listenkey.errors import (
 from listenkey.keeper import AsyncListenKeyKeeper, KeeperStatus, ListenKeyKeeper
 
 __all__ = [
+    "DEMO",
     "ApiError",
     "AsyncListenKeyClient",
     "AsyncListenKeyKeeper",

@@ -1,7 +1,8 @@
-"""What keepers and streams may see of a client: their only door. Users see the client's calls alone."""
+"""What keepers, streams and the check may see of a client: their only door. Users see the client's calls alone."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ class Inside:
         timeout: seconds that an attempt may take.
         attempts: how often a call is tried.
         key_life: seconds that a listen key is taken to live.
+        is_usual_key: whether the API key has the form of Binance's: 64 letters and digits.
         start_once: makes one attempt at `start()`, and gives a `Started`. To be awaited, for the async client.
     """
 
@@ -33,6 +35,7 @@ class Inside:
     timeout: float
     attempts: int
     key_life: float
+    is_usual_key: bool
     start_once: Callable[[], Any]
 
 
@@ -45,5 +48,6 @@ def inside(client: ListenKeyClient | AsyncListenKeyClient) -> Inside:
         client._account.timeout,
         client._attempts,
         client._key_life,
+        re.fullmatch("[0-9A-Za-z]{64}", client._account.api_key) is not None,
         client._start_once,
     )

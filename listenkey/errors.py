@@ -190,6 +190,5 @@ class SnapshotError(ListenKeyError):
         self.field = field
 
     def __str__(self) -> str:
-        return (
-            f"Not a snapshot that Binance documents: {self.field} {self.args[1]}. Pass Binance's answer as parsed JSON."
-        )
+        what = f"{self.field} {self.args[1]}"
+        return f"Not a snapshot that Binance documents: {what}. Pass Binance's answer as parsed JSON."

@@ -23,6 +23,7 @@ from listenkey._http.attempt import attempt_under_way
 from listenkey._http.network import NO_ADDRESS, NO_HANDSHAKE, SocketAddress
 from listenkey._http.route import LONGEST_TIMEOUT
 from listenkey._http.threads import threads
+from listenkey._http.way import note_addresses
 
 HEAD_START = 0.25  # seconds until the next address of a host is tried beside the last (RFC 8305)
 MOST_UNREAD = 2**20  # bytes; no more is read from the system until somebody takes them
@@ -150,7 +151,9 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
     async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
         """Try each address of the host, the next one beside a silent one. The first that answers is taken."""
         try:
-            connection = await first_that_answers(await look_up(host, port))
+            found = await look_up(host, port)
+            note_addresses(found)
+            connection = await first_that_answers(found)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
         attempt_under_way.get().note_connection(connection)

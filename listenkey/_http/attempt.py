@@ -18,6 +18,7 @@ import httpx
 
 from listenkey._http.answer import MAX_BODY, RawAnswer, used_weight
 from listenkey._http.masking import masked
+from listenkey._http.way import extensions
 
 if TYPE_CHECKING:
     from listenkey._http.addresses import Proxy
@@ -81,11 +82,12 @@ class Attempt:
             text = masked(text, secret)
         return text
 
-    def request(self, request: httpcore.Request) -> httpcore.Request:
+    def request(self, request: httpcore.Request, *, is_async: bool = False) -> httpcore.Request:
         """Copy a request, with the API key and without a cookie."""
         headers = [item for item in request.headers if item[0].lower() not in (b"cookie", b"x-mbx-apikey")]
         key = b"X-MBX-APIKEY", self.account.api_key.encode("ascii")
-        return httpcore.Request(request.method, request.url, headers=[*headers, key])
+        told = extensions(is_async=is_async)
+        return httpcore.Request(request.method, request.url, headers=[*headers, key], extensions=told)
 
     def give_up(self) -> None:
         """Close the connections that were made, without waiting."""

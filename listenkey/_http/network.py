@@ -14,6 +14,7 @@ import httpcore
 
 from listenkey._http.answer import MAX_BODY
 from listenkey._http.attempt import attempt_under_way
+from listenkey._http.way import note_addresses
 
 SocketAddress = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]  # as socket.getaddrinfo gives it
 NO_ADDRESS = "the host has no address"
@@ -120,6 +121,7 @@ class Backend(httpcore.NetworkBackend):
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
+        note_addresses(found)
         for tried, address in enumerate(found):
             number, service = socket.getnameinfo(address[4], socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
             try:

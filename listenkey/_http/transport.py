@@ -155,7 +155,7 @@ class AsyncPool:
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         """As `Pool.handle_request`."""
         attempt = attempt_under_way.get()
-        outgoing = attempt.request(request)
+        outgoing = attempt.request(request, is_async=True)
         if kept := self.idle.take(attempt):
             try:
                 return await self._over(kept, outgoing, attempt)

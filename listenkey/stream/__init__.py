@@ -1,10 +1,10 @@
 """The account's events, typed, with a Gap wherever some may be missing: the twins of a user data stream.
 
-Pure: `_events` (what a frame means) and `_machine` (sockets come and go, items pass) with its ledgers (`_succession`,
-`_sockets`, `_known_key`, `_gaps`, `_copies`, `_attempts`); `_account` (the account's state, by items and snapshots).
-`_driver` moves bytes, by `_websocket`; `_streams` has the twins, `_merged` the streams of many accounts, `_buffer` the
-items that wait, `_loop_thread` the event loop of the sync twin. Everyone may enter. Importing this package needs the
-package websockets: the extra `stream`.
+Pure: `_events` (what a frame means, by `_reading`), `_machine` (sockets come and go, items pass) with its ledgers
+(`_succession`, `_sockets`, `_known_key`, `_gaps`, `_copies`, `_attempts`), and `_account` (the account's state).
+`_driver` moves bytes, by `_websocket` and `_forms`; `_streams` has the twins, `_merged` the streams of many accounts,
+`_buffer` the items that wait, `_loop_thread` the event loop of the sync twin. Everyone may enter. Importing this
+package needs the package websockets: the extra `stream`.
 """
 
 from listenkey.stream._account import FINAL_ORDERS, AccountState, OrderState, Stale, Totals

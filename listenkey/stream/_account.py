@@ -43,12 +43,12 @@ FINAL_ORDERS = 10_000
 Part = Literal["open_orders", "positions", "margin_account"]
 PARTS: tuple[Part, ...] = ("open_orders", "positions", "margin_account")
 # User Data Streams page (status of an order); ACCEPTED: page of the open orders; EXPIRED_IN_MATCH: Binance's schema.
-_OPEN = frozenset({"NEW", "PARTIALLY_FILLED", "ACCEPTED"})
-_FINAL = frozenset({"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH"})
-_BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)  # the exchange's times have no smaller part
-_TOTALS = "USDT"  # ACCOUNT_UPDATE is in USDT
-_KINDS = {
+OPEN = frozenset({"NEW", "PARTIALLY_FILLED", "ACCEPTED"})
+FINAL = frozenset({"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH"})
+BEGINNING, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)  # the exchange's times have no smaller part
+TOTALS = "USDT"  # ACCOUNT_UPDATE is in USDT
+KINDS = {
     "text": "a text",
     "flag": "true or false",
     "integer": "an integer",
@@ -124,12 +124,12 @@ class OrderState:
     @property
     def is_open(self) -> bool:
         """Whether the order may still be filled: ACCEPTED, NEW or PARTIALLY_FILLED. An unknown status: False."""
-        return self.status in _OPEN
+        return self.status in OPEN
 
     @property
     def is_final(self) -> bool:
         """Whether the order has ended: FILLED, CANCELED, EXPIRED or EXPIRED_IN_MATCH. An unknown status: False."""
-        return self.status in _FINAL
+        return self.status in FINAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ V = TypeVar("V")
 
 
 @dataclass(slots=True)
-class _Row(Generic[V]):
+class Row(Generic[V]):
     """What is known of a thing.
 
     `at` is the time of the exchange. `has_ended`: a final order, or a position of 0. `is_gone`: a snapshot did not have
@@ -178,17 +178,17 @@ class _Row(Generic[V]):
     is_gone: bool = False
 
 
-class _Table(Generic[K, V]):
+class Table(Generic[K, V]):
     """Things of one kind by their keys. What has ended stays for a while: an event that comes late revives nothing."""
 
     def __init__(self) -> None:
         self.shown: dict[K, V] = {}
-        self.rows: dict[K, _Row[V]] = {}
-        self.newest = self.newest_before = _BEGINNING  # the newest event; the newest before the state became stale
-        self.complete_until = _BEGINNING  # what is older than this, and unknown, has ended
+        self.rows: dict[K, Row[V]] = {}
+        self.newest = self.newest_before = BEGINNING  # the newest event; the newest before the state became stale
+        self.complete_until = BEGINNING  # what is older than this, and unknown, has ended
         self._ended: dict[K, None] = {}  # in the order in which they ended
 
-    def tell(self, key: K, row: _Row[V]) -> bool:
+    def tell(self, key: K, row: Row[V]) -> bool:
         """Take in what an event says. False: it is older than what is known."""
         self.newest = max(self.newest, row.at)
         known = self.rows.get(key)
@@ -204,7 +204,7 @@ class _Table(Generic[K, V]):
         self._put(key, row)
         return True
 
-    def load(self, rows: Mapping[K, _Row[V]], newest: datetime, epoch: int) -> list[V]:
+    def load(self, rows: Mapping[K, Row[V]], newest: datetime, epoch: int) -> list[V]:
         """Take in a snapshot whose newest time is `newest`. Returns the things that it does not have any more."""
         self.complete_until = max(self.complete_until, self.newest_before, newest)
         for key, row in rows.items():
@@ -217,16 +217,16 @@ class _Table(Generic[K, V]):
             if key in rows or row.has_ended or row.is_gone or came_meanwhile:
                 continue
             gone += [] if row.value is None else [row.value]
-            self._put(key, _Row(None, row.rank, row.at, is_gone=True))
+            self._put(key, Row(None, row.rank, row.at, is_gone=True))
         return gone
 
-    def seen(self, value: V, at: datetime) -> _Row[V]:
+    def seen(self, value: V, at: datetime) -> Row[V]:
         """Make a row of a snapshot, for what is absolute. It is newer than each event that came before the request."""
         if at > self.newest_before:
-            return _Row(value, (at, _BEGINNING), at)
-        return _Row(value, (self.newest_before, _END), self.newest_before)
+            return Row(value, (at, BEGINNING), at)
+        return Row(value, (self.newest_before, END), self.newest_before)
 
-    def _put(self, key: K, row: _Row[V]) -> None:
+    def _put(self, key: K, row: Row[V]) -> None:
         self.rows[key] = row
         self._ended.pop(key, None)
         if row.value is None:
@@ -241,7 +241,7 @@ class _Table(Generic[K, V]):
     def _forget(self, key: K) -> None:
         del self._ended[key]
         self.shown.pop(key, None)
-        self.complete_until = max(self.complete_until, self.rows.pop(key).at + _MILLISECOND)
+        self.complete_until = max(self.complete_until, self.rows.pop(key).at + MILLISECOND)
 
 
 class AccountState:
@@ -276,11 +276,11 @@ class AccountState:
 
     def __init__(self, *, check_fills: bool = True) -> None:
         self._check_fills = check_fills
-        self._orders: _Table[int, OrderState] = _Table()
-        self._positions: _Table[str, Position] = _Table()
-        self._balances: _Table[str, Decimal] = _Table()
-        self._greeks: _Table[str, Greeks] = _Table()
-        self._totals: _Table[str, Totals] = _Table()
+        self._orders: Table[int, OrderState] = Table()
+        self._positions: Table[str, Position] = Table()
+        self._balances: Table[str, Decimal] = Table()
+        self._greeks: Table[str, Greeks] = Table()
+        self._totals: Table[str, Totals] = Table()
         self._tables = (self._orders, self._positions, self._balances, self._greeks, self._totals)
         self._epoch = 0
         self._stale: Stale | None = Stale("started", None, PARTS)
@@ -324,7 +324,7 @@ class AccountState:
     @property
     def totals(self) -> Totals | None:
         """The account's totals. None: neither an event nor a snapshot has told them."""
-        return self._totals.shown.get(_TOTALS)
+        return self._totals.shown.get(TOTALS)
 
     def __repr__(self) -> str:
         return f"<AccountState epoch {self._epoch}: {len(self.orders)} orders, {len(self.positions)} positions>"
@@ -380,10 +380,10 @@ class AccountState:
             return ()
         gone: list[OrderState] = []
         if orders_read is not None:
-            gone = self._orders.load(orders_read, _newest(orders_read), self._epoch)
+            gone = self._orders.load(orders_read, newest_of(orders_read), self._epoch)
             self._have("open_orders")
         if positions_read is not None:
-            self._positions.load(positions_read, _newest(positions_read), self._epoch)
+            self._positions.load(positions_read, newest_of(positions_read), self._epoch)
             self._have("positions")
         if account_read is not None:
             balances, greeks, totals, at = account_read
@@ -400,16 +400,16 @@ class AccountState:
                 self._apply_order(item)
             case BalancePositionUpdate():
                 for balance in item.balances:
-                    self._balances.tell(balance.asset, _Row(balance.balance, rank, at, epoch))
+                    self._balances.tell(balance.asset, Row(balance.balance, rank, at, epoch))
                 for each in item.positions:
                     is_held = each.quantity != 0
-                    row = _Row(each if is_held else None, rank, at, epoch, has_ended=not is_held)
+                    row = Row(each if is_held else None, rank, at, epoch, has_ended=not is_held)
                     self._positions.tell(each.symbol, row)
             case GreekUpdate():
                 for greeks in item.greeks:
-                    self._greeks.tell(greeks.underlying, _Row(greeks, rank, at, epoch))
+                    self._greeks.tell(greeks.underlying, Row(greeks, rank, at, epoch))
             case AccountUpdate():
-                self._totals.tell(_TOTALS, _Row(_totals_of(item), rank, at, epoch))
+                self._totals.tell(TOTALS, Row(totals_of(item), rank, at, epoch))
 
     def _apply_order(self, item: OrderTradeUpdate) -> None:
         order = item.order
@@ -429,12 +429,12 @@ class AccountState:
             reduce_only=order.reduce_only,
         )
         known = self._orders.rows.get(order.order_id)
-        if self._orders.tell(order.order_id, _order_row(state, item.event_time, self._epoch)) and self._check_fills:
+        if self._orders.tell(order.order_id, order_row(state, item.event_time, self._epoch)) and self._check_fills:
             filled = known.rank[1] if known else 0
             if self._knows_fills(known, item) and order.filled_quantity > filled + order.last_filled_quantity:
                 self._become_stale("fills_missing", known.at if known else None, order.order_id)
 
-    def _knows_fills(self, known: _Row[OrderState] | None, item: OrderTradeUpdate) -> bool:
+    def _knows_fills(self, known: Row[OrderState] | None, item: OrderTradeUpdate) -> bool:
         """Whether what is known of an order is all that was before this event."""
         is_loaded = self._stale is None or "open_orders" not in self._stale.missing
         if (
@@ -454,9 +454,9 @@ class AccountState:
             missing = tuple(each for each in self._stale.missing if each != part)
             self._stale = replace(self._stale, missing=missing) if missing else None
 
-    def _read_orders(self, answer: object) -> dict[int, _Row[OrderState]]:
+    def _read_orders(self, answer: object) -> dict[int, Row[OrderState]]:
         found = {}
-        for row in _rows(answer, "open_orders"):
+        for row in rows_of(answer, "open_orders"):
             order = OrderState(
                 order_id=row.need("orderId", "integer"),
                 client_order_id=row.need("clientOrderId", "text"),
@@ -472,27 +472,27 @@ class AccountState:
                 time_in_force=row.may("timeInForce", "text"),
                 reduce_only=row.may("reduceOnly", "flag"),
             )
-            found[order.order_id] = _order_row(order, _BEGINNING, None)
+            found[order.order_id] = order_row(order, BEGINNING, None)
         return found
 
-    def _read_positions(self, answer: object) -> dict[str, _Row[Position]]:
+    def _read_positions(self, answer: object) -> dict[str, Row[Position]]:
         found = {}
-        for row in _rows(answer, "positions"):
+        for row in rows_of(answer, "positions"):
             position = Position(
                 symbol=row.need("symbol", "text"),
                 quantity=row.need("quantity", "decimal"),
                 value=row.need("markValue", "decimal"),
                 average_price=row.need("entryPrice", "decimal"),
             )
-            at = row.may("time", "time") or _BEGINNING  # older pages do not have it
+            at = row.may("time", "time") or BEGINNING  # older pages do not have it
             if position.quantity:
                 found[position.symbol] = self._positions.seen(position, at)
         return found
 
     def _read_account(
         self, answer: object
-    ) -> tuple[dict[str, _Row[Decimal]], dict[str, _Row[Greeks]], dict[str, _Row[Totals]], datetime]:
-        account = _Content(answer, "margin_account")
+    ) -> tuple[dict[str, Row[Decimal]], dict[str, Row[Greeks]], dict[str, Row[Totals]], datetime]:
+        account = Content(answer, "margin_account")
         at = account.need("time", "time")
         balances, totals, greeks = {}, {}, {}
         for row in account.rows("asset"):
@@ -508,7 +508,7 @@ class AccountState:
                 initial_margin=row.need("initialMargin", "decimal"),
                 maintenance_margin=row.need("maintMargin", "decimal"),
             )
-            if asset == _TOTALS:
+            if asset == TOTALS:
                 totals[asset] = self._totals.seen(found, at)
         for row in account.rows("greek"):
             each = Greeks(
@@ -522,13 +522,13 @@ class AccountState:
         return balances, greeks, totals, at
 
 
-def _order_row(order: OrderState, sent: datetime, epoch: int | None) -> _Row[OrderState]:
+def order_row(order: OrderState, sent: datetime, epoch: int | None) -> Row[OrderState]:
     """Rank an order. Of the same millisecond, an event ranks above a snapshot: it says more."""
     rank = (order.is_final, order.filled_quantity, order.updated_at, sent)
-    return _Row(order, rank, order.updated_at, epoch, has_ended=order.is_final)
+    return Row(order, rank, order.updated_at, epoch, has_ended=order.is_final)
 
 
-def _totals_of(item: AccountUpdate) -> Totals:
+def totals_of(item: AccountUpdate) -> Totals:
     return Totals(
         updated_at=item.transaction_time,
         equity=item.equity,
@@ -541,16 +541,16 @@ def _totals_of(item: AccountUpdate) -> Totals:
     )
 
 
-def _newest(rows: Mapping[Any, _Row[Any]]) -> datetime:
-    return max((row.at for row in rows.values()), default=_BEGINNING)
+def newest_of(rows: Mapping[Any, Row[Any]]) -> datetime:
+    return max((row.at for row in rows.values()), default=BEGINNING)
 
 
-class _Content:
+class Content:
     """An object of an answer. `where` names it in errors."""
 
     def __init__(self, content: object, where: str) -> None:
         if not isinstance(content, Mapping):
-            raise SnapshotError(where, f"must be an object, not {_kind(content)}")
+            raise SnapshotError(where, f"must be an object, not {kind_of(content)}")
         if "code" in content and "msg" in content:
             raise SnapshotError(where, f"is Binance's refusal of the call, code {str(content['code'])[:10]}")
         self._content, self._where = content, where
@@ -561,15 +561,15 @@ class _Content:
         try:
             return VALUES[kind](value)
         except (ValueError, TypeError, OverflowError):
-            raise SnapshotError(f"{self._where}.{key}", f"must be {_KINDS[kind]}, not {_kind(value)}") from None
+            raise SnapshotError(f"{self._where}.{key}", f"must be {KINDS[kind]}, not {kind_of(value)}") from None
 
     def may(self, key: str, kind: str) -> Any:  # noqa: ANN401  a value of that kind
         """Read a field that older pages do not have. None without it."""
         return None if self._content.get(key) is None else self.need(key, kind)
 
-    def rows(self, key: str) -> "Iterator[_Content]":
+    def rows(self, key: str) -> "Iterator[Content]":
         """Read a list of objects."""
-        return _rows(self._field(key), f"{self._where}.{key}")
+        return rows_of(self._field(key), f"{self._where}.{key}")
 
     def _field(self, key: str) -> object:
         if key not in self._content:
@@ -577,15 +577,15 @@ class _Content:
         return self._content[key]
 
 
-def _rows(content: object, where: str) -> Iterator[_Content]:
+def rows_of(content: object, where: str) -> Iterator[Content]:
     if isinstance(content, Mapping):
-        _Content(content, where)  # a refusal, perhaps
+        Content(content, where)  # a refusal, perhaps
     if not isinstance(content, list | tuple):
-        raise SnapshotError(where, f"must be a list, not {_kind(content)}")
-    return (_Content(each, f"{where}[{number}]") for number, each in enumerate(content))
+        raise SnapshotError(where, f"must be a list, not {kind_of(content)}")
+    return (Content(each, f"{where}[{number}]") for number, each in enumerate(content))
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """Name what a value is, without its content."""
     names = {type(None): "null", bool: "true or false", str: "such a text", dict: "an object", list: "a list"}
     return names.get(type(value), f"a value of type {type(value).__name__}")

@@ -7,7 +7,7 @@ from listenkey._http.faults import is_certificate_fault, system_error, worth_rep
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, RateLimited, ServerError, TransportError
 from listenkey.stream._pace import Pace
 
-_REFUSALS = 5  # in a row, before a stream ends that has never worked
+REFUSALS = 5  # in a row, before a stream ends that has never worked
 
 
 class Attempts:
@@ -79,7 +79,7 @@ class Attempts:
     def ended(self, now: float, error: ListenKeyError | None) -> bool:
         """Note why a socket has ended, or was never opened. True: the stream has to end with the error."""
         pace = self._pace
-        if error is None or not _needs_a_person(error):
+        if error is None or not needs_a_person(error):
             self._refusals = 0
             wish = error.retry_after if isinstance(error, ServerError) else None
             self._next_at = max(self._next_at, now + min(wish or 0.0, pace.longest))
@@ -89,15 +89,15 @@ class Attempts:
         goes_on = self.has_worked or self._is_endless
         first, longest = (pace.refused, pace.longest_refused) if goes_on else (pace.slow, pace.longest)
         self._next_at = now + min(longest, first * 2.0 ** min(self._refusals - 1, 16))
-        return not goes_on and (self._refusals >= _REFUSALS or not _may_pass(error))
+        return not goes_on and (self._refusals >= REFUSALS or not may_pass(error))
 
 
-def _needs_a_person(error: ListenKeyError) -> bool:
+def needs_a_person(error: ListenKeyError) -> bool:
     """Whether the same attempt will hardly go well soon."""
     return not worth_repeating(error) and not isinstance(error, RateLimited)
 
 
-def _may_pass(error: ListenKeyError) -> bool:
+def may_pass(error: ListenKeyError) -> bool:
     """Whether somebody else may end the refusal: a firewall, a deployment. No settings and no login are wrong."""
     is_login = isinstance(error, ApiError) and error.status == 407
     return not (is_login or is_certificate_fault(error) or isinstance(error, ConfigurationError))

@@ -12,7 +12,7 @@ from typing import cast
 
 from listenkey.stream._events import Blind, Gap, Item
 
-_ONCE = ((),)
+ONCE = ((),)
 
 
 class Mark:
@@ -85,7 +85,7 @@ class Buffer:
         """Move the oldest item to the empty list `hand`. False: no item waits. An interrupt loses no item."""
         row = cast(list[Item | Mark], hand)  # a Mark does not stay
         try:
-            row.extend(starmap(self._items.popleft, _ONCE))  # a single step for Python: no interrupt in between
+            row.extend(starmap(self._items.popleft, ONCE))  # a single step for Python: no interrupt in between
         except IndexError:
             return False
         if isinstance(found := row[0], Mark):

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from listenkey.stream._events import Event
 
 MOST = 100_000  # contents that a ledger remembers
-_RECENT = 64  # events of the main connection, among which a repeated content shows
+RECENT = 64  # events of the main connection, among which a repeated content shows
 
 Content = bytes
 
@@ -33,7 +33,7 @@ class Copies:
         self.is_counting = False  # nothing is counted while a single connection brings events
         self.forget_at = math.inf  # when no copy can come any more
         self._brought: dict[Content, dict[int, int]] = {}
-        self._recent: deque[tuple[Event, str | bytes]] = deque(maxlen=_RECENT)
+        self._recent: deque[tuple[Event, str | bytes]] = deque(maxlen=RECENT)
         self._before: set[Content] = set()  # contents that came before a further connection was asked for
 
     def __len__(self) -> int:

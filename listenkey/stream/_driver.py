@@ -5,34 +5,31 @@ Both twins have this driver. Connections are made as REST's are: see `_websocket
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, cast
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, cast
 
 from listenkey._clock import clock
 from listenkey._http.exchange import AsyncExchange, share
 from listenkey._http.masking import Secret, described
-from listenkey._http.route import Account, Route
+from listenkey._http.route import Route
 from listenkey._limits.wait import JITTER
 from listenkey.errors import ListenKeyError, RateLimited, TransportError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
 from listenkey.keeper._inside import InsideKeeper
-from listenkey.stream import _websocket
 from listenkey.stream._events import Item
+from listenkey.stream._forms import FORMS, Form, SideBySide, open_form, subscription
 from listenkey.stream._machine import Action, Command, Link
 from listenkey.stream._pace import Pace
+from listenkey.stream._websocket import WebSocket
 
 if TYPE_CHECKING:
     from listenkey.stream._loop_thread import LoopThread
 
-Form = Literal["path", "query", "subscribe"]
-FORMS: dict[Form, str] = {"path": "/ws/{}", "query": "/ws?listenKey={}", "subscribe": "/stream"}  # asyncapi.yaml
 BROUGHT = 32  # frames that are read, before the event loop gets a turn: a program that only reads is never too slow
 Keeper = ListenKeyKeeper | AsyncListenKeyKeeper
-_log = logging.getLogger("listenkey.stream")
+log = logging.getLogger("listenkey.stream")
 
 
 class Driver:
@@ -44,7 +41,7 @@ class Driver:
         self,
         keeper: Keeper,
         route: Route,
-        form: Form,
+        form: Form | None,
         pace: Pace,
         put: Callable[[Sequence[Item], int], None],
         fail: Callable[[ListenKeyError], None],
@@ -54,9 +51,10 @@ class Driver:
     ) -> None:
         self._keeper, self._inside = keeper, InsideKeeper(keeper)
         self._address = self._inside.client.address
-        self._route, self._form, self._pace, self._put, self._end = route, form, pace, put, fail
+        self._route, self._pace, self._put, self._end = route, pace, put, fail
+        self.form = form  # None: whichever is the first to bring an event
         self._serving: dict[int, asyncio.Task[None]] = {}
-        self._sockets: dict[int, _websocket.WebSocket] = {}
+        self._sockets: dict[int, WebSocket | SideBySide] = {}
         self._pings: dict[tuple[int, int], float] = {}  # by connection and ping: when it was asked
         self._timers: set[asyncio.TimerHandle] = set()  # that end connections which do not close
         self._timer: asyncio.TimerHandle | None = None
@@ -139,7 +137,7 @@ class Driver:
             self._fail(error)
         except Exception as bug:  # noqa: BLE001  whatever it is, a dead stream says so; its frames hold the listen key
             name = type(bug).__name__
-            _log.error("the stream broke down: %s", name, extra={"listenkey_event": "broke_down"})
+            log.error("the stream broke down: %s", name, extra={"listenkey_event": "broke_down"})
             self._fail(ListenKeyError(f"The stream broke down ({name}). Make a new one."))
         if not self._ended:
             self._set_timer()
@@ -176,11 +174,11 @@ class Driver:
         elif (task := self._serving.get(command.number)) is not None:  # the socket is still being opened
             task.cancel()
 
-    def _command(self, socket: _websocket.WebSocket, command: Command) -> None:
+    def _command(self, socket: WebSocket | SideBySide, command: Command) -> None:
         if command.what == "ping":
             self._pings[command.number, socket.ping()] = clock()
         elif command.what == "subscribe":
-            socket.send(json.dumps({"method": "SUBSCRIBE", "params": [command.key], "id": 1}))
+            cast(WebSocket, socket).send(subscription(command.key))
         else:
             socket.close()
             self._timers.add(self._loop.call_later(self._pace.drain, socket.abort))
@@ -190,7 +188,8 @@ class Driver:
         """Open a socket, and read until its end."""
         clean, error = False, cast(ListenKeyError | None, None)
         try:
-            await self._turn(number)
+            for _ in FORMS if self.form is None else [self.form]:
+                await self._turn(number)
             asked = clock()
             socket = self._sockets[number] = await self._open(key, asked)
             self._tell(lambda link: link.opened(clock(), number, asked))
@@ -208,10 +207,10 @@ class Driver:
             self._pings = {ping: asked for ping, asked in self._pings.items() if ping[0] != number}
         ending = "closed" if error is None else str(error)
         extra = {"listenkey_event": "disconnected", "listenkey_reason": ending}
-        _log.info("connection %d of the stream: %s", number, ending, extra=extra)
+        log.info("connection %d of the stream: %s", number, ending, extra=extra)
         self._tell(lambda link: link.closed(clock(), number, clean=clean, error=error))
 
-    async def _read(self, number: int, socket: _websocket.WebSocket) -> tuple[bool, str]:
+    async def _read(self, number: int, socket: WebSocket | SideBySide) -> tuple[bool, str]:
         """Read to the end. Returns whether both have closed, we first, and why nothing more came."""
         while data := await socket.read():
             messages: list[bytes] = []
@@ -251,12 +250,20 @@ class Driver:
         finally:
             openings.leave(who)
 
-    async def _open(self, key: Secret, asked: float) -> _websocket.WebSocket:
-        path = urlsplit(self._route.url).path.rstrip("/")
-        target = Secret(path + FORMS[self._form].format(quote(key, safe="")))
-        account = Account(key, self._pace.opening)
+    async def _open(self, key: Secret, asked: float) -> WebSocket | SideBySide:
+        exchange = cast(AsyncExchange, self._exchange)
         try:
-            return await _websocket.open_websocket(cast(AsyncExchange, self._exchange), target, account)
+            if self.form is not None:
+                return await open_form(exchange, self.form, key, self._pace.opening)
+            together = SideBySide(key, self._decide)
+            await together.open(exchange, self._pace.opening)
         except RateLimited as error:  # counts for everyone on this address
             self._address.rate_limit_wait.refused(error, asked, clock())
             raise
+        return together
+
+    def _decide(self, form: Form) -> None:
+        """Keep the form that has brought an event."""
+        self.form, self.link.subscribes = form, form == "subscribe"
+        extra = {"listenkey_event": "form_found", "listenkey_form": form}
+        log.info("the stream's form is %r: it was the first to bring an event", form, extra=extra)

@@ -48,9 +48,9 @@ __all__ = [
     "Shutdown",
     "UnknownEvent",
 ]
-_log = logging.getLogger("listenkey.stream")
-_DEEPEST = 50  # levels of something unknown; deeper levels are left out
-_TOLD = 100  # kinds and fields that are logged; a server that makes up names cannot fill the memory
+log = logging.getLogger("listenkey.stream")
+DEEPEST = 50  # levels of something unknown; deeper levels are left out
+TOLD = 100  # kinds and fields that are logged; a server that makes up names cannot fill the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,11 @@ Item = Event | Gap | Blind  # of a stream
 Read = Event | Expired | Shutdown | Reply  # the meanings of a frame
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
     raise ValueError(name)  # NaN and Infinity are no JSON
 
 
-_JSON = json.JSONDecoder(parse_float=number, parse_constant=_refuse_constant)
+JSON = json.JSONDecoder(parse_float=number, parse_constant=refuse_constant)
 
 
 class Decoder:
@@ -155,7 +155,7 @@ class Decoder:
         """Read a frame. `keys` are the listen keys that the frame may contain."""
         try:
             text = frame if isinstance(frame, str) else frame.decode()
-            content = _parsed(text)
+            content = parsed(text)
         except (ValueError, RecursionError):
             return self._unknown(None, "not JSON", {}, keys)
         if not isinstance(content, dict):
@@ -169,8 +169,8 @@ class Decoder:
         read_at_once = self._at_once.get(kind) if isinstance(kind, str) else None
         if read_at_once is None:
             return self._meaning(content, kind, keys)
-        if _may_hold_key(text, keys):
-            content = _masked(content, keys)
+        if may_hold_key(text, keys):
+            content = masked(content, keys)
         try:
             event: Event = read_at_once(content)
         except UNDOCUMENTED:
@@ -196,7 +196,7 @@ class Decoder:
         return self._unknown(kind, "a kind of event that is not documented", content, keys)
 
     def _unknown(self, kind: str | None, why: str, raw: Mapping[str, Any], keys: Collection[str]) -> UnknownEvent:
-        kind, why, raw = (_masked(each, keys) for each in (kind, why, raw))
+        kind, why, raw = (masked(each, keys) for each in (kind, why, raw))
         self._tell("", str(kind), f"an event arrived that could not be read whole: {str(kind)[:80]!r}: {why[:200]}")
         return UnknownEvent(kind, why, raw)
 
@@ -204,21 +204,21 @@ class Decoder:
         self._tell(where, key, f"{where}.{key} cannot be read: its attribute is None")
 
     def _tell(self, where: str, what: str, text: str) -> None:
-        if (where, what) not in self._told and len(self._told) < _TOLD:
+        if (where, what) not in self._told and len(self._told) < TOLD:
             self._told.add((where, what))
-            _log.warning("%s", text, extra={"listenkey_event": "unreadable", "listenkey_kind": where or what})
+            log.warning("%s", text, extra={"listenkey_event": "unreadable", "listenkey_kind": where or what})
 
 
-def _parsed(text: str) -> Any:  # noqa: ANN401  as JSON is
+def parsed(text: str) -> Any:  # noqa: ANN401  as JSON is
     """Parse JSON. Raises ValueError or RecursionError."""
     text = text.strip(" \t\n\r")  # `decode` takes longer to see that there is no space
-    content, end = _JSON.raw_decode(text)
+    content, end = JSON.raw_decode(text)
     if end < len(text):
         raise ValueError
     return content
 
 
-def _may_hold_key(text: str, keys: Collection[str]) -> bool:
+def may_hold_key(text: str, keys: Collection[str]) -> bool:
     """Whether a listen key may be in the text of a frame, besides the name of the stream that wraps the event."""
     if "\\" in text or "listenkey" in text.lower():  # a letter may be written as an escape
         return True
@@ -228,12 +228,12 @@ def _may_hold_key(text: str, keys: Collection[str]) -> bool:
     return False
 
 
-def _masked(value: Any, keys: Collection[str], name: str = "", depth: int = 0) -> Any:  # noqa: ANN401  as JSON is
-    if isinstance(value, dict) and depth < _DEEPEST:
-        return {_masked(key, keys): _masked(each, keys, key, depth + 1) for key, each in value.items()}
-    if isinstance(value, list) and depth < _DEEPEST:
-        return [_masked(each, keys, name, depth + 1) for each in value]
+def masked(value: Any, keys: Collection[str], name: str = "", depth: int = 0) -> Any:  # noqa: ANN401  as JSON is
+    if isinstance(value, dict) and depth < DEEPEST:
+        return {masked(key, keys): masked(each, keys, key, depth + 1) for key, each in value.items()}
+    if isinstance(value, list) and depth < DEEPEST:
+        return [masked(each, keys, name, depth + 1) for each in value]
     if isinstance(value, str):
         for key in keys:
             value = value.replace(key, "***")
-    return "***" if (isinstance(value, str) and name.lower() == "listenkey") or depth >= _DEEPEST else value
+    return "***" if (isinstance(value, str) and name.lower() == "listenkey") or depth >= DEEPEST else value

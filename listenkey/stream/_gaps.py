@@ -7,7 +7,7 @@ from typing import Literal
 from listenkey.stream._pace import Pace
 
 Reason = Literal["reconnected", "mute", "key_replaced", "key_expired", "started"]
-_RANKS: dict[Reason, int] = {"reconnected": 0, "mute": 1, "key_replaced": 2, "key_expired": 3, "started": 4}
+RANKS: dict[Reason, int] = {"reconnected": 0, "mute": 1, "key_replaced": 2, "key_expired": 3, "started": 4}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Gaps:
         losses = [each for each in (loss, self.unproven, self.lost) if each is not None]
         begun = [each.began_at for each in losses]
         earliest = None if None in begun else min(each for each in begun if each is not None)
-        reason = max((each.reason for each in losses), key=lambda each: _RANKS[each])
+        reason = max((each.reason for each in losses), key=lambda each: RANKS[each])
         self.lost, self.unproven = Loss(reason, earliest), None
         return was_unproven
 

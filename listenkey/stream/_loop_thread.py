@@ -132,10 +132,10 @@ class LoopThread:
                 asyncio.get_running_loop().stop()
 
 
-def _after_fork() -> None:
+def after_fork() -> None:
     """Begin with no thread in a child process."""
     LoopThread.current = None
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=after_fork)

@@ -49,8 +49,8 @@ from listenkey.stream._pace import Pace
 from listenkey.stream._sockets import BEAT, Socket
 from listenkey.stream._succession import Succession
 
-_log = logging.getLogger("listenkey.stream")
-_ORDINARY = (OrderTradeUpdate, BalancePositionUpdate, RiskLevelChange, *BEAT)
+log = logging.getLogger("listenkey.stream")
+ORDINARY = (OrderTradeUpdate, BalancePositionUpdate, RiskLevelChange, *BEAT)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Link:
     ) -> None:
         self.set_wall(now, wall)
         self._pace, self._random, self._where = pace, random, where
-        self._subscribes, self._tells_blind = subscribe, tell_blind
+        self.subscribes, self._tells_blind = subscribe, tell_blind
         self._decoder = Decoder()
         self._key = KnownKey(key, now, pace.renew)
         self._sockets = Succession(pace)
@@ -211,7 +211,7 @@ class Link:
             socket.open(now, now if asked_at is None else asked_at)
             self._attempts.handshake_done()
             self._copies.forget_repeated()
-            if self._subscribes:
+            if self.subscribes:
                 self._actions.append(Command("subscribe", number, socket.key))
             else:
                 self._ready(now, socket)
@@ -232,7 +232,7 @@ class Link:
             if socket is None:
                 break
             read = self._decoder.read(frame, {self._key.value, socket.key})
-            if is_calm and isinstance(read, _ORDINARY):
+            if is_calm and isinstance(read, ORDINARY):
                 if not is_noted or isinstance(read, BEAT):
                     self._note_life(now, socket, read)
                     is_noted = True  # further events of this moment say the same
@@ -308,7 +308,7 @@ class Link:
             return
         since, until = None if loss.began_at is None else self.at(loss.began_at), self.at(main.ready_at)
         self._actions.append(Gap(loss.reason, since, until))
-        _log.info(
+        log.info(
             "events may be missing: %s",
             loss.reason,
             extra={
@@ -351,7 +351,7 @@ class Link:
         if socket is self._sockets.old and not self._is_draining():
             return  # nobody reads that socket any more
         if self._key.end(now, expired.listen_key or socket.key, expired.said):
-            _log.warning("the server says that the listen key has ended", extra={"listenkey_event": "key_expired"})
+            log.warning("the server says that the listen key has ended", extra={"listenkey_event": "key_expired"})
 
     # Sockets come.
 
@@ -369,7 +369,7 @@ class Link:
         if reply.accepted:
             self._ready(now, socket)
         else:
-            _log.warning("the server refused SUBSCRIBE", extra={"listenkey_event": "refused"})
+            log.warning("the server refused SUBSCRIBE", extra={"listenkey_event": "refused"})
             self._key.doubt(now)
             self._dead(socket, "it refused SUBSCRIBE", now, is_astray=False)
 
@@ -420,7 +420,7 @@ class Link:
         self._actions.append(Command("close", socket.number))
         if socket is not self._sockets.old:
             self.last_error = TransportError(f"The connection to {self._where} is of no use: {why}.")
-            _log.info("%s", self.last_error, extra={"listenkey_event": "disconnected", "listenkey_reason": why})
+            log.info("%s", self.last_error, extra={"listenkey_event": "disconnected", "listenkey_reason": why})
         self._gone(socket, now, clean=False, is_astray=is_astray)
 
     def _gone(self, socket: Socket, now: float, *, clean: bool = False, is_astray: bool = False) -> None:
@@ -683,7 +683,7 @@ class Link:
             return
         if blindness.warnings:
             text = "events come again, after %.0f s; a Gap tells what may be missing"
-            _log.warning(text, blindness.seconds(now), extra={"listenkey_event": "sees_again"})
+            log.warning(text, blindness.seconds(now), extra={"listenkey_event": "sees_again"})
         blindness.end()
 
     def _warn_blind(self, now: float) -> None:
@@ -702,7 +702,7 @@ class Link:
             "listenkey_seconds": seconds,
             "listenkey_reason": str(error or state),
         }
-        _log.warning("no events for %.0f s: %s%s", seconds, state, "" if error is None else f": {error}", extra=extra)
+        log.warning("no events for %.0f s: %s%s", seconds, state, "" if error is None else f": {error}", extra=extra)
         if self._tells_blind and not self._attempts.has_worked and not self._blindness.warnings:
             self._actions.append(Blind(None, error))
         self._blindness.warned(now)
@@ -716,5 +716,5 @@ class Link:
     def _warn(self, now: float, text: str) -> None:
         """Warn of silence, once an hour."""
         if now >= self._warned_at + self._pace.nag:
-            _log.warning("%s", text, extra={"listenkey_event": "silent"})
+            log.warning("%s", text, extra={"listenkey_event": "silent"})
             self._warned_at = now

@@ -19,8 +19,8 @@ from listenkey.stream._events import Item
 from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
 
 Told = tuple[str, Item | ListenKeyError]
-_LEAVING = 5.0  # seconds that leaving waits for the threads; one that is in the middle of a call ends after it
-_ONCE = ((),)
+LEAVING = 5.0  # seconds that leaving waits for the threads; one that is in the middle of a call ends after it
+ONCE = ((),)
 
 
 @overload
@@ -100,7 +100,7 @@ class MergedStreams:
         for name, stream in self._streams.items():
             stream._leave()  # without waiting: each thread waits for its own
             self._turns[name].release()
-        until = time.monotonic() + _LEAVING
+        until = time.monotonic() + LEAVING
         for thread in self._threads:
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, until - time.monotonic()))
@@ -124,7 +124,7 @@ class MergedStreams:
             self._arrived.put(None)  # for another thread that waits
             raise StopIteration
         try:
-            hand.extend(starmap(self._row.popleft, _ONCE))  # a single step for Python: no interrupt in between
+            hand.extend(starmap(self._row.popleft, ONCE))  # a single step for Python: no interrupt in between
         except IndexError:
             if self._bug is not None:
                 raise self._bug from None

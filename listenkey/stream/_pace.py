@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 
 # In seconds, at any scale: what a busy machine may take.
-_FLOORS = {
+FLOORS = {
     "ping": 0.4,
     "pong": 3.0,
     "poll": 0.05,
@@ -46,4 +46,4 @@ class Pace:
     def scaled(self, factor: float) -> "Pace":
         """Return the same at another scale, for tests. What a busy machine may take stays at seconds."""
         scaled = {each.name: getattr(self, each.name) * factor for each in fields(self)}
-        return Pace(**{name: max(value, _FLOORS.get(name, 0.0)) for name, value in scaled.items()})
+        return Pace(**{name: max(value, FLOORS.get(name, 0.0)) for name, value in scaled.items()})

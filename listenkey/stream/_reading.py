@@ -17,9 +17,9 @@ from binance_options_events.reading import READERS, UNDOCUMENTED
 
 __all__ = ["UNDOCUMENTED", "VALUES", "Reader", "Unreadable", "number"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_is_amount = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII).fullmatch
-_is_integer = re.compile(r"-?\d{1,19}", re.ASCII).fullmatch
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+is_amount = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII).fullmatch
+is_integer = re.compile(r"-?\d{1,19}", re.ASCII).fullmatch
 
 Raw = Mapping[str, Any]
 Tell = Callable[[str, str], None]
@@ -67,44 +67,44 @@ class Reader:
             return VALUES[each.kind](value)
         reader = self._parts[each.key]
         if each.kind == "object":
-            return reader.read_by_field(cast(Raw, _of_type(dict, value)), where)
-        parts = cast(list[object], _of_type(list, value))
-        return tuple(reader.read_by_field(cast(Raw, _of_type(dict, part)), where) for part in parts)
+            return reader.read_by_field(cast(Raw, of_type(dict, value)), where)
+        parts = cast(list[object], of_type(list, value))
+        return tuple(reader.read_by_field(cast(Raw, of_type(dict, part)), where) for part in parts)
 
 
 def number(text: str) -> Decimal | str:
     """Read a number with a point or an exponent. A number that would fill the memory when printed stays a text."""
-    return Decimal(text) if _is_amount(text) else text
+    return Decimal(text) if is_amount(text) else text
 
 
-def _of_type(kind: type, value: object) -> object:
+def of_type(kind: type, value: object) -> object:
     if type(value) is not kind:  # no bool for an int
         raise TypeError
     return value
 
 
-def _decimal(value: object) -> Decimal:
+def as_decimal(value: object) -> Decimal:
     if isinstance(value, str):
-        if not _is_amount(value):  # Decimal itself takes NaN, 1_000 and more
+        if not is_amount(value):  # Decimal itself takes NaN, 1_000 and more
             raise ValueError
         return Decimal(value)
-    return value if isinstance(value, Decimal) else Decimal(_integer(value))
+    return value if isinstance(value, Decimal) else Decimal(as_integer(value))
 
 
-def _integer(value: object) -> int:
-    if isinstance(value, str) and _is_integer(value):
+def as_integer(value: object) -> int:
+    if isinstance(value, str) and is_integer(value):
         return int(value)
-    return cast(int, _of_type(int, value))
+    return cast(int, of_type(int, value))
 
 
-def _time(value: object) -> datetime:
-    return _EPOCH + timedelta(milliseconds=_integer(value))
+def as_time(value: object) -> datetime:
+    return EPOCH + timedelta(milliseconds=as_integer(value))
 
 
 VALUES: Mapping[str, Callable[[object], Any]] = {  # each raises ValueError, TypeError or OverflowError
-    "text": lambda value: _of_type(str, value),
-    "flag": lambda value: _of_type(bool, value),
-    "integer": _integer,
-    "decimal": _decimal,
-    "time": _time,
+    "text": lambda value: of_type(str, value),
+    "flag": lambda value: of_type(bool, value),
+    "integer": as_integer,
+    "decimal": as_decimal,
+    "time": as_time,
 }

@@ -13,7 +13,7 @@ from listenkey.stream._pace import Pace
 
 BEAT = (AccountUpdate, GreekUpdate)  # come each 10 seconds while a position is held
 BEATS = 3  # events at the pace of a held position, before silence is odd
-_UNREADABLE = 1000  # events that could not be read, and wait for a proof of the key; a Gap tells of any further
+UNREADABLE = 1000  # events that could not be read, and wait for a proof of the key; a Gap tells of any further
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Socket:
 
     def hold(self, event: Event, content: Content | None) -> None:
         """Let an event wait."""
-        if self.held is not None and (self.is_ready or len(self.held) < _UNREADABLE):
+        if self.held is not None and (self.is_ready or len(self.held) < UNREADABLE):
             self.held.append((event, content))
 
     def release(self) -> list[tuple[Event, Content | None]]:

@@ -26,8 +26,9 @@ from listenkey.errors import ConfigurationError, ListenKeyError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
 from listenkey.keeper._inside import InsideKeeper
 from listenkey.stream._buffer import Buffer
-from listenkey.stream._driver import FORMS, Driver, Form, Keeper
+from listenkey.stream._driver import Driver, Keeper
 from listenkey.stream._events import Item
+from listenkey.stream._forms import FORMS, Form
 from listenkey.stream._loop_thread import LoopThread
 from listenkey.stream._pace import Pace
 
@@ -39,6 +40,7 @@ STREAMS = {
     "https://eapi.binance.com": "wss://fstream.binance.com/private",
     "https://demo-fapi.binance.com": "wss://demo-fstream.binance.com/private",
 }
+Choice = Form | Literal["auto"]
 TAKEN = 64  # items that an async program takes, before the event loop gets a turn
 
 
@@ -56,6 +58,7 @@ class StreamStatus:
             the listen key is not proven. None when all is well, and after the block.
         key_proven: whether the listen key is known to have lived since the connection in use is open. A connection on
             a dead key looks like any other, and brings nothing.
+        form: how the connections name the key. None with ``form="auto"``, until a connection has brought an event.
     """
 
     state: Literal["connecting", "connected", "ended"]
@@ -65,6 +68,7 @@ class StreamStatus:
     last_error: ListenKeyError | None
     blind_since: datetime | None
     key_proven: bool
+    form: Form | None = "path"
 
 
 class EventStream:
@@ -74,13 +78,13 @@ class EventStream:
         self,
         keeper: Keeper,
         stream_url: str | None,
-        form: Form,
+        form: Choice,
         tell_blind: bool,
         forever: bool,
         pace: Pace | None,
     ) -> None:
-        if form not in FORMS:
-            raise ConfigurationError(f"form must be one of: {', '.join(FORMS)}.")
+        if form != "auto" and form not in FORMS:
+            raise ConfigurationError(f"form must be one of: {', '.join(FORMS)}, auto.")
         if forever and not InsideKeeper(keeper).is_endless:
             raise ConfigurationError(
                 "forever=True needs a client: a keeper that was made elsewhere ends when its key is lost."
@@ -106,10 +110,15 @@ class EventStream:
         state: Literal["connecting", "connected", "ended"] = (
             "ended" if ended else "connected" if since else "connecting"
         )
-        blind_since = None if self._left else link.blind_since
-        error = self._error or link.trouble
         return StreamStatus(
-            state, since, link.last_event, len(self._buffer), error, blind_since, link.is_key_proven and not ended
+            state,
+            since,
+            link.last_event,
+            len(self._buffer),
+            self._error or link.trouble,
+            None if self._left else link.blind_since,
+            link.is_key_proven and not ended,
+            self._entered().form,
         )
 
     def _entered(self) -> Driver:
@@ -141,7 +150,7 @@ class EventStream:
         self._driver = driver = Driver(
             self._keeper,
             self._route,
-            self._form,
+            None if self._form == "auto" else self._form,
             self._pace,
             put,
             fail,
@@ -192,13 +201,14 @@ class AsyncUserDataStream(EventStream):
         stream_url: where the stream is, for example ``wss://fstream.binance.com/private``. None: where the source's
             base URL says: production, demo and the sandbox are known.
         form: how a connection names the key: ``path`` (the options pages), ``query`` (the USDⓈ-M pages) or
-            ``subscribe`` (Binance's own SDK).
+            ``subscribe`` (Binance's own SDK). ``auto``: a connection by each is open until one brings an event. That
+            one is kept, and further connections have its form.
         tell_blind: whether the iterator brings a `Blind` at once when the connection or the key is lost, and after 10
             seconds without a first connection. The Gap follows when events come again.
         forever: whether the stream starts anew by itself where it would end otherwise: when the listen key was lost,
-            and when every connection since the start was refused. Entering then waits for a listen key, however long
-            that takes. Each time the stream waits as long as the error asks for, else longer after each failure, up to
-            16 minutes. A Gap tells when events come again. Needs a client as the source.
+            and when every connection since the start was refused. Entering then waits for trouble to pass: no answer, a
+            fault of the server, a 429 or 418. Each time the stream waits as long as the error asks for, else longer
+            after each failure, up to 16 minutes. A Gap tells when events come again. Needs a client as the source.
 
     Raises:
         ConfigurationError: a setting cannot work, nobody said where the stream of this base URL is, or the stream is
@@ -208,8 +218,7 @@ class AsyncUserDataStream(EventStream):
         ApiError, UnexpectedResponse, TransportError: from the iterator: the address or a proxy has refused every
             connection since the start, and will go on to. A stream that has worked once never ends so: it goes on, as
             its keeper does. With `forever`: never.
-        Others: entering raises what `client.start()` does. With `forever`: ConfigurationError, or for the blocking twin
-            the TransportError below.
+        Others: entering raises what `client.start()` does. With `forever`: a refusal alone, for example of the API key.
     """
 
     _with = "async with"
@@ -219,7 +228,7 @@ class AsyncUserDataStream(EventStream):
         source: AsyncListenKeyClient | AsyncListenKeyKeeper,
         *,
         stream_url: str | None = None,
-        form: Form = "path",
+        form: Choice = "path",
         tell_blind: bool = False,
         forever: bool = False,
         _pace: Pace | None = None,
@@ -330,7 +339,7 @@ class UserDataStream(EventStream):
         source: ListenKeyClient | ListenKeyKeeper,
         *,
         stream_url: str | None = None,
-        form: Form = "path",
+        form: Choice = "path",
         tell_blind: bool = False,
         forever: bool = False,
         _pace: Pace | None = None,

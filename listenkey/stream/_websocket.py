@@ -25,10 +25,10 @@ from listenkey._http.route import Account, Route
 
 LARGEST = 2**20  # bytes of a message
 CHUNK = 2**16  # bytes taken from a connection at once
-_WHOLE_TEXT = 0x80 | Opcode.TEXT
-_MESSAGES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+WHOLE_TEXT = 0x80 | Opcode.TEXT
+MESSAGES = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 # The library logs frames, which hold the listen key. No setting of a program wakes this logger.
-_silent = logging.Logger("listenkey.stream.websockets", logging.CRITICAL + 1)  # noqa: LOG001
+silent = logging.Logger("listenkey.stream.websockets", logging.CRITICAL + 1)  # noqa: LOG001
 
 
 class WebSocket:
@@ -58,8 +58,8 @@ class WebSocket:
         """
         self._unread += data
         unread, place, came = self._unread, 0, list[bytes | int]()
-        while (end := _end_of_frame(unread, place)) is not None:
-            if unread[place] == _WHOLE_TEXT and unread[place + 1] <= 126 and not self._needs_library:
+        while (end := end_of_frame(unread, place)) is not None:
+            if unread[place] == WHOLE_TEXT and unread[place + 1] <= 126 and not self._needs_library:
                 came.append(bytes(unread[place + (2 if unread[place + 1] < 126 else 4) : end]))
             else:
                 came += self._received_by_library(bytes(unread[place:end]))
@@ -77,7 +77,7 @@ class WebSocket:
             if opcode is Opcode.PONG:
                 if content.isdigit():
                     came.append(int(content))
-            elif opcode in _MESSAGES:
+            elif opcode in MESSAGES:
                 self._is_inside = not is_whole
                 if content:  # a message of endless empty frames must not fill the memory
                     self._parts.append(content)
@@ -137,7 +137,7 @@ class WebSocket:
                 self._connection.try_to_send(data)
 
 
-def _end_of_frame(data: bytearray, place: int) -> int | None:
+def end_of_frame(data: bytearray, place: int) -> int | None:
     """Say where the frame ends that begins at a place. None: it is not all there. RFC 6455, section 5.2.
 
     The library refuses a frame that is masked or too long when it sees the head. Such a frame is all there at once.
@@ -158,6 +158,6 @@ def _end_of_frame(data: bytearray, place: int) -> int | None:
 
 async def open_websocket(exchange: AsyncExchange, target: Secret, account: Account) -> WebSocket:
     """Open a WebSocket at `target`: path and query, with the listen key. Raises as `AsyncExchange.upgrade`."""
-    protocol = ClientProtocol(parse_uri("ws://stream/"), max_size=LARGEST, logger=_silent)
+    protocol = ClientProtocol(parse_uri("ws://stream/"), max_size=LARGEST, logger=silent)
     headers = [(name, value) for name, value in protocol.connect().headers.raw_items() if name != "Host"]
     return WebSocket(protocol, await exchange.upgrade(target, headers, account), exchange.route)
