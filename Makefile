@@ -8,6 +8,7 @@ OASDIFF := .cache/go/bin/oasdiff
 ACTIONLINT := .cache/go/bin/actionlint
 REUSE := .cache/reuse/tools/.ready
 BENCH := .cache/bench/.ready
+DOCS := .venv/.docs
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # $(call steps,a b c): make each, and print how many seconds it took.
 steps = @set -e; for step in $(1); do start=$$(date +%s); $(MAKE) --no-print-directory $$step; \
@@ -26,8 +27,8 @@ run: $(RUNS) ## a key, an event, a gap: from the sandbox, or from Binance when B
 test: $(READY) ## everything that needs Python alone
 	$(call steps,lint types drift unit)
 
-reference: $(READY) $(NODE) ## build/reference.html: both documents as one page; build/python/: the package. Offline
-	@python tools/pages/reference.py
+docs: $(DOCS) $(NODE) ## build/site/: these pages and the references as a site, with a search. Offline
+	@$(tools) pages.site
 
 reuse: $(READY) $(REUSE) ## openapi.yaml in other languages, DOC=another document, ONLY="language/generator ..."
 	@PATH="$$PATH:$(CURDIR)/$(dir $(REUSE))bin" pytest tests/reuse/clients.py -n 2 --timeout 3600 -q -rfsx \
@@ -62,10 +63,10 @@ generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
 drift: $(READY) ## fail unless generated/ is exactly what make generate writes
 	$(tools) generate --check
 
-lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
-	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml \
+lint-spec: $(NODE) ## the three documents by the rules of Redocly and Spectral, examples too
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml account.yaml \
 		--config tools/lint/redocly.yaml
-	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml asyncapi.yaml --fail-severity hint \
+	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml account.yaml asyncapi.yaml --fail-severity hint \
 		--ruleset tools/lint/spectral.yaml
 
 docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources
@@ -83,14 +84,14 @@ facts: $(READY) ## print what is read of PAGE="page.md …"
 twins: $(READY) ## record that the Chinese pages say what the English say; SAME=1: a change of one needs none of the other
 	@SAME="$(SAME)" python tools/pages/twins.py
 
-other-languages: $(READY) ## write docs/other-languages.md from the programs that make reuse runs
-	python tools/pages/other_languages.py
+pages: $(READY) ## write docs/events.md from asyncapi.yaml, and docs/other-languages.md from the programs of make reuse
+	@$(tools) pages
 
 workflows: $(READY) $(ACTIONLINT) ## the files for the public forge, by the rules of actionlint and zizmor
 	$(ACTIONLINT) .github/workflows/*.yml
 	zizmor --offline --quiet --pedantic .github/workflows
 
-toolchain: reference $(OASDIFF) chromium ## the tests that need Node, Go or Chromium
+toolchain: docs $(OASDIFF) $(BENCH) chromium ## the tests that need Node, Go or Chromium
 	pytest -m toolchain tests/toolchain
 
 chromium: # from Debian, where it is missing and root may install it; the tests fail without it
@@ -109,6 +110,8 @@ lock: $(READY) ## pin the development tools and the needs of `make run` anew; no
 		--custom-compile-command "make lock" -o requirements-dev.txt
 	uv pip compile -q pyproject.toml --extra stream --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate -c requirements-dev.txt --custom-compile-command "make lock" -o tools/run/requirements.txt
+	uv pip compile -q --group docs -c requirements-dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--exclude-newer '1 week' --custom-compile-command "make lock" -o tools/pages/requirements.txt
 
 ##@ Release: what breaks, and whether all holds
 
@@ -124,7 +127,7 @@ matrix: $(READY) ## the tests on each Python that pyproject.toml names and this 
 	nox -f tools/release/noxfile.py -- $(TESTS)
 
 test-all: $(READY) ## everything, with Node, Go and Chromium, on every Python; CI runs it
-	$(call steps,test coverage simulations lint-spec breaking api workflows reference toolchain reuse matrix bench-accounts)
+	$(call steps,test coverage simulations lint-spec breaking api workflows toolchain reuse matrix bench-accounts)
 
 # What the verbs need
 
@@ -147,6 +150,10 @@ $(REUSE): tests/reuse/requirements.txt $(READY)
 	python -m venv --clear $(dir $@) && $(dir $@)bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
+$(DOCS): tools/pages/requirements.txt $(READY)
+	@pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 $(ACTIONLINT): Makefile
 	GOPATH=$(CURDIR)/.cache/go GOBIN=$(dir $(CURDIR)/$@) GOFLAGS=-modcacherw go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 	@touch $@
@@ -167,4 +174,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test reference reuse bench lint types unit coverage simulations generate drift lint-spec docs-check docs-accept watch facts twins other-languages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all
+.PHONY: help run test docs reuse bench lint types unit coverage simulations generate drift lint-spec docs-check docs-accept watch facts twins pages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all

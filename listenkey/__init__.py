@@ -21,6 +21,7 @@ _MODULES = {  # the table of contents; type checkers and editors read __init__.p
     "ListenKeyKeeper": "keeper",
     "RateLimited": "errors",
     "ServerError": "errors",
+    "SnapshotError": "errors",
     "TransportError": "errors",
     "Unauthorized": "errors",
     "UnexpectedResponse": "errors",

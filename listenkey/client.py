@@ -177,9 +177,9 @@ class ListenKeyClient(_Client):
         attempts: how often a call is tried when no answer comes or the server has a fault. The waits between start at
             0.25 to 0.5 seconds, double up to 8, and are never shorter than the server's `Retry-After`; when that is
             longer than 8 seconds, the error is raised instead.
-        proxy: the proxy on the way, as in "http://user:password@proxy.example:3128", or by https, socks5 or socks5h. A
-            loopback address and plain http go through no proxy. None: HTTPS_PROXY, ALL_PROXY and NO_PROXY of the
-            environment say which.
+        proxy: the proxy on the way, by http, https, socks5 or socks5h, as in "http://proxy.example:3128". A login goes
+            before the host, as in "user:password@". A loopback address and plain http go through no proxy. None:
+            HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment say which.
         trust_env: False: the environment names no proxy and no certificates, as for httpx. Without `proxy` the client
             then connects directly.
         ssl_context: which certificates are trusted, for a company's own authority. None: SSL_CERT_FILE or SSL_CERT_DIR

@@ -1,4 +1,4 @@
-"""The one place where tests look into clients, keepers and addresses. tests/repository/test_rooms.py holds it.
+"""The one place where tests look into the package. tests/repository/test_rooms.py holds it.
 
 A door of the package is no such place: `listenkey._inside.inside(client)` shows the route and the address of a client.
 """
@@ -15,9 +15,17 @@ from listenkey._http.exchange import AnyExchange, AsyncExchange
 from listenkey._limits.shared import Address
 from listenkey._limits.turns import Turns
 from listenkey._limits.wait import KeyHolder, RateLimitWait
+from listenkey.cli._screen import Screen
 from listenkey.keeper._lease import Lease
+from listenkey.sandbox import Sandbox
+from listenkey.stream import AsyncUserDataStream, UserDataStream
+from listenkey.stream._driver import Driver
+from listenkey.stream._machine import Link
+from listenkey.stream._websocket import WebSocket
 
 Client = ListenKeyClient | AsyncListenKeyClient
+Keeper = ListenKeyKeeper | AsyncListenKeyKeeper
+Stream = UserDataStream | AsyncUserDataStream
 
 
 def exchange_of(client: Client) -> AnyExchange | None:
@@ -82,14 +90,92 @@ def give_chance(lease: Lease, chance: Random) -> None:
     lease._random = chance
 
 
-def give_request(keeper: ListenKeyKeeper | AsyncListenKeyKeeper, start_once: Callable[[], Any]) -> None:
+def give_request(keeper: Keeper, start_once: Callable[[], Any]) -> None:
     """Let a keeper call this, in place of its client's request."""
     keeper._inside = dataclasses.replace(keeper._inside, start_once=start_once)
 
 
 @contextlib.contextmanager
-def as_in_a_child(keeper: ListenKeyKeeper | AsyncListenKeyKeeper) -> Iterator[None]:
+def as_in_a_child(keeper: Keeper) -> Iterator[None]:
     """See a keeper as a forked child would."""
     mine, keeper._pid = keeper._pid, -1
     yield
     keeper._pid = mine
+
+
+def break_down(keeper: Keeper, cause: BaseException) -> None:
+    """End a keeper as an error in its loop would."""
+    keeper._call(keeper._keeping.broke_down, cause)
+
+
+def log_of(keeper: Keeper) -> list[Any]:
+    """What a keeper will log at the next look."""
+    return keeper._keeping.log
+
+
+def keeper_of(stream: Stream) -> Keeper:
+    """The keeper of a stream."""
+    return stream._keeper
+
+
+def url_of(stream: Stream) -> str:
+    """Where a stream connects to."""
+    return stream._route.url
+
+
+def driver_of(stream: Stream) -> Driver:
+    """What moves the bytes of a stream."""
+    assert stream._driver is not None
+    return stream._driver
+
+
+def link_of(stream: Stream) -> Link:
+    """What decides for a stream."""
+    return driver_of(stream).link
+
+
+def sockets_of(link: Link) -> Any:
+    """The connections that a link knows."""
+    return link._sockets
+
+
+def served_by(stream: Stream) -> dict[int, Any]:
+    """The connections of a stream that have a task, by their number."""
+    return driver_of(stream)._serving
+
+
+def tries_of(stream: Stream) -> int:
+    """How often a stream has tried to connect since it last worked."""
+    return link_of(stream)._attempts._tries
+
+
+def copies_of(link: Link) -> Any:
+    """The events that another connection may bring once more. None: there is one connection."""
+    return link._copies
+
+
+def parts_in(socket: WebSocket) -> int:
+    """How many frames of an unfinished message are held."""
+    return len(socket._parts)
+
+
+def keys_in(sandbox: Sandbox) -> Any:
+    """The listen keys of a sandbox, each with its account."""
+    return sandbox._accounts._keys.values()
+
+
+def connections_at(sandbox: Sandbox) -> int:
+    """How many connections a sandbox has, of the stream and of REST."""
+    server: Any = sandbox._server
+    return len(server._open)
+
+
+def hurry(sandbox: Sandbox, scale: float) -> None:
+    """Let the pace of a sandbox's stream be another one."""
+    sandbox.stream._scale = scale
+
+
+def end_thread(screen: Screen) -> None:
+    """End the thread of a screen before the screen is left."""
+    screen._queue.put(None)
+    screen._thread.join()

@@ -1,6 +1,8 @@
 """The text of an error is a product: here is every one, word for word."""
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +83,27 @@ TEXTS: list[tuple[ListenKeyError, str]] = [
 @pytest.mark.parametrize(("error", "text"), TEXTS, ids=lambda value: type(value).__name__)
 def test_text(error: ListenKeyError, text: str) -> None:
     assert str(error) == text
+
+
+BARE: list[ListenKeyError] = [
+    KeyNotFound(400),
+    Unauthorized(401),
+    RateLimited(429),
+    RateLimited(429, retry_after=30.0),
+    Banned(418, retry_after=9.0),
+]
+BARE += [ServerError(503), ApiError(403), ApiError(404), ApiError(410), UnexpectedResponse(200, "it is HTML")]
+
+
+def test_the_page_lists_the_texts() -> None:
+    """A reader who has an error's text finds it by search."""
+    page = (Path(__file__).parents[1] / "docs" / "errors.md").read_text(encoding="utf-8")
+    table = page.partition("## The texts")[2].partition("\n## ")[0]
+    rows = [row.split("…") for row in re.findall(r"^\| (.*?) \| ", table, re.MULTILINE)[1:]]
+    texts = [str(error) for error in BARE] + [text for _, text in TEXTS]
+    invented = [row for row in rows if not any(all(part in text for part in row) for text in texts)]
+    assert invented == [["No answer from ", " (", ")"]]  # of a TransportError: tests/http/
+    assert [str(error) for error in BARE if not any(all(part in str(error) for part in row) for row in rows)] == []
 
 
 @pytest.mark.parametrize("error", [error for error, _ in TEXTS], ids=lambda error: type(error).__name__)

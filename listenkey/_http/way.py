@@ -82,10 +82,8 @@ class Way:
     def _answered(self, info: Mapping[str, Any]) -> None:
         _, self.status, _, headers, *_ = info["return_value"]
         named = {name.lower(): value for name, value in headers}
-        self.received, self.date = (
-            datetime.now(UTC),
-            date_of({"date": named.get(b"date", b"").decode("latin-1")}),
-        )
+        self.received = datetime.now(UTC)
+        self.date = date_of({"date": named.get(b"date", b"").decode("latin-1")})
 
 
 STEPS: Mapping[str, Callable[[Way, Mapping[str, Any]], None]] = {

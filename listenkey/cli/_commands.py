@@ -154,6 +154,12 @@ def _sandbox(args: argparse.Namespace, screen: Screen) -> int:
         screen.settle()
         _print(args, f"export LISTENKEY_BASE_URL={sandbox.url}", {"url": sandbox.url})
         screen.show(lambda: f"● {sandbox.url} · {len(sandbox.requests)} requests · Ctrl-C ends", after=1.0)
+        if args.play is not None:
+            try:
+                sent = sandbox.play(args.play, speed=args.speed)
+            except (OSError, ValueError) as error:
+                raise Stop(2, in_our_words(str(error))) from error
+            screen.say(f"{args.play} has ended: {sent} events were sent")
         while True:  # a sleep can be interrupted; a lock's wait cannot, on Windows before Python 3.14
             time.sleep(3600)
 

@@ -213,4 +213,8 @@ def parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--no-expiration", action="store_true", help=what)
     what = "misbehave once: a fault's name, then its options as JSON"
     sandbox.add_argument("--fault", action="append", default=[], metavar="FAULT", help=what)
+    what = "send what `listenkey events --raw` wrote, as soon as a stream is connected"
+    sandbox.add_argument("--play", metavar="FILE", help=what)
+    what = "seconds of the file that pass in a second (1)"
+    sandbox.add_argument("--speed", type=float, default=1.0, metavar="X", help=what)
     return parser

@@ -14,7 +14,7 @@ from listenkey._http.faults import is_refusal
 from listenkey._limits.shared import Address
 from listenkey._limits.wait import JITTER
 from listenkey.client import ListenKey, Started
-from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, ServerError, TransportError
+from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, RateLimited, ServerError, TransportError
 from listenkey.keeper._lease import LONGEST_WAIT, Lease
 
 
@@ -55,7 +55,8 @@ class Keeping:
         wake: wakes the keeper's loop, from any thread.
         attempts: how many requests the first key may take.
         block: how the keeper is entered, for an error's text.
-        is_endless: whether the keeper tries on after each failure to start, and after a loss.
+        is_endless: whether the keeper goes on after a loss, and waits at the start for trouble to pass. A refusal at
+            the start is raised all the same: settings that have never worked may be wrong.
     """
 
     def __init__(
@@ -162,9 +163,13 @@ class Keeping:
             return
         self._failures += 1
         wait = max(0.0, self._lease.next_send - now)
-        if self.state == "starting" and not self.is_endless:
-            again = isinstance(error, TransportError | ServerError) and wait <= LONGEST_WAIT
-            if not again or self._failures >= self._attempts:
+        if self.state == "starting":
+            if self.is_endless:
+                again = isinstance(error, TransportError | ServerError | RateLimited)
+            else:
+                again = isinstance(error, TransportError | ServerError) and wait <= LONGEST_WAIT
+                again = again and self._failures < self._attempts
+            if not again:
                 raise error
         self._last_error = error.with_traceback(None)  # kept for half an hour, it would keep what its frames hold
         text = "no listen key; next try in %(wait).0f s: %(error)s"

@@ -15,7 +15,7 @@ from typing import Any, cast
 from binance_options_events import FIELDS, Field
 from binance_options_events.reading import READERS, UNDOCUMENTED
 
-__all__ = ["UNDOCUMENTED", "Reader", "Unreadable", "number"]
+__all__ = ["UNDOCUMENTED", "VALUES", "Reader", "Unreadable", "number"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 is_amount = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII).fullmatch
@@ -101,7 +101,7 @@ def as_time(value: object) -> datetime:
     return EPOCH + timedelta(milliseconds=as_integer(value))
 
 
-VALUES: Mapping[str, Callable[[object], object]] = {
+VALUES: Mapping[str, Callable[[object], Any]] = {  # each raises ValueError, TypeError or OverflowError
     "text": lambda value: of_type(str, value),
     "flag": lambda value: of_type(bool, value),
     "integer": as_integer,

@@ -206,9 +206,9 @@ class AsyncUserDataStream(EventStream):
         tell_blind: whether the iterator brings a `Blind` at once when the connection or the key is lost, and after 10
             seconds without a first connection. The Gap follows when events come again.
         forever: whether the stream starts anew by itself where it would end otherwise: when the listen key was lost,
-            and when every connection since the start was refused. Entering then waits for a listen key, however long
-            that takes. Each time the stream waits as long as the error asks for, else longer after each failure, up to
-            16 minutes. A Gap tells when events come again. Needs a client as the source.
+            and when every connection since the start was refused. Entering then waits for trouble to pass: no answer, a
+            fault of the server, a 429 or 418. Each time the stream waits as long as the error asks for, else longer
+            after each failure, up to 16 minutes. A Gap tells when events come again. Needs a client as the source.
 
     Raises:
         ConfigurationError: a setting cannot work, nobody said where the stream of this base URL is, or the stream is
@@ -218,8 +218,7 @@ class AsyncUserDataStream(EventStream):
         ApiError, UnexpectedResponse, TransportError: from the iterator: the address or a proxy has refused every
             connection since the start, and will go on to. A stream that has worked once never ends so: it goes on, as
             its keeper does. With `forever`: never.
-        Others: entering raises what `client.start()` does. With `forever`: ConfigurationError, or for the blocking twin
-            the TransportError below.
+        Others: entering raises what `client.start()` does. With `forever`: a refusal alone, for example of the API key.
     """
 
     _with = "async with"

@@ -26,6 +26,7 @@ from listenkey.stream import Event, Gap
 from listenkey.stream._events import Decoder
 from tests.cli.test_commands import environment, on_terminal, run
 from tests.conftest import API_KEY
+from tests.inside import keys_in
 
 EVENT = {"e": "RISK_LEVEL_CHANGE", "E": 1774602000412, "s": "NORMAL", "mb": "1.50", "mm": "0.10"}
 POSITION = {"s": "BTC-260626-90000-C", "c": "-0.40", "p": "-702.48", "a": "1756.20"}
@@ -102,7 +103,7 @@ def test_the_key_is_not_shown(command: subprocess.Popen[str], listenkey_sandbox:
     line(command)
     command.send_signal(signal.SIGINT)
     _, errors = command.communicate(timeout=50)
-    (key,) = listenkey_sandbox._accounts._keys.values()
+    (key,) = keys_in(listenkey_sandbox)
     assert key[0] not in errors
 
 

@@ -11,6 +11,7 @@ from listenkey import (
     ListenKey,
     ListenKeyError,
     RateLimited,
+    ServerError,
     TransportError,
     Unauthorized,
 )
@@ -117,10 +118,8 @@ def test_levels_of_the_log() -> None:
 
 
 class TestAnEndlessKeeper:
-    @pytest.mark.parametrize(
-        "error", [Unauthorized(401), TransportError("no answer"), RateLimited(429, retry_after=60.0)]
-    )
-    def test_no_failure_to_start_is_raised(self, error: ListenKeyError) -> None:
+    @pytest.mark.parametrize("error", [ServerError(503), TransportError("none"), RateLimited(429, retry_after=60.0)])
+    def test_at_the_start_trouble_that_passes_is_waited_out(self, error: ListenKeyError) -> None:
         machine, now = Machine(attempts=1, is_endless=True), 0.0
         keeping, levels = machine.keeping, []
         for _ in range(9):
@@ -133,8 +132,17 @@ class TestAnEndlessKeeper:
         keeping.renewed(now, started())
         assert keeping.key(now).value == "key"
 
-    def test_a_refusal_is_waited_out_for_16_minutes_at_most(self) -> None:
-        machine, now, waits = Machine(is_endless=True), 0.0, []
+    def test_at_the_start_a_refusal_is_raised(self) -> None:
+        with pytest.raises(Unauthorized):
+            Machine(is_endless=True).keeping.failed(0.0, Unauthorized(401))
+
+    def test_after_a_loss_a_refusal_is_waited_out_for_16_minutes_at_most(self) -> None:
+        machine, now, waits = Machine(is_endless=True), 7200.0, []
+        machine.keeping.renewed(0.0, started())
+        for moment in range(0, 7200, 10):
+            machine.keeping.look(moment)
+        while wait := machine.keeping.next_step(now):
+            now += wait
         for _ in range(6):
             machine.keeping.failed(now, Unauthorized(401))
             begun = now

@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import math
+import os
 import random
 from collections import Counter, deque
 from collections.abc import Callable
@@ -375,9 +376,13 @@ SCENARIOS: dict[str, tuple[float, Callable[[], Fleet]]] = {  # with the hours to
 }
 
 
+WHOLE = "SIMULATED_DAYS" in os.environ  # `make simulations` runs each of them, `make test` a sample
+SAMPLE = ["cold start", "one bad account in a hundred", "another program uses 40 %"]
+
+
 @pytest.mark.simulation
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS if WHOLE else SAMPLE)
 def test_ten_thousand_accounts(name: str) -> None:
     hours, fleet = SCENARIOS[name]
     run = fleet().run(hours)
@@ -389,6 +394,7 @@ def test_ten_thousand_accounts(name: str) -> None:
 
 
 @pytest.mark.simulation
+@pytest.mark.skipif(not WHOLE, reason="make simulations")
 @pytest.mark.timeout(240)
 def test_in_random_order_the_same_outage_costs_keys() -> None:
     run = Fleet(outages=(LATER,), in_order=False).run(3.2)

@@ -928,10 +928,8 @@ def test_rows_say_where_what_and_what_to_do(folder: Folder, capsys: pytest.Captu
     assert re.search(r"(?m)^ {17}change the schema, and the example of this language", text)
     assert folder.run("check", page, folder.path / "none.md", "--format", "markdown") == 2
     markdown = capsys.readouterr().out
-    assert markdown.startswith("```text\n")
-    assert "  32 en        field keys[]: integer|string; the document: nothing  [" in markdown
-    assert "page: No such file" in markdown
-    assert markdown.endswith("\n```\n")
+    assert r"| fact | field keys[] | en | 32 | integer\|string | nothing | change the schema" in markdown
+    assert "| unclear | page |  | 1 | No such file" in markdown
     assert folder.run("check", page, "--format", "json") == 1
     row = next(row for row in json.loads(capsys.readouterr().out)["sources"][0]["rows"] if row["fact"] == "field keys")
     assert {key: row[key] for key in ("kind", "fact", "language", "line", "page", "document")} == {

@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,9 @@ def present(folder: Folder) -> Folder:
         ("stream. The stream will close after 60", "stream. The stream will close after 20", "en: lifetime"),
         (" (USER\\_STREAM)", " (TRADE)", "en: security type"),
         ("1700000000000", '"soon"', "en: field expiration"),
+        ("## Start User", "## Begin User", "en: title"),
+        ("POST\n\n", "", "en: gone from 'title'"),
+        ('`{ "listenKey": "abc", "expiration": 1700000000000 }`', "", "en: gone from 'response'"),
         ("string · required", "string", "en: gone from 'Headers'"),
         ("## Close User Data Stream", "## Shut User Data Stream", "en: title"),
         (PRESENT[PRESENT.index("## Close User") :], "", ": endpoint"),
@@ -101,6 +105,15 @@ def test_the_sites_present_form_is_read(present: Folder, old: str, new: str, row
     changed = PRESENT.replace(old, new) if old else PRESENT
     rows = present.rows(changed)
     assert (row in rows) if row else rows == []
+
+
+def test_a_page_of_several_calls_is_none_of_their_former_pages(folder: Folder) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    for operation in document["paths"]["/eapi/v1/listenKey"].values():
+        operation["x-source"]["present"] = re.findall("source_url: (.*)", PRESENT)[0]
+    folder.write(document)
+    assert folder.rows(START) == []
+    assert folder.rows(PRESENT) == ["en: text"]
 
 
 def test_a_further_call_in_the_present_form(present: Folder) -> None:
@@ -180,6 +193,7 @@ def test_a_page_of_an_event(folder: Folder) -> None:
     assert folder.rows(EVENT) == []
     assert folder.rows(EVENT.replace('"DEAL"', '"DEAL_DONE"')) == ["en, zh-CN: event"]
     assert folder.rows(EVENT.replace('"q"', '"n"')) == [f"en, zh-CN: field d.{name}" for name in "qn"]
+    assert folder.rows(EVENT[: EVENT.index('    {"e"')]) == ["zh-CN: gone from '示例'"]
     more = EVENT.replace("    {\n", '    {"e": "DEAL_LIST", "E": 1}\n\n    {\n', 1)
     assert folder.rows(more) == ["en: event of no document"]
     gone = re.sub(r'(?m)^    (\{"e"|\{$|  .*|\}$).*\n?', "", EVENT)
@@ -193,6 +207,7 @@ def test_a_page_of_an_event(folder: Folder) -> None:
         ("  * HALF_DONE\n", "", "en, zh-CN: values d.s"),
         ("  * UP\n  * DOWN\n", "Either `UP`, or `DOWN`, or `ASIDE`.\n", "en: values d.w"),
         ("  * OPEN\n  * HALF_DONE\n  * DONE\n", "OPEN, HALF_DONE, DONE\n", None),
+        ("## Example", "## URL of it", None),
     ],
 )
 def test_lists_of_values_are_compared(folder: Folder, old: str, new: str, row: str | None) -> None:
@@ -471,7 +486,7 @@ def test_a_lock_file_of_another_shape(folder: Folder, capsys: pytest.CaptureFixt
 def test_a_shorter_lifetime_is_listed_wherever_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = WORDS["places"]["lifetime"]
     for pattern in (*place["files"], str(LOCK)):
-        for path in ROOT.glob(pattern):
+        for path in filter(Path.is_file, ROOT.glob(pattern)):
             (tmp_path / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, tmp_path / path.relative_to(ROOT))
     assert Project(tmp_path).stale().rows == []
@@ -489,3 +504,20 @@ def test_the_table_of_places_is_that_of_the_document() -> None:
     assert Project(ROOT).stale().rows == []
     lives = {each.spec.get("x-lifetime-minutes") for each in Project(ROOT).operations} - {None}
     assert lives == {WORDS["places"]["lifetime"]["value"]}
+
+
+def test_the_table_of_places_lacks_none() -> None:
+    place = WORDS["places"]["lifetime"]
+    words = "|".join(place["words"]).replace("{minutes}", "60").replace("{seconds}", "3600")
+    listed = {path.relative_to(ROOT).as_posix() for pattern in place["files"] for path in ROOT.glob(pattern)}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    # What was, what is written by a program, and tests, whose lives are shorter ones of their own.
+    others = [
+        name for name in tracked if not name.startswith(("CHANGELOG", "generated/", "tests/")) and name not in listed
+    ]
+    said = {name for name in others if (ROOT / name).is_file()}
+    assert [
+        name for name in said if re.search(words, (ROOT / name).read_text(encoding="utf-8", errors="replace"))
+    ] == []

@@ -6,17 +6,19 @@ import shutil
 import subprocess
 import textwrap
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from pages import other_languages
+from pages import events, other_languages
 from ruamel.yaml import YAML
 
 from tests.reuse.clients import settle
 from tests.reuse.rows import COLUMNS, HERE, PASSED, ROOT, SCENARIOS, Row, judge
 
 
-def test_the_page_is_what_make_other_languages_writes() -> None:
-    assert other_languages.PAGE.read_text() == other_languages.page(), "make other-languages"
+@pytest.mark.parametrize("module", [events, other_languages], ids=lambda module: module.PAGE.name)
+def test_the_page_is_what_make_pages_writes(module: ModuleType) -> None:
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "make pages"
 
 
 def test_every_row_with_a_program_for_readers_has_it_on_the_page() -> None:
@@ -51,7 +53,7 @@ def test_the_copy_without_ranges_says_the_same(tmp_path: Path) -> None:
 def test_a_mark_without_an_end_is_refused(tmp_path: Path) -> None:
     program = tmp_path / "main.go"
     program.write_text("// docs: begin\nx\n// docs: end\n// docs: begin\ny\n")
-    with pytest.raises(ValueError, match="without one of the end"):
+    with pytest.raises(ValueError, match="'docs: begin' without 'docs: end'"):
         other_languages.shown(program)
 
 

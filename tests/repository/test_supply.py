@@ -33,8 +33,8 @@ def test_make_api_names_every_break_of_the_python_api(tmp_path: Path) -> None:
     assert api() == (0, "no tag yet: there is nothing to compare with\n")
     git(tmp_path, "tag", "-a", "v1", "-m", "v1")
     assert api() == (0, "")
-    table, client = tmp_path / "listenkey" / "__init__.py", tmp_path / "listenkey" / "client.py"
-    table.write_text(table.read_text().replace("        Banned,\n", "").replace('    "Banned",\n', ""))
+    stub, client = tmp_path / "listenkey" / "__init__.pyi", tmp_path / "listenkey" / "client.py"
+    stub.write_text(stub.read_text().replace("    Banned,\n", "").replace('    "Banned",\n', ""))
     client.write_text(client.read_text().replace("def start(self)", "def start(self, symbol: str)"))
     status, said = api()
     assert status != 0

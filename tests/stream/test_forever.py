@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from listenkey import ConfigurationError, ListenKeyClient, ListenKeyKeeper
+from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient, ListenKeyKeeper, Unauthorized
 from listenkey.sandbox import Sandbox
-from listenkey.stream import Gap, UserDataStream
+from listenkey.stream import AsyncUserDataStream, Gap, UserDataStream
 from tests.conftest import API_KEY
 from tests.stream.test_stream import PACE, Open, event, name, read
 
@@ -53,16 +53,31 @@ def test_a_key_that_was_lost_is_a_gap_in_the_end(
     assert reader.status().last_error is None
 
 
-@pytest.mark.parametrize("fault", [{"status": 401}, {"status": 503}])
-def test_entering_waits_for_a_key(
-    fault: dict[str, Any], read: Open, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+def test_entering_waits_until_trouble_has_passed(
+    read: Open, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sandbox.faults.add("status", times=4, **fault)
+    sandbox.faults.add("status", status=503, times=4)
     reader = read(sandbox.url, forever=True, of_client={"key_life": LIFE, "attempts": 1})
     reader.until("started")
     assert len(sandbox.requests) >= 5
     told = [each.levelname for each in caplog.records if "no listen key; next try in" in each.message]
     assert told.count("WARNING") == 3  # of the first failure, the second and the fourth
+
+
+@pytest.mark.parametrize("stream", [UserDataStream, AsyncUserDataStream])
+def test_entering_raises_a_refusal(stream: Any, sandbox: Sandbox) -> None:
+    sandbox.faults.add("status", status=401)
+
+    async def enter() -> None:
+        async with AsyncListenKeyClient(API_KEY, base_url=sandbox.url) as client, stream(client, forever=True):
+            pytest.fail("the API key is refused")
+
+    def enter_blocking() -> None:
+        with ListenKeyClient(API_KEY, base_url=sandbox.url) as client, stream(client, forever=True):
+            pytest.fail("the API key is refused")
+
+    with pytest.raises(Unauthorized):
+        asyncio.run(enter()) if stream is AsyncUserDataStream else enter_blocking()
 
 
 def test_a_ban_is_waited_out(read: Open, sandbox: Sandbox) -> None:
@@ -108,9 +123,6 @@ def test_a_block_that_waits_for_its_first_key_can_be_left(sandbox: Sandbox) -> N
 
 
 def test_entering_can_be_cancelled(sandbox: Sandbox) -> None:
-    from listenkey import AsyncListenKeyClient
-    from listenkey.stream import AsyncUserDataStream
-
     async def program() -> None:
         sandbox.faults.add("status", status=503, times=None)
         async with AsyncListenKeyClient(API_KEY, base_url=sandbox.url, attempts=1) as client:

@@ -27,6 +27,7 @@ from listenkey.stream._buffer import Buffer
 from listenkey.stream._events import BalancePositionUpdate, Blind, Gap, Item, RiskLevelChange, UnknownEvent
 from listenkey.stream._machine import Action, Command, Link
 from listenkey.stream._pace import Pace
+from tests.inside import copies_of, sockets_of
 
 START = datetime(2026, 3, 27, tzinfo=UTC)
 KEY, OTHER = "first" * 12, "other" * 12
@@ -695,7 +696,7 @@ class TestRow7Doubles:
         peer = running()
         peer.frame(1, SHUTDOWN)
         peer.frame(1, *map(event, range(5)))  # the new one cannot have been sent the first ones
-        assert len(peer.link._copies or ()) == 2
+        assert len(copies_of(peer.link) or ()) == 2
         peer.opened(2)
         peer.frame(2, event(3), event(4))
         peer.closed(1, clean=True)
@@ -712,9 +713,9 @@ class TestRow7Doubles:
             peer.frame(1, event(i))
         peer.closed(1, clean=True)
         assert peer.story == ["started", *range(10_500)]
-        assert peer.link._copies is not None
+        assert copies_of(peer.link) is not None
         peer.frame(2, event(10_500))
-        assert len(peer.link._copies) == 10_500  # nothing is remembered once nobody else can bring the same
+        assert len(copies_of(peer.link)) == 10_500  # nothing is remembered once nobody else can bring the same
 
     def test_two_frames_that_cannot_be_read_are_two(self) -> None:
         peer = running()
@@ -1083,7 +1084,7 @@ def test_row_16_no_action_shows_the_key_and_no_log_line_does(caplog: pytest.LogC
     peer.frame(1, json.dumps({"stream": KEY, "data": {"e": "NEWS", "listenKey": OTHER}}), expired(KEY))
     peer.key(OTHER)
     peer.wait(100)
-    for text in (repr(peer.done), repr(peer.items), repr(list(peer.link._sockets)), caplog.text):
+    for text in (repr(peer.done), repr(peer.items), repr(list(sockets_of(peer.link))), caplog.text):
         assert KEY not in text
         assert OTHER not in text
     assert "***" in repr([each.raw for each in peer.items if isinstance(each, UnknownEvent)])

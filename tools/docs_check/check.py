@@ -47,8 +47,10 @@ class Project:
         except PageError as error:
             return replace(report, rows=[Row("unclear", "page", "", 1, str(error))])
         taken = [each.source for each in self.operations if each.name in report.names]
-        known = [other for source in (*taken, *cited.values()) for other in addresses(source)]
-        report.entry = self.lock.entry([report.key, *known])  # that of the page's former address, if it has moved
+        pages = {tuple(addresses(source)) for source in (*taken, *cited.values())}
+        # The page may have moved; but a page of several calls is none of the pages that each had before.
+        former = pages.pop() if len(pages) == 1 else ()
+        report.entry = self.lock.entry([report.key, *former])
         rows += notes(found, report, taken)
         return self.finish(report, rows, {})
 
@@ -77,7 +79,8 @@ class Project:
             rows += diff.texts(language, lines, report.entry["lines"].get(language), words)
         report.digests = {mark for row in rows for mark in row.digests}
         rows += withdrawn(report, {(row.fact, row.language) for row in rows})
-        report.rows = diff.merged(row for row in rows if not self.lock.has(row))
+        marks = self.lock.marks
+        report.rows = diff.merged(row for row in rows if row.kind != "fact" or not marks.issuperset(row.digests))
         if not report.names and not report.differs:
             report.rows.append(Row("unclear", "page", "", 1, "nothing of it could be compared"))
         return report
@@ -96,7 +99,8 @@ def stated(folder: Path, key: str, place: dict[str, Any], now: str) -> Iterator[
     """Yield a row for each file that states a fact as it was."""
     minutes, words = place["value"], "|".join(place["words"])
     was = re.compile(words.replace("{minutes}", f"{minutes}").replace("{seconds}", f"{minutes * 60}"))
-    for path in sorted({path for pattern in place["files"] for path in folder.glob(pattern)}):
+    files = {path for pattern in place["files"] for path in folder.glob(pattern) if path.is_file()}
+    for path in sorted(path for path in files if path.suffix != ".pyc"):
         lines = path.read_text(encoding="utf-8").split("\n")
         if found := [str(i) for i, line in enumerate(lines, 1) if was.search(line)]:
             where = f"{path.relative_to(folder)}, line {', '.join(found)}"

@@ -68,20 +68,14 @@ def own(line: Line) -> str:
     return digest(line.section, normal(line.text))
 
 
-def by_section(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    """Sort lines by their sections, in the page's order."""
-    found: dict[str, list[Line]] = {}
-    for line in lines:
-        found.setdefault(line.section, []).append(line)
-    return found
-
-
 def texts(language: str, lines: list[Line], known: dict[str, list[str]] | None, words: dict[str, str]) -> Iterator[Row]:
     """Compare lines with the digests that were accepted of this language, section by section.
 
     `words` has accepted lines by their digests, as far as their words were kept.
     """
-    now = by_section(lines)
+    now: dict[str, list[Line]] = {}
+    for line in lines:
+        now.setdefault(line.section, []).append(line)
     if known is None:
         edits = tuple((language, name, 0, 0, tuple(map(own, each))) for name, each in now.items())
         count = ", ".join(f"{len(each)} in {name!r}" for name, each in now.items())

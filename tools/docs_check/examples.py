@@ -10,7 +10,7 @@ from typing import Any
 import json_repair
 
 # A comment, or dots in place of what is left out; a string is stepped over.
-COMMENT = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|(//[^\n]*|/\*.*?\*/|\.{3,}|…+)""")
+COMMENT = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|(//[^\n]*|#[^\n]*|/\*.*?\*/|\.{3,}|…+)""")
 # A string is stepped over, too. JSON in documentation is not deep, and walks over its values recurse.
 BRACKET = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|([\[{])|([\]}])""")
 DEEPEST = 100

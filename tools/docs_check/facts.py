@@ -144,17 +144,19 @@ def example(reading: Reading, kind: str, block: Block) -> None:
         reading.notes.append((block.line, "not quite JSON, but read"))
     reading.say(kind, *(Block(block.line + line, text) for line, text in comments))
     for value in values:
-        code = code_of(value)
-        if kind != "response" or (isinstance(code, int) and code < 0):
+        code = error_code(value)
+        is_answer = kind == "response" and not code
+        if reading.quiet or not is_answer:
             reading.say(kind, Block(block.line, f"example {code or ''}: {examples.shape(value)}"))
-        else:
+        if is_answer:
             reading.shapes.append((block.line, examples.shape(value)))
             answer(reading, value, block)
 
 
-def code_of(value: object) -> object:
-    """Return the code of an example of an error; None of another example."""
-    return value.get("code") if isinstance(value, dict) and "msg" in value else None
+def error_code(value: object) -> int:
+    """Return the code of an example of an error; 0 of another example."""
+    code = value.get("code") if isinstance(value, dict) and "msg" in value else None
+    return code if isinstance(code, int) and code < 0 else 0
 
 
 def answer(reading: Reading, value: object, block: Block) -> None:
@@ -194,7 +196,7 @@ def facts_of_part(part: list[Section]) -> Reading:
     """Read what a page says of one endpoint in one language."""
     present = max(section.of for section in part)
     reading = Reading("", language_of(part), part[0].line, quiet=PRESENT if present else ())
-    if title := present or part[0].heading * (part[0].kind == "title"):
+    if title := part[0].heading if part[0].kind == "title" else present:
         reading.add("title", SECURITY.sub("", title), part[0].line)
         reading.add("security type", "".join(SECURITY.findall(title)), part[0].line)
     for section in part:
@@ -216,7 +218,7 @@ def read(reading: Reading, section: Section) -> None:
             weight(reading, section, block)
         elif kind == "request" and not block.rows:
             request(reading, kind, block)
-        elif block.text in METHODS:  # the present form: the method, and below it the path
-            request(reading, kind, replace(block, text=f"{block.text} {after.text}"))
         else:
+            if block.text in METHODS:  # the present form: the method, and below it the path
+                request(reading, kind, replace(block, text=f"{block.text} {after.text}"))
             other(reading, kind, block.as_code(present=bool(section.of)))

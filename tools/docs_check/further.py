@@ -13,9 +13,10 @@ VALUE = re.compile(r"([A-Z][A-Z0-9_]+)(?![A-Za-z0-9])")  # a line of a list of v
 
 
 def language_of(section: Section) -> str:
-    """Tell the language of a section by its letters."""
+    """Tell the language of a section by its letters, those of its heading first."""
     text = section.heading + "".join(block.text for block in section.blocks if not block.code)
-    return "zh-CN" if 4 * len(re.findall("[\u3400-\u9fff]", text)) > len(text) else "en"
+    chinese = re.findall("[\u3400-\u9fff]", text)
+    return "zh-CN" if chinese and (chinese[0] in section.heading or 4 * len(chinese) > len(text)) else "en"
 
 
 def bare(value: Any) -> Iterator[dict[str, Any]]:
@@ -45,6 +46,7 @@ def readings(page: Page) -> list[Reading]:
         language, name = language_of(section), section.heading or "above the title"
         text = texts.setdefault(language, Reading("", language, section.line))
         text.say(name, Block(section.line, section.heading))
+        before = len(found)
         for block in section.blocks:
             shown, comments = events(block)
             for value in shown:
@@ -54,12 +56,13 @@ def readings(page: Page) -> list[Reading]:
             text.say(name, *(Block(block.line + line, comment) for line, comment in comments if shown))
             if not shown:
                 other(text, name, block)
+        text.say(name, *[Block(section.line, "examples of events")] * (len(found) > before))
     return [*texts.values(), *found]
 
 
 def lists(reading: Reading) -> Iterator[tuple[int, set[str]]]:
     """Yield each list of values, such as the states of an order, with its line: one below the other, or in one line."""
-    for listed, group in groupby(reading.lines, lambda line: bool(VALUE.match(line.text))):
+    for (_, listed), group in groupby(reading.lines, lambda line: (line.section, bool(VALUE.match(line.text)))):
         lines = list(group)
         runs = [[match for line in lines for match in VALUE.findall(line.text)[:1]]] * listed
         yield from ((lines[0].line, set(run)) for run in runs)

@@ -76,7 +76,7 @@ class Page:
 def normal(text: str) -> str:
     """Return text in the one form that is compared. Every mark counts; its width and its slant do not.
 
-    A space counts between two words, and nowhere else: `1 5` is not `15`, `60 分钟` is `60分钟`.
+    A space counts between two words, and nowhere else: `1 5` is not `15`, `10 分钟` is `10分钟`.
     """
     kept = (unicodedata.normalize("NFKC", c) if unicodedata.east_asian_width(c) in "FH" else c for c in text)
     text = " ".join(unicodedata.normalize("NFC", "".join(kept)).translate(PLAIN).split())

@@ -42,8 +42,26 @@ def as_line(row: Row, *, several: bool) -> str:
 
 
 def as_markdown(reports: list[Report]) -> str:
-    """For an issue: the same text as it stands."""
-    return f"```text\n{as_text(reports).replace('```', '` ` `')}\n```"
+    """For an issue."""
+    head = ["", "fact", "language", "line", "the source says", "the document says", "to do", "digest"]
+    lines = []
+    for report in reports:
+        lines += [f"### {report.source}", "", f"Compared with {', '.join(report.names) or 'nothing'}.", ""]
+        cells = [head, ["---"] * len(head)]
+        for row in report.rows:
+            about = [
+                row.kind,
+                row.fact,
+                row.language,
+                str(row.line),
+                row.page,
+                row.document,
+                todo(row),
+                *row.digests[:1],
+            ]
+            cells.append([cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in about])
+        lines += [*(f"| {' | '.join(row)} |" for row in cells), ""] if report.rows else ["Nothing differs.", ""]
+    return "\n".join(lines).rstrip()
 
 
 def as_json(reports: list[Report]) -> str:

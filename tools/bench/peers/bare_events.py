@@ -7,7 +7,7 @@ from websockets.sync.client import connect  # noqa: TID251  it is the peer
 
 
 def decode(frame: str) -> str:
-    """Read an event; give its order's status."""
+    """Read an event, and give the status of the order."""
     return json.loads(frame)["o"]["X"]
 
 

@@ -10,7 +10,7 @@ decoder = Decoder()
 
 
 def decode(frame: str) -> str:
-    """Read an event; give its order's status."""
+    """Read an event, and give the status of the order."""
     return decoder.read(frame, ()).order.status
 
 

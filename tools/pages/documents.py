@@ -1,12 +1,6 @@
-"""Write the reference, readable offline: build/reference.html and build/python/.
-
-reference.html is both documents as one page (Redoc, all inlined); python/ is the package by its docstrings (pdoc).
-Redocly's `build-docs` and pdoc without templates were tried: CONTRIBUTING.md says what they lose.
-"""
+"""Draw both documents on a page of the site, with Redoc inside the page. docs/decisions.md has the reasons."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +11,11 @@ from ruamel.yaml import YAML
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 REDOC = ROOT / ".cache" / "node" / "node_modules" / "redoc" / "bundles" / "redoc.standalone.js"
-PAGE = ROOT / "build" / "reference.html"
-PACKAGE = ROOT / "build" / "python"
-PDOC = HERE / "pdoc"
-MODULES = ["listenkey", "listenkey.stream", "listenkey.sandbox"]
-HIDDEN = {"security", "securitySchemes"}  # the overview tells of the API key in a sentence
+HIDDEN = {"security", "securitySchemes"}  # the overview explains the API key in a sentence
 
 
 def one_document(calls: Mapping[str, Any], events: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the events beside the calls, in the words of OpenAPI 3.1: Redoc knows no AsyncAPI; webhooks come nearest."""
+    """Put the events beside the calls, as webhooks of OpenAPI 3.1, because Redoc does not know AsyncAPI."""
     servers = [f"`{each['protocol']}://{each['host']}{each['pathname']}`" for each in events["servers"].values()]
     channel = events["channels"]["userData"]
     forms = [f"- `{each['address']}` {each.get('description', '')}" for each in channel["x-forms"].values()]
@@ -58,7 +48,7 @@ def webhook(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public(node: Any) -> Any:
-    """Leave out what only this project's tools read (x-…). What that tells a reader of a field stays, in words."""
+    """Leave out the keys `x-…` of this project's tools. Say in words what the keys tell of a field."""
     if isinstance(node, list):
         return [public(each) for each in node]
     if not isinstance(node, Mapping):
@@ -69,7 +59,7 @@ def public(node: Any) -> Any:
 
 
 def words(node: Mapping[str, Any]) -> list[str]:
-    """Tell of a field: its name, what the document says, its unit, the values that the pages list."""
+    """Describe a field: the name, the description, the unit, the documented values."""
     told = [f"`{node['x-name']}`:"] if "x-name" in node else []
     told += [public(node["description"])] if "description" in node else []
     if unit := node.get("x-unit"):
@@ -85,7 +75,7 @@ def page(calls: Mapping[str, Any], events: Mapping[str, Any]) -> str:
     templates = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    return templates.get_template("reference.html.jinja").render(
+    return templates.get_template("documents.html.jinja").render(
         calls=calls,
         events=events,
         refusals=[status for status in first["responses"] if status not in ("200", "default")],
@@ -94,24 +84,7 @@ def page(calls: Mapping[str, Any], events: Mapping[str, Any]) -> str:
     )
 
 
-def main() -> int:
-    """Write both."""
+def write(target: Path) -> None:
+    """Write the page to a file."""
     text = page(*(YAML(typ="safe").load(ROOT / name) for name in ("openapi.yaml", "asyncapi.yaml")))
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)}: {len(text.encode()) / 1e6:.1f} MB, one file, for any browser")
-    options: list[str | Path] = [
-        "--docformat",
-        "google",
-        "--no-show-source",
-        "--no-search",
-        "--template-directory",
-        PDOC,
-    ]
-    done = subprocess.run(["pdoc", *MODULES, *options, "--output-directory", PACKAGE], check=False)
-    print(f"{PACKAGE.relative_to(ROOT)}/: {', '.join(MODULES)}")
-    return done.returncode
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    target.write_text(text, encoding="utf-8")
