@@ -157,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
     api_key: str | None = None
     used: int | None = None  # weight for the answer's header; None: no header
 
-    # Reading a request. The base class reads. We refuse here the requests that Binance refuses, and the base class takes.
+    # Reading a request. The base class reads. Here we refuse what the base class takes and Binance refuses.
 
     def handle_one_request(self) -> None:
         """Answer at once what cannot become a request, such as the begin of TLS, whose line may never end."""

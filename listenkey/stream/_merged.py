@@ -21,7 +21,7 @@ from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
 
 Told = tuple[str, Item | ListenKeyError]
 LEAVING = 5.0  # seconds that leaving waits for the threads. A thread ends after the call that it is making
-ONCE = ((),)
+ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
 
 @overload
