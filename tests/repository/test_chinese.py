@@ -18,7 +18,7 @@ from tests.repository.test_programs import ROOT
 
 NAMES = list(twins(ROOT))
 SHELL = {"sh", "bash", "console"}  # their comments may be translated
-DRAWINGS = {"", "text", "mermaid"}  # their words may be translated
+DRAWINGS = {"", "text"}  # their words may be translated
 NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*", re.ASCII)
 NAME = re.compile(r"-?\d+(?:[.,]\d+)*|[A-Za-z]+_\w+|[A-Z][a-z]+[A-Z]\w*|[A-Za-z]+\(\)", re.ASCII)
 
@@ -46,7 +46,8 @@ def facts(page: Path, token: Token, other: dict[Path, Path]) -> Counter[object]:
             return Counter(re.sub(r"(^|\s+)#.*", "", line) for line in token.content.splitlines())
         return Counter(enumerate(token.content.splitlines(), 1))
     counted: Counter[object] = Counter()
-    for child in token.children or []:
+    pictured = [words for child in token.children or [] for words in child.children or []]
+    for child in [*(token.children or []), *pictured]:
         if child.type == "text":
             counted.update(NUMBER.findall(child.content))
         elif child.type == "code_inline":
@@ -116,7 +117,7 @@ def edit(page: Path, old: str, new: str) -> None:
     [
         ("2400", "2401", "'2400'"),
         ("`at_risk`", "`risk`", "'`at_risk`'"),
-        ("status().at_risk", "status().risk", "'at_risk'"),
+        ("45", "46", "'45'"),  # in what stands for a picture
         ("worked = False  # whether", "worked = False  # if", "worked = False  # whether"),
         ("**", "", "'**'"),
         ("https://developers.binance.com/", "https://example.com/", "https://developers.binance.com/"),
@@ -130,6 +131,23 @@ def test_a_change_of_one_twin_is_named(copy: Path, folder: str, old: str, new: s
     edit(copy / folder / "keeper.md", old, new)
     assert named in "".join(differences(copy, "docs/keeper.md"))
     assert differences(copy, "docs/errors.md") == []
+
+
+@pytest.mark.parametrize("folder", ["docs", "docs/zh-CN"])
+def test_a_name_changed_in_a_drawing_is_named(copy: Path, folder: str) -> None:
+    edit(copy / folder / "errors.md", "├─ TransportError", "├─ TransferError")
+    assert "'TransferError'" in "".join(differences(copy, "docs/errors.md"))
+
+
+AHEAD = re.compile(r"\]\((?!https?://)([^)\s#]+\.md)(?:#[^)\s]*)?\)(\W英文\W)?")
+
+
+def test_a_link_to_an_english_page_is_marked() -> None:
+    """Except the first one of a page, which says English."""
+    chinese = set(twins(ROOT).values())
+    found = [(page, *ahead) for page in chinese for ahead in AHEAD.findall(page.read_text(encoding="utf-8"))[1:]]
+    assert {bool(mark) for _, _, mark in found} == {True, False}
+    assert [(page, link) for page, link, mark in found if bool(mark) == (target(page, link) in chinese)] == []
 
 
 def test_a_chinese_page_links_chinese_pages(copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from markdown_it import MarkdownIt
@@ -56,7 +57,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     for link in links(page):
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
-        if "://" not in link and (not target.exists() or (anchor and anchor not in anchors(target))):
+        if "://" not in link and (not target.exists() or (anchor and unquote(anchor) not in anchors(target))):
             broken.append(link)
     assert broken == []
 
