@@ -32,8 +32,9 @@ def shape(token: Token) -> tuple[str, str, str]:
 
 
 def target(page: Path, link: str) -> Path | str:
-    """Name what a link leads to, without the heading: headings are translated."""
-    return link if "://" in link else Path(os.path.normpath(page.parent / (link.partition("#")[0] or page.name)))
+    """Name what a link leads to, without the heading: headings are translated. A picture may have words, too."""
+    path = link.partition("#")[0].replace(".zh-CN.svg", ".svg")
+    return link if "://" in link else Path(os.path.normpath(page.parent / (path or page.name)))
 
 
 def facts(page: Path, token: Token, other: dict[Path, Path]) -> Counter[object]:
@@ -90,6 +91,16 @@ def test_the_first_line_leads_to_the_other_language(name: str) -> None:
     for page, twin in ((ROOT / name, twins(ROOT)[name]), (twins(ROOT)[name], ROOT / name)):
         paragraph = next(token for token in blocks(page)[3:] if token.children)
         assert twin in [target(page, str(child.attrs["href"])) for child in paragraph.children or [] if child.attrs]
+
+
+@pytest.mark.parametrize("chinese", sorted((ROOT / "docs").rglob("*.zh-CN.svg")), ids=lambda path: path.name)
+def test_a_chinese_picture_draws_the_same(chinese: Path) -> None:
+    words = re.compile(r"(?<=>)[^<>{}]+(?=<)")
+    there = chinese.read_text(encoding="utf-8")
+    here = chinese.with_name(chinese.name.replace(".zh-CN", "")).read_text(encoding="utf-8")
+    assert words.sub("", there) == words.sub("", here)
+    numbers = [[NUMBER.findall(text) for text in words.findall(picture)] for picture in (here, there)]
+    assert numbers[0] == numbers[1]
 
 
 def test_no_section_changed_in_one_language_alone() -> None:
