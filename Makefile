@@ -1,5 +1,7 @@
-# The project's verbs. `make run` and `make test` need Python 3.11+ and a package registry, nothing else.
+# The project's verbs. `make run` and `make test` need Python 3.11+ and a package registry, nothing else. `make run` installs
+# what the package itself needs, `make test` the development tools, too.
 PYTHON ?= python3
+RUNS := .venv/.runs
 READY := .venv/.ready
 NODE := .cache/node/.ready
 OASDIFF := .cache/go/bin/oasdiff
@@ -19,8 +21,8 @@ help: # list the verbs
 
 ##@ User: try it, test it, read it, use the documents with other generators
 
-run: $(READY) ## get a listen key: from the sandbox, or from Binance when BINANCE_API_KEY is set
-	@python tools/run/demo.py
+run: $(RUNS) ## a key, an event, a gap: from the sandbox, or from Binance when BINANCE_API_KEY is set
+	@PYTHONPATH=.:generated python tools/run/demo.py
 
 test: $(READY) ## everything that needs Python alone
 	$(call steps,lint types drift unit)
@@ -61,17 +63,20 @@ generate: $(READY) ## write generated/ from openapi.yaml and asyncapi.yaml
 drift: $(READY) ## fail unless generated/ is exactly what make generate writes
 	$(tools) generate --check
 
-lint-spec: $(NODE) ## openapi.yaml and asyncapi.yaml by the rules of Redocly and Spectral, examples too
-	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml \
+lint-spec: $(NODE) ## the three documents by the rules of Redocly and Spectral, examples too
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(dir $(NODE))node_modules/.bin/redocly lint openapi.yaml account.yaml \
 		--config tools/lint/redocly.yaml
-	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml asyncapi.yaml --fail-severity hint \
+	$(dir $(NODE))node_modules/.bin/spectral lint openapi.yaml account.yaml asyncapi.yaml --fail-severity hint \
 		--ruleset tools/lint/spectral.yaml
 
 docs-check: $(READY) ## compare PAGE="page.md …" SCHEMA="schema.yaml …" FORMAT=text|json|markdown; none: the sources
 	@$(tools) docs_check check $(PAGE) --schema $(SCHEMA) --format $(or $(FORMAT),text)
 
-docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests of single facts"
+docs-accept: $(READY) ## write what differs to pages.lock.json: PAGE, SCHEMA, REASON="why", ROWS="digests": these rows alone
 	@$(tools) docs_check accept $(PAGE) --schema $(SCHEMA) --reason "$$REASON" --only "$(ROWS)"
+
+watch: $(READY) $(OASDIFF) ## what the daily watch runs, on PAGE="page.md …" SCHEMA="schema.yaml …"; none: what Binance publishes today
+	@mkdir -p build/watch && $(tools) docs_check.watch $(or $(FOLDER),build/watch) $(SCHEMA) $(PAGE)
 
 facts: $(READY) ## print what is read of PAGE="page.md …"
 	@$(tools) docs_check facts $(PAGE)
@@ -86,7 +91,7 @@ workflows: $(READY) $(ACTIONLINT) ## the files for the public forge, by the rule
 	$(ACTIONLINT) .github/workflows/*.yml
 	zizmor --offline --quiet --pedantic .github/workflows
 
-toolchain: docs $(OASDIFF) chromium ## the tests that need Node, Go or Chromium
+toolchain: docs $(OASDIFF) $(BENCH) chromium ## the tests that need Node, Go or Chromium
 	pytest -m toolchain tests/toolchain
 
 chromium: # from Debian, where it is missing and root may install it; the tests fail without it
@@ -100,9 +105,11 @@ bench-lock: $(READY) ## pin the peers of `make bench` anew
 	uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --extra stream \
 		--custom-compile-command "make bench-lock" pyproject.toml tools/bench/requirements.in -o tools/bench/requirements.txt
 
-lock: $(READY) ## pin the development tools of pyproject.toml anew; no release that is younger than a week
+lock: $(READY) ## pin the development tools and the needs of `make run` anew; no release that is younger than a week
 	uv pip compile -q --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --exclude-newer '1 week' \
 		--custom-compile-command "make lock" -o requirements-dev.txt
+	uv pip compile -q pyproject.toml --extra stream --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate -c requirements-dev.txt --custom-compile-command "make lock" -o tools/run/requirements.txt
 	uv pip compile -q --group docs -c requirements-dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--exclude-newer '1 week' --custom-compile-command "make lock" -o tools/pages/requirements.txt
 
@@ -151,10 +158,15 @@ $(ACTIONLINT): Makefile
 	GOPATH=$(CURDIR)/.cache/go GOBIN=$(dir $(CURDIR)/$@) GOFLAGS=-modcacherw go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 	@touch $@
 
-.venv/.pinned: requirements-dev.txt
+$(RUNS): tools/run/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=python3.12")'
-	@echo "setting up .venv, which takes about a minute"
+	@echo "setting up .venv, which takes some seconds"
 	@$(PYTHON) -m venv --clear .venv
+	@pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/.pinned: requirements-dev.txt $(RUNS)
+	@echo "installing the development tools, which takes about a minute"
 	@pip install -q --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
@@ -162,4 +174,4 @@ $(READY): .venv/.pinned pyproject.toml
 	@pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-.PHONY: help run test docs reuse bench lint types unit coverage simulations generate drift lint-spec docs-check docs-accept facts twins pages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all
+.PHONY: help run test docs reuse bench lint types unit coverage simulations generate drift lint-spec docs-check docs-accept watch facts twins pages workflows toolchain chromium bench-accounts bench-lock lock breaking api matrix test-all

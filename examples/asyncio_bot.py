@@ -8,23 +8,12 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 
-from listenkey import (
-    AsyncListenKeyClient,
-    ConfigurationError,
-    LeaseLost,
-    ListenKeyError,
-    RateLimited,
-    ServerError,
-    TransportError,
-)
+from listenkey import AsyncListenKeyClient, ListenKeyError
 from listenkey.stream import AsyncUserDataStream, Gap, Item, OrderTradeUpdate
 
 API_KEY = os.environ.get("BINANCE_API_KEY", "")
 BASE_URL = os.environ.get("LISTENKEY_BASE_URL", "https://eapi.binance.com")
-FIRST_WAIT, LONGEST_WAIT = 5.0, 960.0  # seconds until the next stream: doubled until a stream begins
-PASSING = (TransportError, RateLimited, ServerError, LeaseLost)  # trouble that ends by itself; all else is a refusal
 
 
 async def take_snapshot(gap: Gap) -> None:
@@ -43,26 +32,6 @@ async def handle(item: Item) -> None:
             pass  # balances, positions, greeks, risk: docs/stream.md
 
 
-async def follow(client: AsyncListenKeyClient) -> None:
-    """Read one stream after another. A refusal ends the bot at its first start, and later only slows the bot down."""
-    has_worked, wait = False, FIRST_WAIT
-    while True:
-        try:
-            async with AsyncUserDataStream(client) as stream:
-                has_worked, wait = True, FIRST_WAIT
-                async for item in stream:
-                    await handle(item)
-        except ConfigurationError:
-            raise  # waiting would not mend it
-        except ListenKeyError as error:
-            if not has_worked and not isinstance(error, PASSING):
-                raise
-            pause = error.retry_after or wait
-            print(f"no events: {error} The next try is in {pause:.0f} s.", file=sys.stderr, flush=True)
-            await asyncio.sleep(pause)
-            wait = min(2 * wait, LONGEST_WAIT)
-
-
 async def main() -> None:
     """Run until SIGTERM or Ctrl-C. Without a handler, a container's first process would ignore SIGTERM."""
     loop, bot = asyncio.get_running_loop(), asyncio.current_task()
@@ -72,8 +41,12 @@ async def main() -> None:
             loop.call_soon_threadsafe(bot.cancel)
 
     signal.signal(signal.SIGTERM, stop)  # not loop.add_signal_handler, which Windows does not have
-    async with AsyncListenKeyClient(API_KEY, base_url=BASE_URL) as client:
-        await follow(client)
+    async with (
+        AsyncListenKeyClient(API_KEY, base_url=BASE_URL) as client,
+        AsyncUserDataStream(client, forever=True) as stream,  # the log tells of a lost key, an outage and a ban
+    ):
+        async for item in stream:
+            await handle(item)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Keep the listen keys of one shard's accounts: python shard.py INDEX COUNT FILE. A line of the file: NAME API-KEY.
+"""Follow the accounts of one shard: python shard.py INDEX COUNT FILE. A line of the file: NAME API-KEY.
 
-With HEALTH_PORT the shard answers two questions over HTTP. /live: does the shard run? /ready: has each account its key?
+With HEALTH_PORT the shard answers two questions over HTTP. /live: does the shard run? /ready: do each account's events
+come, or is the account refused?
 """
 
 import asyncio
@@ -13,17 +14,17 @@ from pathlib import Path
 
 from listenkey import (
     AsyncListenKeyClient,
-    AsyncListenKeyKeeper,
     LeaseLost,
     ListenKeyError,
     RateLimited,
     ServerError,
     TransportError,
 )
+from listenkey.stream import AsyncUserDataStream, Gap, Item, merged
 
 BASE_URL = os.environ.get("LISTENKEY_BASE_URL", "https://eapi.binance.com")
 HEALTH_PORT = int(os.environ.get("HEALTH_PORT", "0"))
-FIRST_WAIT, LONGEST_WAIT = 30.0, 960.0  # seconds until an account is tried again: doubled until the account has a key
+FIRST_WAIT, LONGEST_WAIT = 30.0, 960.0  # seconds until an account is tried again: doubled until its events come
 PASSING = (TransportError, RateLimited, ServerError, LeaseLost)  # trouble that ends by itself; all else is a refusal
 
 
@@ -33,46 +34,56 @@ def shard_of(account: str, count: int) -> int:
 
 
 class Shard:
-    """Keeps a key for each account. What goes wrong with an account delays no other account."""
+    """Follows each account. What goes wrong with an account delays no other account."""
 
     def __init__(self, accounts: dict[str, str]) -> None:
         self.accounts = accounts
-        self.states = dict.fromkeys(accounts, "waiting")  # then "kept" or "refused"
+        self.states = dict.fromkeys(accounts, "waiting")  # then "followed" or "refused"
+        self.waits = dict.fromkeys(accounts, FIRST_WAIT)
         self.has_worked = False
         self.all_refused = asyncio.Event()
 
     async def run(self) -> None:
-        """Keep the keys until the task is cancelled. The keys live on for half an hour or more."""
+        """Follow the accounts until the task is cancelled. The keys live on for half an hour or more."""
         async with asyncio.TaskGroup() as tasks:
-            for account, api_key in self.accounts.items():
-                tasks.create_task(self.keep(account, api_key))
+            if self.accounts:
+                tasks.create_task(self.follow(tasks, self.accounts))
             await self.all_refused.wait()
             raise SystemExit(
                 "Binance refuses every account: check the API keys, and the addresses that they are bound to."
             )
 
-    async def keep(self, account: str, api_key: str) -> None:
-        """Keep one account's key. Whatever happens, try again: sooner if Binance says when, slower each time if not."""
-        wait = FIRST_WAIT
-        while True:
-            try:
-                async with (
-                    AsyncListenKeyClient(api_key, base_url=BASE_URL) as client,
-                    AsyncListenKeyKeeper(client) as keeper,
-                ):
-                    wait = FIRST_WAIT
-                    self.has_worked = True
-                    self.states[account] = "kept"
-                    async for key in keeper.changes():
-                        print(f"{account}: listen to {key.value[:6]}…", flush=True)  # your part: the account's stream
-            except ListenKeyError as error:
-                self.states[account] = "waiting" if isinstance(error, PASSING) else "refused"
-                pause = error.retry_after or wait
-                print(f"{account}: {error} The next try is in {pause:.0f} s.", file=sys.stderr, flush=True)
-                if not self.has_worked and set(self.states.values()) == {"refused"}:
-                    self.all_refused.set()
-                await asyncio.sleep(pause)
-                wait = min(2 * wait, LONGEST_WAIT)
+    async def follow(self, tasks: asyncio.TaskGroup, accounts: dict[str, str]) -> None:
+        """Follow accounts in one flow. An account that cannot go on gets a flow of its own, after a wait."""
+        async with contextlib.AsyncExitStack() as stack:
+            clients = {name: AsyncListenKeyClient(api_key, base_url=BASE_URL) for name, api_key in accounts.items()}
+            for client in clients.values():
+                await stack.enter_async_context(client)
+            streams = {name: AsyncUserDataStream(client) for name, client in clients.items()}
+            async for name, item in await stack.enter_async_context(merged(streams)):
+                if isinstance(item, ListenKeyError):
+                    tasks.create_task(self.again(tasks, name, item))
+                else:
+                    self.handle(name, item)
+
+    def handle(self, name: str, item: Item) -> None:
+        """Your part: what an account's event does."""
+        if isinstance(item, Gap):  # here the account needs a snapshot: see open_orders_async.py
+            self.states[name], self.waits[name], self.has_worked = "followed", FIRST_WAIT, True
+            print(f"{name}: snapshot, because {item.reason}", flush=True)
+        else:
+            print(f"{name}: {type(item).__name__}", flush=True)
+
+    async def again(self, tasks: asyncio.TaskGroup, name: str, error: ListenKeyError) -> None:
+        """Try an account again: sooner if Binance says when, slower each time if not."""
+        self.states[name] = "waiting" if isinstance(error, PASSING) else "refused"
+        pause = error.retry_after or self.waits[name]
+        print(f"{name}: {error} The next try is in {pause:.0f} s.", file=sys.stderr, flush=True)
+        if not self.has_worked and set(self.states.values()) == {"refused"}:
+            self.all_refused.set()
+        await asyncio.sleep(pause)
+        self.waits[name] = min(2 * self.waits[name], LONGEST_WAIT)
+        await self.follow(tasks, {name: self.accounts[name]})
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a probe. Binance away: alive, and not ready."""

@@ -1,14 +1,15 @@
-"""What keepers and streams may see of a client: their only door. Users see the client's calls alone."""
+"""What keepers, streams and the check may see of a client: their only door. Users see the client's calls alone."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listenkey._http.route import Route
+    from listenkey._http.route import Route, Wishes
     from listenkey._limits.shared import Address
     from listenkey.client import AsyncListenKeyClient, ListenKeyClient
 
@@ -19,23 +20,34 @@ class Inside:
 
     Attributes:
         route: the way to the exchange.
+        wishes: how the caller wants to get to it, and to the stream.
         address: what the exchange counts for this way.
         timeout: seconds that an attempt may take.
         attempts: how often a call is tried.
         key_life: seconds that a listen key is taken to live.
+        is_usual_key: whether the API key has the form of Binance's: 64 letters and digits.
         start_once: makes one attempt at `start()`, and gives a `Started`. To be awaited, for the async client.
     """
 
     route: Route
+    wishes: Wishes
     address: Address
     timeout: float
     attempts: int
     key_life: float
+    is_usual_key: bool
     start_once: Callable[[], Any]
 
 
 def inside(client: ListenKeyClient | AsyncListenKeyClient) -> Inside:
     """Open the door."""
     return Inside(
-        client._route, client._address, client._timeout, client._attempts, client._key_life, client._start_once
+        client._route,
+        client._wishes,
+        client._address,
+        client._account.timeout,
+        client._attempts,
+        client._key_life,
+        re.fullmatch("[0-9A-Za-z]{64}", client._account.api_key) is not None,
+        client._start_once,
     )

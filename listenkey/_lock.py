@@ -27,10 +27,10 @@ def is_held_here() -> bool:
     return held
 
 
-def _after_fork() -> None:
+def after_fork() -> None:
     if not is_held_here():  # another thread may have held the lock, and does not exist in the child
         lock._at_fork_reinit()  # as threading resets the locks of Python
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=after_fork)

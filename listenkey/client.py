@@ -10,19 +10,20 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from listenkey._clock import clock
-from listenkey._http.answer import Secret, worth_repeating
+from listenkey._http.addresses import BASE_URL as BASE_URL_SETTING
+from listenkey._http.faults import worth_repeating
+from listenkey._http.masking import Secret
 from listenkey._http.route import (
     KEY_LIFE,
     Account,
     Route,
+    Wishes,
     checked_api_key,
     checked_key_life,
     checked_timeout,
     hidden,
     route_to,
 )
-from listenkey._limits.shared import address_of
-from listenkey._limits.wait import JITTER
 from listenkey.errors import ConfigurationError, KeyNotFound, ListenKeyError, RateLimited, ServerError
 
 if TYPE_CHECKING:  # what an import does not load: asyncio, and the needs of calls
@@ -31,9 +32,12 @@ if TYPE_CHECKING:  # what an import does not load: asyncio, and the needs of cal
     from collections.abc import Iterator
     from types import TracebackType
 
-    from listenkey._http import exchange as _http
+    from listenkey._http.exchange import AsyncExchange, Exchange, Operation
+    from listenkey._http.outcome import Outcome, Success
 
 BASE_URL = "https://eapi.binance.com"  # options general-info page
+DEMO = "https://demo-fapi.binance.com"
+"""The base URL of Binance's demo trading (options general-info page). Its API keys are others: see docs/client.md."""
 LIFE = timedelta(seconds=KEY_LIFE)
 LONGEST_BACKOFF = 8.0  # seconds
 CLOSED = "This client is closed: make a new one."
@@ -86,29 +90,39 @@ class _Client:
     """The twins' common part: everything but waiting and sending."""
 
     _route: Route
+    _wishes = Wishes()  # of most clients, and there may be thousands
 
     def __init__(
         self,
-        api_key: Secret | type,
-        base_url: Secret | type,
-        timeout: float,
-        attempts: int,
-        ssl_context: ssl.SSLContext | None,
-        plain_http_host: str | None,
-        key_life: float,
+        api_key: str,
+        *,
+        base_url: str = BASE_URL,
+        timeout: float = 10.0,
+        attempts: int = 3,
+        proxy: str | None = None,
+        trust_env: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
+        plain_http_host: str | None = None,
+        key_life: float = KEY_LIFE,
     ) -> None:
-        key, seconds = checked_api_key(api_key), checked_timeout(timeout)
+        key, url = hidden(api_key), hidden(base_url)
+        wishes = Wishes(None if proxy is None else hidden(proxy), trust_env, ssl_context, plain_http_host)
+        del api_key, base_url, proxy  # the traceback of an error shows the variables of this frame
+        self._account = Account(checked_api_key(key), checked_timeout(timeout))
         if not isinstance(attempts, int) or attempts < 1:
             raise ConfigurationError("attempts must be a whole number, 1 or more.")
         self._attempts = attempts
-        self._route = route_to(base_url, ssl_context, plain_http_host)
+        self._route = route_to(BASE_URL_SETTING, url, wishes)
+        if wishes != self._wishes:
+            self._wishes = wishes
         self._key_life = checked_key_life(key_life, self._route)
-        self._address = address_of(self._route.base_url, self._route.proxy and Secret(self._route.proxy.url))
-        self._account = Account(key, seconds)
+        from listenkey._limits.shared import address_of
 
-    @property
-    def _timeout(self) -> float:
-        return self._account.timeout
+        self._address = address_of(self._route.url, self._route.proxy and Secret(self._route.proxy.url))
+        self._open()
+
+    def _open(self) -> None:
+        """Load what the calls need."""
 
     @property
     def used_weight(self) -> int | None:
@@ -120,7 +134,7 @@ class _Client:
 
     def __repr__(self) -> str:
         route = vars(self).get("_route")  # crash reporters print a client that could not be made
-        return f"{type(self).__name__}(base_url={route and route.base_url!r})"
+        return f"{type(self).__name__}(base_url={route and route.url!r})"
 
     @contextlib.contextmanager
     def _noting_limits(self) -> Iterator[None]:
@@ -132,13 +146,13 @@ class _Client:
             self._address.rate_limit_wait.refused(error, began, clock())
             raise
 
-    def _counted(self, number: int, outcome: _http.Outcome) -> _http.Answer:
+    def _counted(self, number: int, outcome: Outcome) -> Success:
         """Note what an attempt of that number means for the address. Raises the error that the outcome is."""
         for _ in range(1, outcome.requests):
             number = self._address.count(clock())
         if outcome.used_weight is not None:
             self._address.learn(number, outcome.used_weight, clock())
-        return outcome.answer()
+        return outcome.success()
 
     def __reduce__(self) -> NoReturn:
         raise ConfigurationError(f"A {type(self).__name__} cannot be pickled or copied: make one in each process.")
@@ -151,7 +165,7 @@ class ListenKeyClient(_Client):
     look-up of a host's name is not bounded by `timeout`. A host with several addresses is tried address by address,
     each for its part of the time that is left.
 
-    Clients with the same address and certificates share connections and TLS context. A connection is kept for 5
+    Clients with the same address, proxy and certificates share connections and TLS context. A connection is kept for 5
     seconds.
 
     A call that you make is sent even while the address waits after a 429 or 418. Only keepers wait for their turn.
@@ -163,6 +177,11 @@ class ListenKeyClient(_Client):
         attempts: how often a call is tried when no answer comes or the server has a fault. The waits between start at
             0.25 to 0.5 seconds, double up to 8, and are never shorter than the server's `Retry-After`; when that is
             longer than 8 seconds, the error is raised instead.
+        proxy: the proxy on the way, by http, https, socks5 or socks5h, as in "http://proxy.example:3128". A login goes
+            before the host, as in "user:password@". A loopback address and plain http go through no proxy. None:
+            HTTPS_PROXY, ALL_PROXY and NO_PROXY of the environment say which.
+        trust_env: False: the environment names no proxy and no certificates, as for httpx. Without `proxy` the client
+            then connects directly.
         ssl_context: which certificates are trusted, for a company's own authority. None: SSL_CERT_FILE or SSL_CERT_DIR
             of the environment, else the authorities of the package certifi. The client limits ALPN to HTTP/1.1 in it.
         plain_http_host: a host that `base_url` may name with plain http, such as a sandbox in the next container: the
@@ -172,29 +191,16 @@ class ListenKeyClient(_Client):
 
     Raises:
         ConfigurationError: a setting cannot work: the API key is empty or not one line of ASCII, the base URL is
-            neither https nor loopback, `timeout` or `attempts` is too small, or a proxy or certificate setting of the
-            environment cannot be used. A file that holds no certificates is found by the first call.
+            neither https nor loopback, `timeout` or `attempts` is too small, or a proxy or certificate setting cannot
+            be used, also of the environment. A file that holds no certificates is found by the first call.
     """
 
-    _exchange: _http.Exchange | None = None  # None: closed
+    _exchange: Exchange | None = None  # None: closed
 
-    def __init__(
-        self,
-        api_key: str,
-        *,
-        base_url: str = BASE_URL,
-        timeout: float = 10.0,
-        attempts: int = 3,
-        ssl_context: ssl.SSLContext | None = None,
-        plain_http_host: str | None = None,
-        key_life: float = KEY_LIFE,
-    ) -> None:
-        key, url = hidden(api_key), hidden(base_url)
-        del api_key, base_url  # the traceback of an error shows the variables of this frame
-        super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host, key_life)
-        from listenkey._http import exchange as _http
+    def _open(self) -> None:
+        from listenkey._http.exchange import Exchange, share
 
-        self._exchange = _http.share(_http.Exchange, self._route)
+        self._exchange = share(Exchange, self._route)
 
     def start(self) -> ListenKey:
         """Make the account's listen key, or get the live key with a fresh 60 minutes (POST, weight 1).
@@ -248,19 +254,17 @@ class ListenKeyClient(_Client):
     ) -> None:
         self.close()
 
-    def _repeat(self, operation: _http.Operation) -> _http.Answer:
+    def _repeat(self, operation: Operation) -> Success:
         with self._noting_limits():
             for attempt in range(1, self._attempts):
                 try:
                     return self._send(operation)
                 except ListenKeyError as error:
-                    if not worth_repeating(error):
-                        raise
                     wait = _backoff(error, attempt)
                 time.sleep(wait)
             return self._send(operation)
 
-    def _send(self, operation: _http.Operation) -> _http.Answer:
+    def _send(self, operation: Operation) -> Success:
         exchange = self._exchange
         if exchange is None:
             raise ConfigurationError(CLOSED)
@@ -278,23 +282,8 @@ class AsyncListenKeyClient(_Client):
     loops in turn. Connections belong to the loop that made them.
     """
 
-    _exchange: _http.AsyncExchange | None = None
-    _closed = False
-
-    def __init__(
-        self,
-        api_key: str,
-        *,
-        base_url: str = BASE_URL,
-        timeout: float = 10.0,
-        attempts: int = 3,
-        ssl_context: ssl.SSLContext | None = None,
-        plain_http_host: str | None = None,
-        key_life: float = KEY_LIFE,
-    ) -> None:
-        key, url = hidden(api_key), hidden(base_url)
-        del api_key, base_url  # the traceback of an error shows the variables of this frame
-        super().__init__(key, url, timeout, attempts, ssl_context, plain_http_host, key_life)
+    _exchange: AsyncExchange | None = None
+    _is_closed = False
 
     async def start(self) -> ListenKey:
         """As `ListenKeyClient.start`."""
@@ -314,7 +303,7 @@ class AsyncListenKeyClient(_Client):
 
     async def aclose(self) -> None:
         """As `ListenKeyClient.close`."""
-        self._closed = True
+        self._is_closed = True
         exchange, self._exchange = self._exchange, None
         if exchange is not None and exchange.loop is _running_loop():  # else the connections ended with their loop
             await exchange.release()
@@ -327,30 +316,28 @@ class AsyncListenKeyClient(_Client):
     ) -> None:
         await self.aclose()
 
-    async def _repeat(self, operation: _http.Operation) -> _http.Answer:
+    async def _repeat(self, operation: Operation) -> Success:
         with self._noting_limits():
             for attempt in range(1, self._attempts):
                 try:
                     return await self._send(operation)
                 except ListenKeyError as error:
-                    if not worth_repeating(error):
-                        raise
                     wait = _backoff(error, attempt)
                 import asyncio
 
                 await asyncio.sleep(wait)
             return await self._send(operation)
 
-    async def _send(self, operation: _http.Operation) -> _http.Answer:
-        if self._closed:
+    async def _send(self, operation: Operation) -> Success:
+        if self._is_closed:
             raise ConfigurationError(CLOSED)
         loop = _running_loop()
         if loop is None:
             raise ConfigurationError("This client needs the event loop of asyncio: call it inside asyncio.run(...).")
         if self._exchange is None or self._exchange.loop is not loop:
-            from listenkey._http import exchange as _http
+            from listenkey._http.exchange import AsyncExchange, share
 
-            self._exchange = _http.share(_http.AsyncExchange, self._route, loop)
+            self._exchange = share(AsyncExchange, self._route, loop)
         number = self._address.count(clock())
         return self._counted(number, await self._exchange.send(operation, self._account))
 
@@ -363,6 +350,7 @@ def load_for_asyncio() -> None:
     from importlib import import_module
 
     import_module("listenkey._http.exchange")
+    import_module("listenkey._limits.shared")
     with contextlib.suppress(ImportError):  # another version of anyio: then the first call loads it
         import_module("anyio._backends._asyncio")
 
@@ -377,7 +365,11 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _backoff(error: ListenKeyError, attempt: int) -> float:
-    """Seconds to wait after the given attempt (1 is the first). Raises the error when the wait would be too long."""
+    """Seconds to wait after the given attempt (1 is the first). Raises the error when a repetition is of no use."""
+    if not worth_repeating(error):
+        raise error
+    from listenkey._limits.wait import JITTER
+
     wait = min(LONGEST_BACKOFF, 2.0 ** min(attempt, 10) / 4) * JITTER.uniform(0.5, 1)
     retry_after = error.retry_after if isinstance(error, ServerError) else None
     if retry_after is not None:
@@ -389,7 +381,7 @@ def _backoff(error: ListenKeyError, attempt: int) -> float:
     return wait
 
 
-def _started(answer: _http.Answer, key_life: float) -> Started:
+def _started(answer: Success, key_life: float) -> Started:
     value, expiration = answer.listen_key()
     expires_at = expiration or (answer.date or answer.sent) + timedelta(seconds=key_life)
     life = (expiration - answer.date).total_seconds() if expiration and answer.date else None

@@ -10,7 +10,8 @@ ListenKeyError
 │  ├─ RateLimited        wait .retry_after seconds
 │  │  └─ Banned          the address is banned for .retry_after seconds
 │  └─ ServerError        Binance's own fault: the call may or may not have taken effect
-└─ LeaseLost             a keeper could not renew in time
+├─ LeaseLost             a keeper could not renew in time
+└─ SnapshotError         a snapshot that an AccountState cannot read: .field
 """
 
 import math
@@ -171,3 +172,23 @@ class LeaseLost(ListenKeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class SnapshotError(ListenKeyError):
+    """An answer that was loaded into an `AccountState` is not what account.yaml describes. The state is as before.
+
+    Attributes:
+        field: the part of the answer, such as ``open_orders[0].orderId``.
+
+    Args:
+        field: as above.
+        what: what is wrong with the field.
+    """
+
+    def __init__(self, field: str, what: str) -> None:
+        super().__init__(field, what)
+        self.field = field
+
+    def __str__(self) -> str:
+        what = f"{self.field} {self.args[1]}"
+        return f"Not a snapshot that Binance documents: {what}. Pass Binance's answer as parsed JSON."

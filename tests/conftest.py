@@ -78,8 +78,8 @@ def _interruptible() -> None:
 def _strangers() -> Iterator[None]:
     """Let no test meet the ban of an earlier test whose server had the same port."""
     yield
-    _address._addresses.clear()
-    _address._busy.clear()
+    _address.addresses.clear()
+    _address.busy.clear()
 
 
 @pytest.fixture(params=["sync", "async"])

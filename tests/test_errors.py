@@ -85,7 +85,7 @@ def test_text(error: ListenKeyError, text: str) -> None:
     assert str(error) == text
 
 
-BARE = [
+BARE: list[ListenKeyError] = [
     KeyNotFound(400),
     Unauthorized(401),
     RateLimited(429),

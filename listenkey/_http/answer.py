@@ -1,18 +1,14 @@
-"""The meaning of an answer: status, headers and body in, an error out, or None. Pure: no clock, no socket, no httpx.
-
-A text of ours may quote a library or a server. Every quoting text goes through `cleaned`, which bounds the text and
-hides secrets.
-"""
+"""The meaning of an answer: status, headers and body in, an error out, or None. Pure: no clock, no socket, no httpx."""
 
 import json
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from listenkey._http.masking import cleaned
 from listenkey.errors import (
     ApiError,
     Banned,
@@ -20,41 +16,26 @@ from listenkey.errors import (
     ListenKeyError,
     RateLimited,
     ServerError,
-    TransportError,
     Unauthorized,
     UnexpectedResponse,
 )
 
 MAX_BODY = 64 * 1024  # bytes; a documented answer has about a hundred
 LONGEST_RETRY_AFTER = 1e9  # seconds; longer waits, which nobody can wait, are cut to this number
-LONGEST_TEXT = 200  # characters of somebody else's text
-NO_WORD = 16  # characters; a longer API key is part of no word by chance
 WRONG_CLOCK = 60.0  # seconds; when two clocks differ by more, a clock is wrong
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_YEARS = range(2000, 3000)  # years that the clock of an exchange can show, even a wrong clock
-_DATES = range(2017, 3000)  # Binance opened in 2017, and the parser reads the year 1 as 2001
-_GRAPHIC = re.compile(r"[!-~]+")  # printable ASCII without the space
-_LISTEN_KEY = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{64}(?![0-9A-Za-z])")  # as the pages show it; API keys look alike
-_INT32 = range(-(2**31), 2**31)
-# Where a quotation begins. The apostrophe of "can't" begins none; in b't the quotation is of bytes.
-_QUOTATION = re.compile(r"""["({\[:]|(?<![A-Za-z]{2})'|'(?!(?:d|ll|m|re|s|t|ve)\b)""")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+YEARS = range(2000, 3000)  # years that the clock of an exchange can show, even a wrong clock
+DATES = range(2017, 3000)  # Binance opened in 2017, and the parser reads the year 1 as 2001
+GRAPHIC = re.compile(r"[!-~]+")  # printable ASCII without the space
+INT32 = range(-(2**31), 2**31)
 
 # The error of a 4xx by Binance's code, when the status alone does not say. Codes: options error page.
-_BY_CODE: dict[int, type[ApiError]] = {
+BY_CODE: dict[int, type[ApiError]] = {
     -1125: KeyNotFound,
     **dict.fromkeys((-1002, -2008, -2014, -2015, -5002, -5005, -5009), Unauthorized),
     **dict.fromkeys((-1003, -1008), RateLimited),
     **dict.fromkeys((-1000, -1001, -1006, -1007, -4078), ServerError),
 }
-
-
-class Secret(str):
-    """A string whose repr hides the string: the generated client and crash reporters print reprs."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -83,31 +64,31 @@ def error_in(answer: RawAnswer, api_key: str, now: datetime, *, brings_key: bool
     """
     status = answer.status
     if 400 <= status <= 599:
-        return _api_error(answer, api_key, now)
+        return api_error(answer, api_key, now)
     if status in (301, 302, 303, 307, 308):
         return UnexpectedResponse(status, "it is a redirect, not followed because it would carry the API key away")
-    what = "its status is unknown" if status != 200 else _fault_in_body(answer.body, brings_key=brings_key)
+    what = "its status is unknown" if status != 200 else fault_in_body(answer.body, brings_key=brings_key)
     return UnexpectedResponse(status, what) if what else None
 
 
-def _fault_in_body(body: bytes | None, *, brings_key: bool) -> str | None:
+def fault_in_body(body: bytes | None, *, brings_key: bool) -> str | None:
     """Name the fault in the body of a 200. None: there is no fault."""
     if body is None:
         return f"its body is compressed or over {MAX_BODY // 1024} KiB"
     if not brings_key and not body.strip():
         return None  # the pages show `{}` for PUT and DELETE, the vendor's schema file shows no body
-    fields = _json_object(body)
+    fields = json_object(body)
     if fields is None:
         return "its body is not a JSON object"
     if "code" in fields and "msg" in fields:
         return "its body is an error"
-    return _fault_in_key(fields) if brings_key else None
+    return fault_in_key(fields) if brings_key else None
 
 
-def _fault_in_key(fields: dict[str, Any]) -> str | None:
+def fault_in_key(fields: dict[str, Any]) -> str | None:
     if "listenKey" not in fields:
         return "its listenKey is missing"
-    if not isinstance(fields["listenKey"], str) or not _GRAPHIC.fullmatch(fields["listenKey"]):
+    if not isinstance(fields["listenKey"], str) or not GRAPHIC.fullmatch(fields["listenKey"]):
         return "its listenKey is not a string of printable ASCII"
     if "expiration" in fields:
         if type(fields["expiration"]) is not int:  # a bool is an int too
@@ -120,15 +101,15 @@ def _fault_in_key(fields: dict[str, Any]) -> str | None:
 def instant(milliseconds: int) -> datetime | None:
     """Read milliseconds since 1970 as a time. None when no clock of an exchange can show that time."""
     try:
-        time = _EPOCH + timedelta(milliseconds=milliseconds)
+        time = EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
         return None
-    return time if time.year in _YEARS else None
+    return time if time.year in YEARS else None
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
     """When the answer was made, by the server's clock. None when the answer does not say."""
-    return _http_date(headers.get("date", ""))
+    return http_date(headers.get("date", ""))
 
 
 def used_weight(headers: Mapping[str, str]) -> int | None:
@@ -137,95 +118,41 @@ def used_weight(headers: Mapping[str, str]) -> int | None:
     return int(value) if re.fullmatch("[0-9]{1,18}", value) else None
 
 
-# Questions of keepers and retries about an error.
-
-
-def is_refusal(error: ListenKeyError) -> bool:
-    """Whether the API key, this address or a proxy's login is refused: repeating the call soon makes matters worse."""
-    return isinstance(error, Unauthorized) or (type(error) is ApiError and error.status in (401, 403, 407))
-
-
-def worth_repeating(error: ListenKeyError) -> bool:
-    """Whether the same call may go well a moment later."""
-    return isinstance(error, ServerError) or (isinstance(error, TransportError) and not is_certificate_fault(error))
-
-
-def is_certificate_fault(error: BaseException | None) -> bool:
-    """Whether the certificate of the other side ended a call. Only a person can mend a certificate."""
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        error = error.__cause__
-    return error is not None
-
-
-# Other people's texts.
-
-
-def cleaned(text: str, api_key: str) -> str:
-    """Take control characters, the API key and all that looks like a listen key out of a text, and cut a long text."""
-    return masked("".join(filter(str.isprintable, " ".join(text.split()))), api_key)[:LONGEST_TEXT]
-
-
-def masked(text: str, api_key: str) -> str:
-    """Take the API key and all that looks like a listen key out of a text.
-
-    A short API key, made up for a test, is taken out as a whole word: the key "e" is in every text.
-    """
-    if len(api_key) >= NO_WORD:
-        text = text.replace(api_key, "***")
-    else:
-        text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(api_key)}(?![0-9A-Za-z])", "***", text)
-    return _LISTEN_KEY.sub("***", text)
-
-
-def described(error: BaseException, api_key: str) -> str:
-    """Give the text of a library's error without quotations: of a malformed answer, a header, a proxy's login."""
-    system = system_error(error)
-    text = _QUOTATION.split(str(error))[0].strip() if system is None else str(system)
-    return cleaned(text, api_key) or "no reason given"
-
-
-def system_error(error: BaseException | None) -> OSError | None:
-    """Find the operating system's or the TLS library's own error behind a library's. The former quote nothing."""
-    while error is not None and not (isinstance(error, OSError) and error.errno is not None):
-        error = error.__cause__ or error.__context__
-    return error
-
-
-def _api_error(answer: RawAnswer, api_key: str, now: datetime) -> ApiError:
+def api_error(answer: RawAnswer, api_key: str, now: datetime) -> ApiError:
     """Turn a 4xx or 5xx into an error: by status first, then by Binance's code."""
-    fields = _json_object(answer.body or b"") or {}
+    fields = json_object(answer.body or b"") or {}
     code = fields.get("code")
-    if type(code) is not int or code not in _INT32:
+    if type(code) is not int or code not in INT32:
         code = None
     message = fields.get("msg")
     text = message if isinstance(message, str) else ""
-    kind = _kind(answer.status, code)
-    waits = [_retry_after(answer.headers.get("retry-after", ""), date_of(answer.headers), now)]
+    kind = kind_of(answer.status, code)
+    waits = [wait_in(answer.headers.get("retry-after", ""), date_of(answer.headers), now)]
     if issubclass(kind, RateLimited) and (end := re.search(r"until (\d{13})\b", text)):
         # The text names a ban's end in milliseconds since 1970. If header and text differ, the longer is safe.
-        ban_end = _EPOCH + timedelta(milliseconds=int(end[1]))
-        waits.append(_seconds_until(ban_end, date_of(answer.headers), now))
+        ban_end = EPOCH + timedelta(milliseconds=int(end[1]))
+        waits.append(seconds_until(ban_end, date_of(answer.headers), now))
     retry_after = max((wait for wait in waits if wait is not None), default=None)
     return kind(answer.status, code, cleaned(text, api_key) or None, retry_after)
 
 
-def _kind(status: int, code: int | None) -> type[ApiError]:
+def kind_of(status: int, code: int | None) -> type[ApiError]:
     if status == 408 or status >= 500:
         return ServerError
     by_status = {401: Unauthorized, 418: Banned, 429: RateLimited}
-    return by_status.get(status) or _BY_CODE.get(code or 0, ApiError)
+    return by_status.get(status) or BY_CODE.get(code or 0, ApiError)
 
 
-def _retry_after(value: str, date: datetime | None, now: datetime) -> float | None:
+def wait_in(value: str, date: datetime | None, now: datetime) -> float | None:
     """Read a Retry-After header, seconds or an HTTP date, as seconds from now. None for any other text."""
     parts = [part.strip() for part in value.split(",")]  # two headers come with a comma between them
     if all(re.fullmatch(r"[0-9]+(\.[0-9]+)?", part) for part in parts):
         return min(max(map(float, parts)), LONGEST_RETRY_AFTER)
-    end = _http_date(value)
-    return None if end is None else _seconds_until(end, date, now)
+    end = http_date(value)
+    return None if end is None else seconds_until(end, date, now)
 
 
-def _seconds_until(end: datetime, date: datetime | None, now: datetime) -> float:
+def seconds_until(end: datetime, date: datetime | None, now: datetime) -> float:
     """Seconds until a time on the server's clock, which the answer's `Date` shows; 0.0 when that time is past.
 
     When `Date` and this machine's clock differ by more than a minute, a clock is wrong, and nobody can say
@@ -239,17 +166,17 @@ def _seconds_until(end: datetime, date: datetime | None, now: datetime) -> float
     return min((wait for wait in (by_date, by_clock) if wait > 0), default=0.0)
 
 
-def _http_date(value: str) -> datetime | None:
+def http_date(value: str) -> datetime | None:
     """Read an HTTP date. None when the text is none, or no clock of an exchange can show that date."""
     try:
         date = parsedate_to_datetime(value)
         date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return date if date.year in _DATES else None
+    return date if date.year in DATES else None
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
+def json_object(body: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

@@ -19,16 +19,18 @@ from typing import Any, cast
 
 import httpcore
 
+from listenkey._http.attempt import attempt_under_way
+from listenkey._http.network import NO_ADDRESS, NO_HANDSHAKE, SocketAddress
 from listenkey._http.route import LONGEST_TIMEOUT
 from listenkey._http.threads import threads
-from listenkey._http.transport import NO_ADDRESS, NO_HANDSHAKE, Address, attempt_under_way
+from listenkey._http.way import note_addresses
 
 HEAD_START = 0.25  # seconds until the next address of a host is tried beside the last (RFC 8305)
 MOST_UNREAD = 2**20  # bytes; no more is read from the system until somebody takes them
 MOST_UNSENT = 2**20  # bytes that wait for the other side; with more, the connection is of no use
 
 
-class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
+class AsyncConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """A TCP connection, with or without TLS. asyncio tells what happens, one task reads."""
 
     def __init__(self) -> None:
@@ -121,7 +123,7 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if info != "is_readable":
             return self._transport.get_extra_info(info)
         # A kept connection is of no more use when the other side has closed it, or has sent bytes unasked.
-        return bool(self._unread) or self._is_over or _has_news(self._transport.get_extra_info("socket").fileno())
+        return bool(self._unread) or self._is_over or has_news(self._transport.get_extra_info("socket").fileno())
 
     def abort(self) -> None:
         """Close at once. May be repeated."""
@@ -132,7 +134,7 @@ class Connection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self.abort()
 
 
-def _has_news(descriptor: int) -> bool:
+def has_news(descriptor: int) -> bool:
     """Whether the system holds something of a socket that the event loop has not read yet."""
     if descriptor < 0:
         return True
@@ -143,42 +145,43 @@ def _has_news(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-class Backend(httpcore.AsyncNetworkBackend):
+class AsyncBackend(httpcore.AsyncNetworkBackend):
     """Makes the connections."""
 
     async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
         """Try each address of the host, the next one beside a silent one. The first that answers is taken."""
         try:
-            connection = await _first_that_answers(await _look_up(host, port))
+            found = await look_up(host, port)
+            note_addresses(found)
+            connection = await first_that_answers(found)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        attempt_under_way.get().connections.append(connection)
+        attempt_under_way.get().note_connection(connection)
         return connection
 
 
-async def _look_up(host: str, port: int) -> Sequence[Address]:
-    look_up: Callable[[], Sequence[Address]] = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+async def look_up(host: str, port: int) -> Sequence[SocketAddress]:
+    ask: Callable[[], Sequence[SocketAddress]] = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         ipaddress.ip_address(host)
     except ValueError:  # it is a name
-        return await threads.run((host, port), look_up)
-    return look_up()
+        return await threads.run((host, port), ask)
+    return ask()
 
 
-async def _first_that_answers(addresses: Iterable[Address]) -> Connection:
-    attempt, untried, trying = attempt_under_way.get(), deque(addresses), set[asyncio.Task[Connection]]()
+async def first_that_answers(addresses: Iterable[SocketAddress]) -> AsyncConnection:
+    attempt, untried, trying = attempt_under_way.get(), deque(addresses), set[asyncio.Task[AsyncConnection]]()
     last: BaseException = OSError(NO_ADDRESS)
     try:
         while untried or trying:
             if untried:
-                trying.add(asyncio.create_task(_connect(untried.popleft()), name="listenkey-connect"))
+                trying.add(asyncio.create_task(connect(untried.popleft()), name="listenkey-connect"))
             head_start = HEAD_START if untried else None
             done, _ = await asyncio.wait(trying, timeout=head_start, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 trying.remove(task)
                 error = task.exception()
                 if error is None:
-                    attempt.refusal = None
                     return task.result()
                 last = error
                 if isinstance(error, OSError):
@@ -186,18 +189,18 @@ async def _first_that_answers(addresses: Iterable[Address]) -> Connection:
     finally:
         for task in trying:
             task.cancel()
-            task.add_done_callback(_give_up)
+            task.add_done_callback(give_up)
     raise last
 
 
-async def _connect(address: Address) -> Connection:
+async def connect(address: SocketAddress) -> AsyncConnection:
     family, kind, protocol, _, (host, *rest) = address
     where = (host.partition("%")[0], *rest)  # asyncio would look a zone's name up, in threads of the program
     loop, connecting = asyncio.get_running_loop(), socket.socket(family, kind, protocol)
     try:
         connecting.setblocking(False)
         await loop.sock_connect(connecting, where)
-        return (await loop.create_connection(Connection, sock=connecting))[1]
+        return (await loop.create_connection(AsyncConnection, sock=connecting))[1]
     except BaseException as error:
         connecting.close()
         if isinstance(error, OSError) and error.errno:  # asyncio's text has the address in place of the system's words
@@ -205,7 +208,7 @@ async def _connect(address: Address) -> Connection:
         raise
 
 
-def _give_up(task: "asyncio.Task[Connection]") -> None:
+def give_up(task: "asyncio.Task[AsyncConnection]") -> None:
     """Close a connection that came too late."""
     if not task.cancelled() and task.exception() is None:
         task.result().abort()

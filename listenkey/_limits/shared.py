@@ -33,7 +33,7 @@ from listenkey._limits.turns import AT_ONCE, MINUTE, Turns
 from listenkey._limits.wait import KeyHolder, RateLimitWait
 from listenkey.errors import RateLimited
 
-_ONCE = ((),)
+ONCE = ((),)
 
 
 class Orders:
@@ -54,9 +54,7 @@ class Orders:
             hand: list[None] = []
             try:
                 with suppress(IndexError):
-                    hand.extend(
-                        starmap(self._token.popleft, _ONCE)
-                    )  # a single step for Python: no interrupt in between
+                    hand.extend(starmap(self._token.popleft, ONCE))  # a single step for Python: no interrupt in between
                 if not hand:
                     return
                 while self._orders:
@@ -87,7 +85,7 @@ class Address:
 
     def count(self, now: float) -> int:
         """Count an attempt at any call. Returns the number of the attempt, for `learn`."""
-        _busy.add(self)
+        busy.add(self)
         self._give(partial(self._turns.count, now))
         return next(self._numbers)
 
@@ -132,37 +130,37 @@ class Address:
                 wake()
 
 
-_addresses: WeakValueDictionary[Hashable, Address] = WeakValueDictionary()
-_making: dict[Hashable, Address] = {}
-_busy: set[Address] = set()  # kept, though nobody may hold them
+addresses: WeakValueDictionary[Hashable, Address] = WeakValueDictionary()
+making: dict[Hashable, Address] = {}
+busy: set[Address] = set()  # kept, though nobody may hold them
 
 
 def address_of(base_url: str, proxy: Hashable = None) -> Address:
     """Get the Address of a base URL and the proxy on the way, the same for every client of this process."""
     now, url = clock(), urlsplit(base_url)
-    for address in list(_busy):
+    for address in list(busy):
         if address.is_idle(now):
-            _busy.discard(address)
+            busy.discard(address)
             if not address.is_idle(now):  # it was used meanwhile
-                _busy.add(address)
+                busy.add(address)
     key = url.scheme, url.netloc, proxy
-    # Who comes while another makes the Address of this key gets the same: the first to put one into `_making` made it.
+    # Who comes while another makes the Address of this key gets the same: the first to put one into `making` made it.
     new = Address()
-    made = _making.setdefault(key, new)
+    made = making.setdefault(key, new)
     try:
-        if (found := _addresses.get(key)) is None:
-            _addresses[key] = found = made
+        if (found := addresses.get(key)) is None:
+            addresses[key] = found = made
         return found
     finally:
         if made is new:
-            _making.pop(key, None)
+            making.pop(key, None)
 
 
-def _after_fork() -> None:
-    _making.clear()
-    for address in list(_addresses.values()):
+def after_fork() -> None:
+    making.clear()
+    for address in list(addresses.values()):
         address.begin_anew(address.rate_limit_wait.until, address.rate_limit_wait.error)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=after_fork)

@@ -35,7 +35,7 @@ class Turns:
         self._calls: deque[float] = deque(maxlen=WEIGHT)  # in the last minute, with a turn or without
         self._counted = self._asked = 0
         self._known = (0, 0, -math.inf)  # the last weight that the exchange told: after which call, how much, when
-        self._newest = -math.inf  # when something was last noted that counts for a minute
+        self._noted_at = -math.inf  # when something was last noted that counts for a minute
         self._report_at = math.inf
         self._first: KeyHolder | None = None
 
@@ -44,18 +44,18 @@ class Turns:
         self._forget(now)
         self._calls.append(now)
         self._counted += 1
-        self._newest = now
+        self._noted_at = now
         return self._counted
 
     def learn(self, number: int, used_weight: int, now: float) -> None:
         """Note the used weight in the answer to that call: other programs may use the address, too."""
         if number >= self._known[0]:
             self._known = number, used_weight, now
-            self._newest = now
+            self._noted_at = now
 
     def is_idle(self, now: float) -> bool:
         """Whether the last minute has nothing that counts. Changes nothing: any thread may ask at any time."""
-        return now >= self._newest + self._minute
+        return now >= self._noted_at + self._minute
 
     def _forget(self, now: float) -> None:
         for times in (self._turns, self._calls):
@@ -100,7 +100,7 @@ class Turns:
         while (lease := self._next()) and len(self._under_way) < at_once and self._has_room(lease, now):
             self._under_way[lease] = now
             self._turns.append(now)
-            self._newest = now
+            self._noted_at = now
             wakes.append(self._waiting.pop(lease)[1])
         if lease is not self._first:
             self._first = lease

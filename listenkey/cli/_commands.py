@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
-import select
-import stat
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from listenkey import ListenKeyClient, ListenKeyKeeper
 from listenkey.cli._api_key import api_key, asked
 from listenkey.cli._exits import Stop, in_our_words, missing
-from listenkey.cli._lines import fields, live
+from listenkey.cli._lines import live
+from listenkey.cli._output import wait_for_reader
 from listenkey.cli._screen import is_terminal
-from listenkey.client import BASE_URL, LIFE
+from listenkey.client import BASE_URL, DEMO, LIFE
 
 if TYPE_CHECKING:
     import argparse
@@ -28,13 +26,12 @@ if TYPE_CHECKING:
     from listenkey import ListenKey
     from listenkey.cli._screen import Screen
     from listenkey.sandbox import Sandbox
-    from listenkey.stream import UserDataStream
 
 
 def run(args: argparse.Namespace, screen: Screen) -> int:
     """Run the command that the command line names. Returns the exit status."""
     commands = {"start": _start, "keepalive": _keepalive, "delete": _delete}
-    commands |= {"keep": _keep, "events": _events, "sandbox": _sandbox}
+    commands |= {"keep": _keep, "events": _events, "check": _check, "sandbox": _sandbox}
     return commands[args.command](args, screen)
 
 
@@ -42,12 +39,16 @@ def run(args: argparse.Namespace, screen: Screen) -> int:
 def _client(args: argparse.Namespace, screen: Screen, level: int = logging.WARNING) -> Iterator[ListenKeyClient]:
     """Make the client. The live line tells how long the client has been waiting."""
     key, began = api_key(screen), time.monotonic()
-    base_url = args.base_url or os.environ.get("LISTENKEY_BASE_URL") or BASE_URL
+    base_url = base_url_of(args)
     settings = {"timeout": args.timeout, "attempts": args.attempts, "plain_http_host": args.plain_http}
     with ListenKeyClient(key, base_url=base_url, **settings) as client:
         _log(logging.DEBUG if args.verbose else level)
         screen.show(lambda: f"○ waiting for {base_url} · {time.monotonic() - began:.0f} s", after=1.0)
         yield client
+
+
+def base_url_of(args: argparse.Namespace) -> str:
+    return args.base_url or (DEMO if args.demo else os.environ.get("LISTENKEY_BASE_URL")) or BASE_URL
 
 
 def _log(level: int) -> None:
@@ -115,48 +116,31 @@ def _keep(args: argparse.Namespace, screen: Screen) -> int:
                     _print_key(args, key)
                 shown = key.value
                 screen.show(lambda: live(keeper.status(), datetime.now().astimezone()))
-            _wait(1.0)
+            wait_for_reader(1.0)
 
 
-def _events(args: argparse.Namespace, screen: Screen) -> int:
+@contextlib.contextmanager
+def _needing_stream(command: str) -> Iterator[None]:
+    """Name the extra that is missing, if it is."""
     try:
-        from listenkey.stream import UserDataStream
+        yield
     except ImportError as error:
         if error.name is None or not error.name.startswith("websockets"):
             raise
-        raise missing("`listenkey events`", "stream") from None
-    stream_url = args.stream_url or os.environ.get("LISTENKEY_STREAM_URL")
+        raise missing(f"`listenkey {command}`", "stream") from None
+
+
+def _check(args: argparse.Namespace, screen: Screen) -> int:
+    with _needing_stream("check"):
+        from listenkey.cli import _check as check
+    return check.run(args, screen, _client(args, screen))
+
+
+def _events(args: argparse.Namespace, screen: Screen) -> int:
+    with _needing_stream("events"):
+        from listenkey.cli import _events as events
     with _client(args, screen) as client:
-        keeper = ListenKeyKeeper(client)
-        stream = UserDataStream(keeper, stream_url=stream_url, form=args.form)  # checks the settings; nothing is sent
-        with keeper, stream:
-            _print_items(stream, keeper, screen)
-    return 0
-
-
-def _print_items(stream: UserDataStream, keeper: ListenKeyKeeper, screen: Screen) -> NoReturn:
-    printed = 0
-    screen.show(lambda: live(keeper.status(), datetime.now().astimezone(), stream.status(), printed))
-    while True:
-        if (item := stream.next_within(1.0)) is None:
-            _wait(0.0)  # has the reader left?
-        else:
-            with screen.cleared():
-                print(json.dumps(fields(item)), flush=True)
-            printed += 1
-
-
-def _wait(seconds: float) -> None:
-    """Wait; if the reader of standard output leaves, fail as writing would: the next key may be far away."""
-    poll = getattr(select, "poll", None)
-    mode = os.fstat(sys.stdout.fileno()).st_mode
-    if poll is None or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-        time.sleep(seconds)
-    else:
-        reader = poll()
-        reader.register(sys.stdout, 0)  # 0: its end alone
-        if reader.poll(1000 * seconds):
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        return events.run(args, screen, client)
 
 
 def _sandbox(args: argparse.Namespace, screen: Screen) -> int:
@@ -170,6 +154,12 @@ def _sandbox(args: argparse.Namespace, screen: Screen) -> int:
         screen.settle()
         _print(args, f"export LISTENKEY_BASE_URL={sandbox.url}", {"url": sandbox.url})
         screen.show(lambda: f"● {sandbox.url} · {len(sandbox.requests)} requests · Ctrl-C ends", after=1.0)
+        if args.play is not None:
+            try:
+                sent = sandbox.play(args.play, speed=args.speed)
+            except (OSError, ValueError) as error:
+                raise Stop(2, in_our_words(str(error))) from error
+            screen.say(f"{args.play} has ended: {sent} events were sent")
         while True:  # a sleep can be interrupted; a lock's wait cannot, on Windows before Python 3.14
             time.sleep(3600)
 

@@ -24,6 +24,8 @@ exit statuses:
   5    too many requests
   6    any other answer, or none; output that cannot be written
   7    the listen key could not be kept alive
+  8    `check`: this machine's clock is wrong
+  9    `check`: a step of the stream failed
   130  Ctrl-C; 143 SIGTERM
   141  the reader of standard output left"""
 OF_ERRORS: dict[type[ListenKeyError], int] = {
@@ -42,7 +44,7 @@ WORDS = (
     (r"\bplain_http_host\b", "--plain-http"),
     (r"^api_key is empty: pass\b", "The API key is empty: give"),
     (r"^api_key\b", "The API key"),
-    (r"(?<!-)\b(timeout|attempts|form|life|limit|port|host)(?= must )", r"--\1"),
+    (r"(?<!-)\b(timeout|attempts|form|life|limit|port|host|wait)(?= must )", r"--\1"),
     (r"\bA keeper needs a client with a timeout\b", "A kept key needs a --timeout"),
     (r"\bCall start\(\) for a new one\b", "`listenkey start` gets a new one"),
     (r", or pass ssl_context\b", ""),
@@ -89,7 +91,8 @@ def status_of(run: Callable[[], int], screen: Screen) -> int:
         return READER_LEFT
     except OSError as error:  # a disk is full
         _discard_output()
-        screen.say(f"listenkey: input or output failed: {error.strerror}.")
+        where = f": {error.filename}" if error.filename else ""
+        screen.say(f"listenkey: input or output failed: {error.strerror}{where}.")
         return 6
     except SystemExit as end:  # a signal
         _discard_output()
@@ -106,7 +109,12 @@ def _told(run: Callable[[], int], screen: Screen) -> int:
         return stop.status
     except ListenKeyError as error:
         screen.say(f"listenkey: {in_our_words(str(error))}")
-        return next((status for kind, status in OF_ERRORS.items() if isinstance(error, kind)), 6)
+        return status_of_error(error)
+
+
+def status_of_error(error: ListenKeyError) -> int:
+    """Return the exit status of an error of the package."""
+    return next((status for kind, status in OF_ERRORS.items() if isinstance(error, kind)), 6)
 
 
 def _discard_output() -> None:

@@ -1,10 +1,10 @@
-"""What a line says: the JSON of an event, and the live line of `keep` and `events`. Pure."""
+"""What a line says: an event for programs and for people, and the live line of `keep` and `events`. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,89 @@ def _raw(value: object) -> object:
     if isinstance(value, Decimal):
         return _amount(value)
     return str(value) if isinstance(value, int) and abs(value) > EXACT else value
+
+
+def kind_of(item: Any) -> str:  # noqa: ANN401  any item
+    """Name an item by its class."""
+    return type(item).__name__
+
+
+def as_fields(item: Any, at: datetime) -> dict[str, object]:  # noqa: ANN401
+    """Return an item by the names of its attributes, with the time of its arrival."""
+    return {"at": _stamp(at), **fields(item)}
+
+
+def as_raw(item: Any, at: datetime) -> dict[str, object]:  # noqa: ANN401
+    """Return an event as it came, and a Gap by its attributes. `listenkey sandbox --play` reads this."""
+    if kind_of(item) != "Gap":
+        name = item.kind if kind_of(item) == "UnknownEvent" else item.event_type
+        return {"at": _stamp(at), "kind": name, "raw": item.raw}
+    since = None if item.since is None else _stamp(item.since)
+    gap = {"reason": item.reason, "since": since, "until": _stamp(item.until), "dropped": item.dropped}
+    return {"at": _stamp(at), "gap": gap}
+
+
+def _stamp(when: datetime) -> str:
+    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+# For people
+
+
+def for_people(item: Any, at: datetime) -> str:  # noqa: ANN401
+    """Say an item in a short line. `at`: when it came, in the person's time zone."""
+    return f"{at:%H:%M:%S}  " + "".join(filter(str.isprintable, SAID[kind_of(item)](item)))
+
+
+def _account(item: Any) -> str:  # noqa: ANN401
+    return f"account: equity {_short(item.equity)} USDT, maintenance margin {_short(item.maintenance_margin)} USDT"
+
+
+def _changes(item: Any) -> str:  # noqa: ANN401
+    said = [f"balance {_short(each.balance)} {each.asset}" for each in item.balances]
+    said += [f"position {_short(each.quantity)} {each.symbol}" for each in item.positions]
+    return f"{', '.join(said) or 'no balance or position'} ({item.reason or 'no reason'})"
+
+
+def _greeks(item: Any) -> str:  # noqa: ANN401
+    said = (f"{each.underlying} delta {_short(each.delta)}, theta {_short(each.theta)}" for each in item.greeks)
+    return f"greeks: {'; '.join(said)}"
+
+
+def _order(item: Any) -> str:  # noqa: ANN401
+    order = item.order
+    asked = f"{order.side} {_short(order.quantity)} {order.symbol} at {_short(order.price)}"
+    said = f"order {order.client_order_id}: {asked}, {order.status}"
+    if order.execution_type != "TRADE":
+        return said
+    return f"{said}, {_short(order.last_filled_quantity)} filled at {_short(order.last_filled_price)}"
+
+
+def _risk(item: Any) -> str:  # noqa: ANN401
+    amounts = f"margin balance {_short(item.margin_balance)}, maintenance margin {_short(item.maintenance_margin)}"
+    return f"risk level {item.risk_level or 'not told'}: {amounts}"
+
+
+def _gap(item: Any) -> str:  # noqa: ANN401
+    since = "" if item.since is None else f" since {item.since:%Y-%m-%d %H:%M:%S} UTC"
+    return f"gap: {item.reason}, events may be missing{since}"
+
+
+def _short(amount: Decimal) -> str:
+    """Write an amount without the zeros at its end."""
+    written = _amount(amount)
+    return written.rstrip("0").rstrip(".") if "." in written and "E" not in written else written
+
+
+SAID: Mapping[str, Callable[[Any], str]] = {
+    "AccountUpdate": _account,
+    "BalancePositionUpdate": _changes,
+    "GreekUpdate": _greeks,
+    "OrderTradeUpdate": _order,
+    "RiskLevelChange": _risk,
+    "UnknownEvent": lambda item: f"unknown event {item.kind or 'without a name'}: {item.why}",
+    "Gap": _gap,
+}
 
 
 def live(key: KeeperStatus, now: datetime, stream: StreamStatus | None = None, printed: int = 0) -> str:

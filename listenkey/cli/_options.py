@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,22 @@ Ctrl-C leaves the program 10 seconds for its own end before that SIGTERM.
 SIGTERM and SIGHUP do not; further signals change nothing. Whatever else ends
 this command, the program gets SIGTERM. Signals reach the program alone, not
 programs that it has started: a shell wrapper should `exec` its last command."""
+CHECK = """\
+The check goes step by step: settings, connection, TLS, answer, clock, API key,
+listen key, keepalive, the stream by each form of its URL, two connections at
+once, closing. It prints a line for each step, without a secret: paste it into
+an issue. "note" is neither success nor failure: a quiet account brings no
+event. So place and cancel an order while the check waits.
+
+It makes the listen key, or renews the live key. On a terminal it asks whether
+to end a key that it made; it never ends another key."""
 SANDBOX = "Any API key in visible ASCII is an account of its own."
+EVENTS = """\
+On a terminal an event is a short line for people; --json, and a pipe, give JSON.
+The command goes on through losses, restarts and bans. It ends by Ctrl-C, by
+--limit or --duration, or when only a person can mend what is wrong. While no
+event can come, standard error says so."""
+TYPES = ("AccountUpdate", "BalancePositionUpdate", "GreekUpdate", "OrderTradeUpdate", "RiskLevelChange", "UnknownEvent")
 SHELLS = ("bash", "zsh", "tcsh")
 
 
@@ -93,6 +109,42 @@ def _add_common(parser: argparse.ArgumentParser, default: object) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", default=default, help=what)
 
 
+def _add_events(events: argparse.ArgumentParser) -> None:
+    what = "how a connection names its key: path, query, subscribe; auto: whichever brings an event first (path)"
+    events.add_argument("--form", default="path", choices=("path", "query", "subscribe", "auto"), help=what)
+    events.add_argument("--raw", action="store_true", help="print events as they came, for `listenkey sandbox --play`")
+    what = "print events of this type and gaps alone, such as OrderTradeUpdate; may be repeated"
+    events.add_argument("--type", action="append", type=_event, metavar="TYPE", help=what)
+    events.add_argument("--limit", type=_limit, metavar="N", help="end after so many events; gaps do not count")
+    events.add_argument("--duration", type=_duration, metavar="S", help="end after so many seconds")
+    what = "append to this file, which is opened anew after SIGHUP, as logrotate asks for"
+    events.add_argument("--output", metavar="FILE", help=what)
+
+
+def _event(text: str) -> str:
+    """Read the name of a class or of the wire: OrderTradeUpdate, ORDER_TRADE_UPDATE."""
+    for name in TYPES:
+        if text.replace("_", "").lower() == name.lower():
+            return name
+    raise argparse.ArgumentTypeError(f"{text!r} is none of: {', '.join(TYPES)}")
+
+
+def _limit(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the whole command line."""
     formats = argparse.RawDescriptionHelpFormatter
@@ -127,15 +179,21 @@ def parser() -> argparse.ArgumentParser:
     keep = add("keep", what, "listenkey keep -- python bot.py", f"{API_KEY}\n\n{KEEP}")
     what = "run this program with the key, and restart it with the next"
     keep.add_argument("program", nargs="*", metavar="-- PROGRAM ARG", help=what)
-    what = "print the account's events and gaps, one JSON object a line, until Ctrl-C"
-    events = add("events", what, "listenkey events | jq .order.status")
-    what = "where the stream is (default: LISTENKEY_STREAM_URL, else known from the base URL)"
-    events.add_argument("--stream-url", metavar="URL", help=what)
-    what = "how a connection names its key: path, query or subscribe (path)"
-    events.add_argument("--form", default="path", choices=("path", "query", "subscribe"), help=what)
-    for command in (start, keepalive, delete, keep, events):
+    what = "print the account's events and gaps, one line each, until Ctrl-C"
+    events = add("events", what, "listenkey events | jq .order.status", f"{API_KEY}\n\n{EVENTS}")
+    _add_events(events)
+    what = "go the whole way to the account's events, and say what each step found"
+    check = add("check", what, "listenkey check --wait 60", f"{API_KEY}\n\n{CHECK}")
+    check.add_argument("--wait", type=float, default=30.0, metavar="S", help="seconds to wait for the first event (30)")
+    check.add_argument("--yes", action="store_true", help="end a key that the check made, without asking")
+    for command in (events, check):
+        what = "where the stream is (default: LISTENKEY_STREAM_URL, else known from the base URL)"
+        command.add_argument("--stream-url", metavar="URL", help=what)
+    for command in (start, keepalive, delete, keep, events, check):
+        where = command.add_mutually_exclusive_group()
         what = "where the exchange is (default: LISTENKEY_BASE_URL, else Binance)"
-        command.add_argument("--base-url", metavar="URL", help=what)
+        where.add_argument("--base-url", metavar="URL", help=what)
+        where.add_argument("--demo", action="store_true", help="Binance's demo trading, which has API keys of its own")
         what = "accept plain http to this host, such as a sandbox in the next container"
         command.add_argument("--plain-http", metavar="HOST", help=what)
         command.add_argument(
@@ -155,4 +213,8 @@ def parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--no-expiration", action="store_true", help=what)
     what = "misbehave once: a fault's name, then its options as JSON"
     sandbox.add_argument("--fault", action="append", default=[], metavar="FAULT", help=what)
+    what = "send what `listenkey events --raw` wrote, as soon as a stream is connected"
+    sandbox.add_argument("--play", metavar="FILE", help=what)
+    what = "seconds of the file that pass in a second (1)"
+    sandbox.add_argument("--speed", type=float, default=1.0, metavar="X", help=what)
     return parser

@@ -1,21 +1,19 @@
 """Keep the account's listen key alive: a thread for the sync client, a task for the async client.
 
 A keeper is a `Keeping`, which decides, and a loop around it, which waits and sends. Every method of a keeper goes
-through one door, `_Keeper._call`. The twins differ by `await` alone.
+through one door, `AnyKeeper._call`. The twins differ by `await` alone.
 """
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import os
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar, cast
+from typing import Concatenate, NoReturn, ParamSpec, Self, TypeVar
 
 from listenkey._clock import clock
 from listenkey._inside import Inside, inside
@@ -24,100 +22,16 @@ from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
 from listenkey.errors import ApiError, ConfigurationError, ListenKeyError, TransportError, UnexpectedResponse
 from listenkey.keeper._lease import Lease
 from listenkey.keeper._machine import KeeperStatus, Keeping
-
-__all__ = ["AsyncListenKeyKeeper", "KeeperStatus", "ListenKeyKeeper"]
+from listenkey.keeper._waking import AsyncWaker, Waker
 
 LONGEST_TIMEOUT = 15.0  # seconds; with a longer timeout an outage of 29 minutes could cost the key
-_OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug or misuse
+OUTCOMES = (ApiError, TransportError, UnexpectedResponse)  # of a request; any other error is a bug or misuse
 NO_THREAD = "No thread could be started to keep the key alive: too many run, or the program ends. The key lives on."
-_RELEASE = type(threading.Lock()).release
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Waker:
-    """Wakes all who wait. Read `wakes` before you look, then wait: a wake in between is not missed.
-
-    There is no lock: a signal handler or a finalizer may wake, and may wait, in the middle of a wait or a wake.
-    """
-
-    def __init__(self) -> None:
-        self.wakes: int = 0
-        self.listeners: list[
-            Callable[[], None]
-        ] = []  # called at each wake, in any thread; must take no lock and no time
-        self._count: Iterator[int] = itertools.count(1)
-        self._sleepers: deque[threading.Lock] = deque()
-
-    def wake(self) -> None:
-        """Wake all who wait, from any thread."""
-        self.wakes = next(self._count)
-        with contextlib.suppress(IndexError):  # in a single step for Python: Ctrl-C leaves nobody asleep
-            any(map(_RELEASE, iter(self._sleepers.popleft, None)))
-        for listener in list(self.listeners):
-            listener()
-
-    def wait(self, seen: int, seconds: float) -> None:
-        """Wait for the next wake after the first `seen` wakes, or so many seconds."""
-        sleeper = threading.Lock()
-        sleeper.acquire()
-        self._sleepers.append(sleeper)
-        try:
-            if self.wakes == seen:
-                sleeper.acquire(timeout=seconds)
-        finally:
-            with contextlib.suppress(ValueError, IndexError):  # it was woken; or another thread changes the row
-                self._sleepers.remove(sleeper)
-
-
-class AsyncWaker:
-    """The async twin of `Waker`."""
-
-    def __init__(self) -> None:
-        self.wakes: int = 0
-        self.listeners: list[Callable[[], None]] = []
-        self.loop: asyncio.AbstractEventLoop | None = None  # the one that may wait
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    def this_loop(self) -> asyncio.AbstractEventLoop:
-        """Give the running event loop. Raises ConfigurationError: there is none, or the waker belongs to another."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigurationError("AsyncListenKeyKeeper needs asyncio: use it inside `asyncio.run(...)`.") from None
-        if self.loop not in (None, loop):
-            raise ConfigurationError("This keeper belongs to another event loop: use and leave it in its own.")
-        return loop
-
-    def wake(self) -> None:
-        """Wake all who wait, from any thread."""
-        self.wakes += 1
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            cast(asyncio.AbstractEventLoop, self.loop).call_soon_threadsafe(self._release, self._waiting)
-        for listener in list(self.listeners):
-            listener()
-
-    async def wait(self, seen: int, seconds: float) -> None:
-        """Wait for the next wake after the first `seen` wakes, or so many seconds."""
-        if self.wakes != seen:
-            return
-        loop = self.this_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        self._waiting.add(future)
-        timer = loop.call_later(seconds, self._release, [future])
-        try:
-            await future
-        finally:
-            timer.cancel()
-            self._waiting.discard(future)
-
-    def _release(self, waiting: Iterable[asyncio.Future[None]]) -> None:
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-
-class _Keeper:
+class AnyKeeper:
     """The twins' common part: everything but waiting and sending."""
 
     _waker: Waker | AsyncWaker
@@ -126,7 +40,11 @@ class _Keeper:
     _with: str  # how a block begins
 
     def __init__(
-        self, client: ListenKeyClient | AsyncListenKeyClient, delete_on_exit: bool, assumed_life: float | None
+        self,
+        client: ListenKeyClient | AsyncListenKeyClient,
+        delete_on_exit: bool,
+        assumed_life: float | None,
+        is_endless: bool,
     ) -> None:
         name = type(self).__name__
         if not isinstance(client, self._client_type):
@@ -136,7 +54,7 @@ class _Keeper:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
         lease = Lease(assumed_life or door.key_life, door.timeout, door.address.rate_limit_wait)
         block = f"{self._with} {name}(...)"
-        self._keeping = Keeping(lease, door.address, self._waker.wake, door.attempts, block)
+        self._keeping = Keeping(lease, door.address, self._waker.wake, door.attempts, block, is_endless=is_endless)
         self._delete_on_exit = delete_on_exit
         self._client_repr = repr(client)
         self._pid = os.getpid()
@@ -233,7 +151,7 @@ class _Keeper:
         raise ConfigurationError("A keeper cannot be copied or pickled: make a new one where it is needed.")
 
 
-class ListenKeyKeeper(_Keeper):
+class ListenKeyKeeper(AnyKeeper):
     """Keeps the account's listen key alive, in a daemon thread, until its `with` block is left.
 
     The keeper renews at minute 27 to 30 of the key's 60. Binance's User Data Streams page advises to renew "every 60
@@ -275,10 +193,15 @@ class ListenKeyKeeper(_Keeper):
     _with = "with"
 
     def __init__(
-        self, client: ListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float | None = None
+        self,
+        client: ListenKeyClient,
+        *,
+        delete_on_exit: bool = False,
+        _assumed_life: float | None = None,
+        _is_endless: bool = False,
     ) -> None:
         self._client, self._waker = client, Waker()
-        super().__init__(client, delete_on_exit, _assumed_life)
+        super().__init__(client, delete_on_exit, _assumed_life, _is_endless)
 
     def wait(self) -> None:
         """Block until the keeper is closed.
@@ -368,7 +291,7 @@ class ListenKeyKeeper(_Keeper):
         elif wait is not None:
             try:
                 started = self._inside.start_once()
-            except _OUTCOMES as error:
+            except OUTCOMES as error:
                 self._call(self._keeping.failed, error)
             else:
                 self._call(self._keeping.renewed, started)
@@ -382,7 +305,7 @@ class ListenKeyKeeper(_Keeper):
             self._halt(bug)
 
 
-class AsyncListenKeyKeeper(_Keeper):
+class AsyncListenKeyKeeper(AnyKeeper):
     """Keeps the account's listen key alive, in a task, until its `async with` block is left. As `ListenKeyKeeper`.
 
     Belongs to the asyncio event loop that entered it. Any other loop, or none, is a ConfigurationError. Leaving the
@@ -396,10 +319,15 @@ class AsyncListenKeyKeeper(_Keeper):
     _with = "async with"
 
     def __init__(
-        self, client: AsyncListenKeyClient, *, delete_on_exit: bool = False, _assumed_life: float | None = None
+        self,
+        client: AsyncListenKeyClient,
+        *,
+        delete_on_exit: bool = False,
+        _assumed_life: float | None = None,
+        _is_endless: bool = False,
     ) -> None:
         self._client, self._waker = client, AsyncWaker()
-        super().__init__(client, delete_on_exit, _assumed_life)
+        super().__init__(client, delete_on_exit, _assumed_life, _is_endless)
 
     async def wait(self) -> None:
         """As `ListenKeyKeeper.wait`."""
@@ -407,7 +335,7 @@ class AsyncListenKeyKeeper(_Keeper):
 
     def changes(self) -> AsyncIterator[ListenKey]:
         """As `ListenKeyKeeper.changes`."""
-        return _Changes(self)
+        return Changes(self)
 
     async def renew_now(self) -> ListenKey:
         """As `ListenKeyKeeper.renew_now`."""
@@ -457,7 +385,7 @@ class AsyncListenKeyKeeper(_Keeper):
         elif wait is not None:
             try:
                 started = await self._inside.start_once()
-            except _OUTCOMES as error:
+            except OUTCOMES as error:
                 self._call(self._keeping.failed, error)
             else:
                 self._call(self._keeping.renewed, started)
@@ -472,7 +400,7 @@ class AsyncListenKeyKeeper(_Keeper):
             self._halt(cause)
 
 
-class _Changes(AsyncIterator[ListenKey]):
+class Changes(AsyncIterator[ListenKey]):
     """No generator: a generator that is left early would be closed by a separate task."""
 
     def __init__(self, keeper: AsyncListenKeyKeeper) -> None:

@@ -29,6 +29,16 @@ class InsideKeeper:
         """Whether the block has never been entered."""
         return self._keeper._keeping.state == "new"
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether the keeper starts anew when it has lost its key."""
+        return self._keeper._keeping.is_endless
+
+    @property
+    def is_key_lost(self) -> bool:
+        """Whether the keeper has lost its key, and starts anew."""
+        return self._keeper._keeping.is_key_lost
+
     def proof(self) -> tuple[ListenKey, float]:
         """Give the key, and when the request was sent that last proved the key. Raises as `keeper.key`."""
         return self._keeper._call(self._keeper._keeping.proof)

@@ -6,7 +6,7 @@ Times are seconds on a clock that counts sleep. The figures are for a life of an
 import math
 from random import Random
 
-from listenkey._http.answer import is_refusal
+from listenkey._http.faults import is_refusal
 from listenkey._limits.wait import BAN_WAIT, JITTER, RateLimitWait, growing_wait
 from listenkey.errors import ApiError, ListenKeyError, RateLimited, ServerError, TransportError
 
@@ -15,6 +15,7 @@ DUE = (0.45, 0.5)  # of the life: 2.1 requests an hour, and half of the life lef
 AT_RISK = 0.75  # of the life: from here on the keeper warns
 LONGEST_WAIT = 30.0  # after a failure
 FLOOR = 20.0  # after a success
+LONGEST_REFUSED = 960.0  # after a refusal, while there is no key to lose
 BURST = 10  # requests in any minute; in 75 s as we send them, for a request may arrive a timeout (at most 15 s) late
 BURST_WINDOW = 75.0
 
@@ -38,7 +39,7 @@ class Lease:
         # A second is never a sleep: tests at a scaled life would mistake a busy machine for a sleeping one.
         self._minute = max(60 * self._scale, 1.0)
         self._sends: tuple[float, ...] = ()  # a deque would take 600 bytes more, and there may be 10,000 of us
-        self._due = self._not_before = self._looked = -math.inf
+        self._due_at = self._paused_until = self._looked_at = -math.inf
         self._refusals = 0  # since the last success
         self.sent = -math.inf  # when the request was sent that last renewed the key
         self.life = assumed
@@ -66,7 +67,7 @@ class Lease:
     def next_send(self) -> float:
         """When the next request is sent."""
         burst = self._sends[0] + BURST_WINDOW * self._scale if len(self._sends) == BURST else -math.inf
-        return max(self._due, self._not_before, burst, self._rate_limit_wait.until)
+        return max(self._due_at, self._paused_until, burst, self._rate_limit_wait.until)
 
     def at_risk(self, now: float) -> bool:
         """Whether the renewal is late or was refused, or the next try is too late."""
@@ -76,10 +77,14 @@ class Lease:
         """Whether the key has to be taken for dead."""
         return now >= self.deadline
 
+    def start_anew(self) -> None:
+        """Go on without a key: it is lost."""
+        self.deadline = math.inf
+
     def send(self, now: float) -> None:
         """Note that a request is sent now."""
         self._sends = (*self._sends[1 - BURST :], now)
-        self._looked = now
+        self._looked_at = now
         self.under_way = True
 
     def renewed(self, now: float, life: float | None) -> bool:
@@ -93,12 +98,12 @@ class Lease:
         self.life = self._assumed if life is None or life <= 0 else min(self._assumed, max(life, shortest))
         self.sent = self._sends[-1]
         self.deadline = self.sent + self.life
-        self._due = self.sent + self.life * self._random.uniform(*DUE)
-        self._not_before = now + FLOOR * self._scale
+        self._due_at = self.sent + self.life * self._random.uniform(*DUE)
+        self._paused_until = now + FLOOR * self._scale
         self.failures = self._refusals = 0
         self.grace_used = False
         self._rate_limit_wait.answered(self)
-        self._looked = self.sent
+        self._looked_at = self.sent
         self.look(now)  # the machine may have slept between request and answer
         self.under_way = False
         return believed
@@ -107,10 +112,10 @@ class Lease:
         """Note that the request under way failed."""
         self.under_way = self.grace_used = False
         self.failures += 1
-        self._due = now
+        self._due_at = now
         if isinstance(error, RateLimited):
             self._rate_limit_wait.refused(error, self._sends[-1], now, scale=self._scale, random=self._random)
-        self._not_before = now + self._wait_after(error, now)
+        self._paused_until = now + self._wait_after(error, now)
 
     def _wait_after(self, error: ListenKeyError, now: float) -> float:
         asked = (error.retry_after if isinstance(error, ApiError) else None) or 0.0
@@ -119,6 +124,8 @@ class Lease:
             # waited out like a ban without a stated end, but by this lease alone.
             self._refusals += 1
             wait = growing_wait(BAN_WAIT * self._scale, self._refusals, [self.last_try], now)
+            if self.deadline == math.inf:
+                wait = min(wait, LONGEST_REFUSED * self._scale)
             wait = max(wait, min(asked, self.last_try - now))
             return wait + self._random.uniform(0, LONGEST_WAIT * self._scale / 2)
         wait = LONGEST_WAIT  # after an answer that will hardly change soon
@@ -132,9 +139,9 @@ class Lease:
 
     def ask(self, now: float, *, pauses: bool = True) -> None:
         """Note that a renewal is wanted now. Waits after a failure stand; `pauses`: the pause after a success, too."""
-        self._due = min(self._due, now)
+        self._due_at = min(self._due_at, now)
         if not pauses and not self.failures:
-            self._not_before = min(self._not_before, now)
+            self._paused_until = min(self._paused_until, now)
 
     def look(self, now: float) -> float:
         """Note the time. A long gap means that the machine slept or the process was paused: renew at once.
@@ -142,11 +149,11 @@ class Lease:
         Returns:
             The gap in seconds; 0.0 when there was none.
         """
-        before, self._looked = self._looked, max(self._looked, now)
+        before, self._looked_at = self._looked_at, max(self._looked_at, now)
         gap = now - before
         if gap <= self._minute + self._timeout * self.under_way:
             return 0.0
-        self._due = min(self._due, now)
+        self._due_at = min(self._due_at, now)
         if before < self.deadline < now + self._minute and not self.grace_used:
             # Time to ask: the server may still know the key. Once, or a keeper that hangs would look asleep for ever.
             self.deadline, self.grace_used = now + self._minute, True

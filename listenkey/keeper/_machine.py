@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from listenkey._http.answer import is_refusal
+from listenkey._http.faults import is_refusal
 from listenkey._limits.shared import Address
 from listenkey._limits.wait import JITTER
 from listenkey.client import ListenKey, Started
-from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, ServerError, TransportError
+from listenkey.errors import ConfigurationError, LeaseLost, ListenKeyError, RateLimited, ServerError, TransportError
 from listenkey.keeper._lease import LONGEST_WAIT, Lease
 
 
@@ -55,10 +55,23 @@ class Keeping:
         wake: wakes the keeper's loop, from any thread.
         attempts: how many requests the first key may take.
         block: how the keeper is entered, for an error's text.
+        is_endless: whether the keeper goes on after a loss, and waits at the start for trouble to pass. A refusal at
+            the start is raised all the same: settings that have never worked may be wrong.
     """
 
-    def __init__(self, lease: Lease, address: Address, wake: Callable[[], None], attempts: int, block: str) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        address: Address,
+        wake: Callable[[], None],
+        attempts: int,
+        block: str,
+        *,
+        is_endless: bool = False,
+    ) -> None:
         self._lease, self._address, self._wake, self._attempts, self._block = lease, address, wake, attempts, block
+        self.is_endless = is_endless
+        self.is_key_lost = False  # of an endless keeper, until there is a key again
         self._rate_limit_wait = address.rate_limit_wait
         self.state: Literal["new", "starting", "running", "lost", "closed"] = "new"
         self.changed = False
@@ -83,7 +96,8 @@ class Keeping:
         error = self._last_error or (self._rate_limit_wait.error if now < self._rate_limit_wait.until else None)
         if lease.lost(now):
             why = "cannot be renewed" if error and is_refusal(error) else "was not renewed in time"
-            self._lose(now, f"The listen key {why}: {error or 'no request was answered.'}", error)
+            why = f"The listen key {why}: {error or 'no request was answered.'}"
+            self._start_anew(why) if self.is_endless else self._lose(now, why, error)
         elif not self._warned_of_risk and lease.at_risk(now):
             self._warned_of_risk = True
             text = "listen key at risk: lost in %(left).0f s, next renewal in %(wait).0f s; last error: %(error)s"
@@ -96,7 +110,8 @@ class Keeping:
         """Begin. Raises the 429 or 418 whose wait is not over."""
         if self.state != "new":
             raise ConfigurationError("A keeper is entered once: make a new one.")
-        self._rate_limit_wait.raise_if_rate_limited(now)
+        if not self.is_endless:
+            self._rate_limit_wait.raise_if_rate_limited(now)
         self.state = "starting"
 
     def next_step(self, now: float) -> float | None:
@@ -105,7 +120,7 @@ class Keeping:
         lease.grace_used = False  # here is the loop, alive: the next long gap is a sleep
         if self.state not in ("starting", "running"):
             return None
-        if self.state == "starting":
+        if self.state == "starting" and not self.is_endless:
             self._rate_limit_wait.raise_if_rate_limited(now)
         wait = max(0.0, min(lease.next_send, lease.deadline) - now)
         if not wait:
@@ -132,6 +147,7 @@ class Keeping:
         changed = self._key is None or self._key.value != started.key.value
         event = "started" if self._key is None else "replaced" if changed else "renewed"
         self.state, self._key, self._last_error, self._warned_of_risk = "running", started.key, None, False
+        self.is_key_lost = False
         self._renewals += 1
         self._keys += changed
         self._record(logging.INFO, event, f"{event} the listen key; failures before: %(failures)d", failures=failures)
@@ -148,12 +164,18 @@ class Keeping:
         self._failures += 1
         wait = max(0.0, self._lease.next_send - now)
         if self.state == "starting":
-            again = isinstance(error, TransportError | ServerError) and wait <= LONGEST_WAIT
-            if not again or self._failures >= self._attempts:
+            if self.is_endless:
+                again = isinstance(error, TransportError | ServerError | RateLimited)
+            else:
+                again = isinstance(error, TransportError | ServerError) and wait <= LONGEST_WAIT
+                again = again and self._failures < self._attempts
+            if not again:
                 raise error
         self._last_error = error.with_traceback(None)  # kept for half an hour, it would keep what its frames hold
         text = "no listen key; next try in %(wait).0f s: %(error)s"
         level = logging.DEBUG if failures else logging.INFO
+        if (self.state == "starting" or self.is_key_lost) and failures & (failures + 1) == 0:
+            level = logging.WARNING  # nobody raises it: at the first failure, the second, the fourth, the eighth …
         self._record(level, "failed", text, wait=wait, error=error, failures=failures + 1)
         self.look(now)
 
@@ -192,6 +214,12 @@ class Keeping:
         self._why_lost = f"{why} Start anew, with a new keeper."
         self._address.ended(self._lease, now)
         self._record(logging.ERROR, "lost", "%(why)s", why=why)
+
+    def _start_anew(self, why: str) -> None:
+        """Go on without a key, as an endless keeper does."""
+        self.is_key_lost = self.changed = True
+        self._lease.start_anew()
+        self._record(logging.WARNING, "lost", "%(why)s Starting anew.", why=why)
 
     def _record(self, level: int, event: str, text: str, **fields: object) -> None:
         # With a prefix, or a name would take the place of a name of the log's own: structlog's text is called `event`.

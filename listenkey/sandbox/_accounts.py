@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENDPOINT = "/eapi/v1/listenKey"
+SNAPSHOTS = ("/eapi/v1/openOrders", "/eapi/v1/position", "/eapi/v1/marginAccount")
 WELL_FORMED = re.compile(r"[!-~]+")  # an API key
 _MINUTE, _FIRST_BAN, _LONGEST_BAN = 60.0, 120.0, 3 * 86400.0  # seconds
 _BAN_AFTER = 5  # answers of 429 in one minute; the next is 418
@@ -65,14 +66,14 @@ class Accounts:
         self._keys: dict[str, tuple[str, float]] = {}  # by account: the listen key, when it ends (monotonic)
         self._usages: dict[str, _Usage] = {}
 
-    def count(self, address: str) -> int:
-        """Count a call of weight 1, and give the weight that the address has used in the running minute."""
+    def count(self, address: str, weight: int) -> int:
+        """Count a call, and give the weight that the address has used in the running minute."""
         with self._lock:
             now = time.monotonic()
             usage = self._usages.setdefault(address, _Usage(now))
             if now >= usage.since + _MINUTE:
                 usage.since, usage.weight, usage.refused = now, 0, 0
-            usage.weight += 1
+            usage.weight += weight
             return usage.weight
 
     def account_of(self, key: str) -> str | None:
@@ -81,27 +82,31 @@ class Accounts:
             now = time.monotonic()
             return next((name for name, (value, end) in self._keys.items() if value == key and now < end), None)
 
-    def expire(self) -> None:
-        """End every live listen key."""
+    def expire(self, account: str | None = None) -> None:
+        """End the listen key of an account. None: of every account."""
         with self._lock:
-            self._keys.clear()
+            if account is None:
+                self._keys.clear()
+            else:
+                self._keys.pop(account, None)
 
-    def answer(self, method: str, path: str, api_key: str | None, address: str) -> Answer:
-        """Answer a call, whose weight is counted already."""
+    def answer(self, method: str, path: str, api_key: str | None, address: str) -> Answer | str:
+        """Answer a call, whose weight is counted already. The account's name, if the call asks for what it holds."""
         with self._lock:
             now = time.monotonic()
             if refusal := self._over_limit(self._usages[address], now):
                 return refusal
-            if path != ENDPOINT:
+            if path not in (ENDPOINT, *SNAPSHOTS):
                 return Answer(404, b"<html><body><h1>404 Not Found</h1></body></html>", {"Content-Type": "text/html"})
-            if method not in ("POST", "PUT", "DELETE"):
-                return error(405, -1020, "This operation is not supported.", {"Allow": "POST, PUT, DELETE"})
+            methods = ("POST", "PUT", "DELETE") if path == ENDPOINT else ("GET",)
+            if method not in methods:
+                return error(405, -1020, "This operation is not supported.", {"Allow": ", ".join(methods)})
             if api_key is None or not WELL_FORMED.fullmatch(api_key):
                 return error(401, -2014, "API-key format invalid.")
             account = api_key if self._names is None else self._names.get(api_key)
             if account is None:
                 return error(401, -2015, "Invalid API-key, IP, or permissions for action.")
-            return self._act(method, account, now)
+            return self._act(method, account, now) if path == ENDPOINT else account
 
     def _over_limit(self, usage: _Usage, now: float) -> Answer | None:
         if now >= usage.banned_until:

@@ -1,4 +1,4 @@
-"""What can go wrong, as three tables: with a request, with an open connection of the stream, with a handshake.
+"""What can go wrong, as tables: with a request, with an open connection of the stream, with a handshake, with an event.
 
 A row of a table has the fault's options with their defaults, and the function that does the fault.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from listenkey.sandbox._accounts import Answer, as_json, error
+from listenkey.sandbox._accounts import ENDPOINT, SNAPSHOTS, Answer, as_json, error
 
 if TYPE_CHECKING:
     from listenkey.sandbox._http import Handler
@@ -76,7 +76,7 @@ def _drip_headers(to: Handler, fault: Fault) -> None:
 
 
 _Requests = Mapping[str, tuple[Mapping[str, object], "Callable[[Handler, Fault], None]"]]
-REQUESTS: _Requests = {
+_ROWS: _Requests = {
     "status": (
         {"status": 200, "body": b"", "headers": {}},
         lambda to, fault: to.send(Answer(fault["status"], fault["body"], fault["headers"])),
@@ -101,6 +101,8 @@ REQUESTS: _Requests = {
     "reset": ({}, lambda to, _: to.reset()),
     "lost": ({}, lambda to, _: to.reset()),  # the handler has answered the call before
 }
+
+REQUESTS: _Requests = {name: ({**options, "path": ENDPOINT}, do) for name, (options, do) in _ROWS.items()}
 
 # With an open connection of the stream, and with a handshake: an answer, or None for a connection that ends at once.
 
@@ -127,9 +129,15 @@ HANDSHAKES: Mapping[str, tuple[Mapping[str, object], Callable[[Fault], Answer | 
     ),
     "stream-accept-close": ({}, lambda _: None),
 }
+EVENTS: Mapping[str, Mapping[str, object]] = {"stream-lose": {"event": None}}
 
 FAULTS: Mapping[str, Mapping[str, object]] = MappingProxyType(
-    {name: MappingProxyType(row[0]) for rows in (REQUESTS, CONNECTIONS, HANDSHAKES) for name, row in rows.items()}
+    {
+        **{
+            name: MappingProxyType(row[0]) for rows in (REQUESTS, CONNECTIONS, HANDSHAKES) for name, row in rows.items()
+        },
+        **EVENTS,
+    }
 )
 """Every fault by name, with its options and their defaults. `Faults` says what each does."""
 
@@ -194,6 +202,14 @@ def _only(value: object) -> object:
     return _need("only", value, fits, "a whole number from 1, or None for every connection")
 
 
+def _path(value: object) -> object:
+    return _need("path", value, value in (ENDPOINT, *SNAPSHOTS), f"one of {', '.join((ENDPOINT, *SNAPSHOTS))}")
+
+
+def _event(value: object) -> object:
+    return _need("event", value, value is None or isinstance(value, str), "the name of an event, or None for any")
+
+
 _OPTIONS: Mapping[str, Callable[[object], object]] = {
     "status": _whole("status", 200, 999),
     "body": _body,
@@ -204,6 +220,8 @@ _OPTIONS: Mapping[str, Callable[[object], object]] = {
     "text": _text,
     "bytes": _whole("bytes", 8, 2**30),
     "location": _location,
+    "path": _path,
+    "event": _event,
 }
 
 
@@ -237,17 +255,17 @@ class Queue:
         with self._lock:
             self._waiting.clear()
 
-    def take(self) -> Fault | None:
-        """Take the first fault once. None when no fault waits."""
+    def take(self, fits: Callable[[Fault], bool] = lambda _: True) -> Fault | None:
+        """Take the first fault that fits, once. None when no such fault waits."""
         with self._lock:
-            if not self._waiting:
-                return None
-            fault, times = self._waiting[0]
-            if times == 1:
-                self._waiting.popleft()
-            elif times is not None:
-                self._waiting[0] = fault, times - 1
-            return fault
+            for index, (fault, times) in enumerate(self._waiting):
+                if fits(fault):
+                    if times == 1:
+                        del self._waiting[index]
+                    elif times is not None:
+                        self._waiting[index] = fault, times - 1
+                    return fault
+            return None
 
     def names(self) -> list[str]:
         """Name the faults in their order."""
@@ -258,9 +276,11 @@ class Queue:
 class Faults:
     """The faults to come: those of requests, and those of the stream, whose names begin with ``stream-``.
 
-    Faults of requests are a queue, of which each request to the endpoint takes the first, before all else. A faulty
-    answer replaces the real one: no listen key changes, no limit is checked (the weight is counted). The one exception
-    is ``lost``. What the client gets, and in parentheses the options with their defaults:
+    Faults of requests are a queue, of which each request takes the first for its path, before all else. The option
+    ``path`` is ``/eapi/v1/listenKey`` by default. The paths of a snapshot are ``/eapi/v1/openOrders``,
+    ``/eapi/v1/position`` and ``/eapi/v1/marginAccount``. A faulty answer replaces the real one: no listen key changes,
+    no limit is checked (the weight is counted). The one exception is ``lost``. What the client gets, and in parentheses
+    the further options with their defaults:
 
     - ``status`` (``status=200, body=b"", headers={}``): this answer: bytes and text as they are, anything else (None
       too) as JSON; a header given replaces the usual one in any case, None leaves it out
@@ -295,6 +315,11 @@ class Faults:
     - ``stream-redirect`` (``status=302, location="/elsewhere"``): a redirect
     - ``stream-accept-close``: a connection that opens and ends at once, without a close frame
 
+    This fault waits for the next event:
+
+    - ``stream-lose`` (``event=None``): what happened to the account, happened, and the event of it is sent to nobody.
+      With a name, such as ``event="ORDER_TRADE_UPDATE"``, the fault waits for the next event of that name
+
     `status` is an HTTP status, 200 to 999. `interval` is in seconds. `code` is a WebSocket close code.
     """
 
@@ -318,15 +343,17 @@ class Faults:
             self._streams._meet(fault, times)
 
     def clear(self) -> None:
-        """Take back every fault that is still waiting, for requests and for handshakes."""
+        """Take back every fault that is still waiting, for requests, handshakes and events."""
         self._requests.clear()
         if self._streams is not None:
             self._streams._handshakes.clear()
+            self._streams._losses.clear()
 
     @property
     def waiting(self) -> list[str]:
         """The names of the faults that still wait, in their order: those of requests, then those of the stream."""
-        return self._requests.names() + (self._streams._handshakes.names() if self._streams is not None else [])
+        queues = [] if self._streams is None else [self._streams._handshakes, self._streams._losses]
+        return [name for queue in (self._requests, *queues) for name in queue.names()]
 
-    def _take(self) -> Fault | None:
-        return self._requests.take()
+    def _take(self, path: str) -> Fault | None:
+        return self._requests.take(lambda fault: fault["path"] == path)

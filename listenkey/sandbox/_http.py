@@ -14,13 +14,15 @@ import socket
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs
 
-from listenkey.sandbox._accounts import ENDPOINT, Answer, as_json, error
+from listenkey.sandbox._accounts import SNAPSHOTS, Answer, as_json, error
 from listenkey.sandbox._faults import FAULTS, REQUESTS, Faults
 from listenkey.sandbox._websocket import PATH, reset_when_closed, resets_when_closed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from email.message import Message
     from io import BufferedReader
 
@@ -33,12 +35,25 @@ _BREAKS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # what no value of a header m
 _LINGER, _UNREAD = 1.0, 16 * 2**20  # seconds and bytes that a refused client may go on sending
 _log = logging.getLogger("listenkey.sandbox")
 
+_CONTROLS = {  # the part of the body that must be there
+    "/faults": "fault",
+    "/expire": "",
+    "/events": "event",
+    "/order": "symbol",
+    "/fill": "order_id",
+    "/cancel": "order_id",
+    "/position": "symbol",
+    "/balance": "asset",
+}
+
 _PAGE = """\
 This is the sandbox of binance-options-listenkey, not Binance: a stand-in for the user data stream of Binance European
 Options on this machine, for tests. No account and no money is behind it.
 
   a listen key   curl -X POST -H 'X-MBX-APIKEY: any-key' {url}/eapi/v1/listenKey
                  PUT extends the life of the key, DELETE ends it. A key lives {life:g} seconds.
+  a snapshot     {url}/eapi/v1/openOrders, {url}/eapi/v1/position,
+                 {url}/eapi/v1/marginAccount, with timestamp and signature: any signature is taken
   the stream     {stream_url}/ws/<listen key>
                  or {stream_url}/ws?listenKey=<listen key>
                  or {stream_url}/stream, and a message {{"method": "SUBSCRIBE", "params": ["<listen key>"], "id": 1}}
@@ -54,10 +69,26 @@ Steer the sandbox:
   curl -X POST {url}/events -d '{{"event": {{"e": "RISK_LEVEL_CHANGE", "E": 1, "mb": "1", "mm": "1"}}}}'
                  with "account": "<API key>" for one account alone; the answer tells to how many connections it went
 
+The account: events and snapshots agree. Each takes "account", too. An order_id is a text, because it is beyond 2^53.
+
+  curl -X POST {url}/order -d '{{"symbol": "BTC-260626-90000-C", "side": "BUY", "quantity": "2", "price": "100"}}'
+                 the answer has the order_id; "client_order_id" names the order
+  curl -X POST {url}/fill -d '{{"order_id": "4611875134427365377", "quantity": "1", "price": "99"}}'
+                 without quantity: all that is open; without price: the order's
+  curl -X POST {url}/cancel -d '{{"order_id": "4611875134427365377"}}'   # or "status": "EXPIRED"
+  curl -X POST {url}/position -d '{{"symbol": "BTC-260626-90000-C", "quantity": "-1", "average_price": "100"}}'
+  curl -X POST {url}/balance -d '{{"asset": "USDT", "balance": "500"}}'
+
 Faults: {names}.
 
 {faults}
 """
+
+
+def _weight(path: str, asked: dict[str, str]) -> int:
+    """Weigh a call: 1, but for the three of a snapshot, whose pages say the weight."""
+    weights = dict(zip(SNAPSHOTS, (1 if "symbol" in asked else 40, 5, 3), strict=True))
+    return weights.get(path, 1)
 
 
 def _page(sandbox: Sandbox) -> Answer:
@@ -197,7 +228,7 @@ class Handler(BaseHTTPRequestHandler):
         if foreign := _foreign(hosts, self.headers, self.server.sandbox._host):
             return self.send(Answer(403, as_json({"error": foreign})))
         path = self.path.partition("?")[0]
-        if path in ("/faults", "/expire", "/events"):
+        if path in _CONTROLS:
             return self.send(self.control(path, body))
         if path == "/" and self.method in ("GET", "HEAD"):
             return self.send(_page(self.server.sandbox))
@@ -209,15 +240,25 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a call, well or badly."""
         sandbox = self.server.sandbox
         self.api_key, address = self.headers.get("X-MBX-APIKEY"), str(self.client_address[0])
-        self.used = sandbox._accounts.count(address)
-        fault = sandbox.faults._take() if path == ENDPOINT else None
+        asked = {name: values[0] for name, values in parse_qs(self.path.partition("?")[2]).items()}
+        self.used = sandbox._accounts.count(address, _weight(path, asked))
+        fault = sandbox.faults._take(path)
         if fault is None or fault.name == "lost":
             answer = sandbox._accounts.answer(self.method, path, self.api_key, address)
+            if isinstance(answer, str):
+                answer = self.snapshot(path, answer, asked)
             if fault is None:
                 self.record(answer.status)
                 return self.send(answer)
         self.record(fault.options.get("status"), fault.name)
         return REQUESTS[fault.name][1](self, fault)
+
+    def snapshot(self, path: str, account: str, asked: dict[str, str]) -> Answer:
+        """Answer what an account holds. A signature is taken as it is: the sandbox knows no secret key."""
+        for name in ("timestamp", "signature"):
+            if not asked.get(name):
+                return error(400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+        return Answer(200, as_json(self.server.sandbox.stream._snapshot(account, path, asked.get("symbol"))))
 
     def stream(self) -> None:
         """Become a WebSocket, until its end."""
@@ -251,20 +292,36 @@ class Handler(BaseHTTPRequestHandler):
                 sandbox.expire()
             case "DELETE", "/faults":
                 sandbox.faults.clear()
-            case "POST", "/faults" | "/events":
-                needed = "fault" if path == "/faults" else "event"
+            case "POST", _:
+                needed = _CONTROLS[path]
                 try:
                     options = json.loads(body)
                     if not isinstance(options, dict) or needed not in options:
                         raise ValueError(f'The body must be a JSON object with "{needed}" in it.')
-                    what = options.pop(needed)
-                    if path == "/events":
-                        return Answer(200, as_json({"sent": sandbox.emit(what, **options)}))
-                    sandbox.faults.add(what, **options)
+                    return self.change(path, options.pop(needed), options)
                 except (ValueError, TypeError, RecursionError) as error:
                     return Answer(400, as_json({"error": str(error)}))
             case _:
                 return Answer(405, b"", {"Allow": "POST, DELETE" if path == "/faults" else "POST"})
+        return Answer(204)
+
+    def change(self, path: str, what: Any, options: dict[str, Any]) -> Answer:  # noqa: ANN401  as JSON brings it
+        """Do what the body of a request asks."""
+        sandbox = self.server.sandbox
+        if path == "/events":
+            return Answer(200, as_json({"sent": sandbox.emit(what, **options)}))
+        if path == "/order":
+            return Answer(200, as_json({"order_id": str(sandbox.order(what, **options))}))
+        if path in ("/fill", "/cancel") and isinstance(what, str) and re.fullmatch("[0-9]{1,19}", what):
+            what = int(what)
+        verbs: dict[str, Callable[..., None]] = {
+            "/fill": sandbox.fill,
+            "/cancel": sandbox.cancel,
+            "/position": sandbox.position,
+            "/balance": sandbox.balance,
+            "/faults": sandbox.faults.add,
+        }
+        verbs[path](what, **options)
         return Answer(204)
 
     def send(self, answer: Answer) -> None:

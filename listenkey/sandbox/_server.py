@@ -13,14 +13,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from listenkey.sandbox import _ledger
 from listenkey.sandbox._accounts import WELL_FORMED, Accounts
 from listenkey.sandbox._faults import Faults
 from listenkey.sandbox._http import Handler, is_loopback
+from listenkey.sandbox._play import lines
 from listenkey.sandbox._websocket import Streams
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
+    from decimal import Decimal
     from typing import Any, Self
+
+    Amount = str | int | float | Decimal
 
 _KEPT = 10_000  # records in Sandbox.requests
 _STOPPING = 5.0  # seconds that close() waits for threads, which end at once unless the machine stands still
@@ -253,6 +259,150 @@ class Sandbox:
             ValueError: the event has no name in ``e``, or JSON cannot hold the event, or `account` is no text.
         """
         return self.stream.emit(event, account)
+
+    # The account: orders, positions and balances. Each change sends its events, and a snapshot shows it from then on.
+
+    def order(
+        self,
+        symbol: str,
+        side: str,
+        quantity: Amount,
+        price: Amount,
+        *,
+        client_order_id: str | None = None,
+        account: str | None = None,
+    ) -> int:
+        """Place an order that rests, and send its ORDER_TRADE_UPDATE.
+
+        Args:
+            symbol: The option, for example ``BTC-260626-90000-C``.
+            side: BUY or SELL.
+            quantity: In contracts.
+            price: In USDT.
+            client_order_id: None: the sandbox makes one.
+            account: The account's name; the API key, where the sandbox was given no `accounts`. None: every account,
+                those to come included.
+
+        Returns:
+            The order's ID, of 63 bits as Binance's are.
+
+        Raises:
+            ValueError: an argument cannot be used. The text says which, and why.
+        """
+        order_id, count = self.stream._next_order()
+        client_id = f"sandbox-{count}" if client_order_id is None else client_order_id
+        self.stream._change(_ledger.placed(order_id, client_id, symbol, side, quantity, price), account)
+        return order_id
+
+    def fill(self, order_id: int, quantity: Amount | None = None, price: Amount | None = None) -> None:
+        """Fill an open order, in each account that has the order.
+
+        Sends ORDER_TRADE_UPDATE, BALANCE_POSITION_UPDATE and ACCOUNT_UPDATE. The position grows or shrinks, and the
+        balance in USDT pays or gets the price. There is no commission and no margin: no page says how Binance reckons
+        them.
+
+        Args:
+            order_id: The order.
+            quantity: In contracts. None: all that is open.
+            price: In USDT. None: the order's price.
+
+        Raises:
+            ValueError: no such order is open, or an amount cannot be used.
+        """
+        self.stream._change(_ledger.filled(order_id, quantity, price), None, order_id)
+
+    def cancel(self, order_id: int, status: str = "CANCELED") -> None:
+        """End an open order that is not filled: CANCELED, EXPIRED or EXPIRED_IN_MATCH. Sends ORDER_TRADE_UPDATE.
+
+        Raises:
+            ValueError: no such order is open, or there is no such status.
+        """
+        self.stream._change(_ledger.ended(order_id, status), None, order_id)
+
+    def position(self, symbol: str, quantity: Amount, average_price: Amount = 1, *, account: str | None = None) -> None:
+        """Set a position. Sends BALANCE_POSITION_UPDATE and ACCOUNT_UPDATE.
+
+        Args:
+            symbol: The option.
+            quantity: In contracts; below zero when short. 0: no position.
+            average_price: In USDT, also the price that the position's value is reckoned with.
+            account: As for `order`.
+
+        Raises:
+            ValueError: an argument cannot be used.
+        """
+        self.stream._change(_ledger.held(symbol, quantity, average_price), account)
+
+    def balance(self, asset: str, balance: Amount, *, account: str | None = None) -> None:
+        """Set a balance, as by a deposit or a withdrawal. Sends BALANCE_POSITION_UPDATE and ACCOUNT_UPDATE.
+
+        An account has 1000 USDT at first. `account` is as for `order`.
+
+        Raises:
+            ValueError: an argument cannot be used.
+        """
+        self.stream._change(_ledger.owned(asset, balance), account)
+
+    def play(self, path: str | os.PathLike[str], *, speed: float = 1.0, account: str | None = None) -> int:
+        """Send what ``listenkey events --raw`` wrote, with its pauses and gaps. Ends with the file.
+
+        The first event waits until a stream is connected. A recorded gap cuts the streams at its `since`. If its reason
+        was ``key_replaced``, the listen key ends, too. If it was ``key_expired``, the streams are told that the key has
+        ended, and are not cut. What follows the gap waits until as many streams are connected again, so the length of
+        an outage is not played. What the account holds follows the events, so a snapshot agrees with them.
+
+        This blocks until the end of the file. In asyncio: ``await asyncio.to_thread(sandbox.play, path)``.
+
+        Args:
+            path: The recording.
+            speed: How many seconds of the recording pass in a second.
+            account: As for `emit`.
+
+        Returns:
+            How many events were sent. `close` ends a play early.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: `speed` is not above 0, or a line of the file cannot be read: the text names file and line.
+        """
+        if not 0 < speed < math.inf:
+            raise ValueError(f"speed must be a number above 0, not {speed!r}.")
+        sent, then, due = 0, None, time.monotonic()
+        for line in lines(path):
+            if then is None:
+                self._wait_for_streams(1, account)
+                due = time.monotonic()
+            at = line.at if line.since is None or then is None else max(then, line.since)
+            due += max(0.0, (at - then).total_seconds() / speed) if then else 0.0
+            if not self._slept_until(due):
+                return sent
+            if line.event is not None:
+                self.stream._play(line.event, account)
+                sent += 1
+            elif then is not None:  # the first line is the begin of the recording
+                self._play_gap(line.reason, account)
+                due = time.monotonic()
+            then = line.at
+        return sent
+
+    def _play_gap(self, reason: str | None, account: str | None) -> None:
+        listening = self.stream._listening(account)
+        if reason != "key_expired":
+            self.stream._cut(account)
+        if reason in ("key_expired", "key_replaced"):
+            self._accounts.expire(account)
+            self.stream.look()
+        self._wait_for_streams(listening, account)
+
+    def _wait_for_streams(self, count: int, account: str | None) -> None:
+        while self.stream._listening(account) < count and self._slept_until(time.monotonic() + 0.01):
+            pass
+
+    def _slept_until(self, due: float) -> bool:
+        """Sleep until a time of the monotonic clock. False: the sandbox was closed. Ctrl-C ends it on each system."""
+        while not self._closed and (left := due - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+        return not self._closed
 
     @property
     def requests(self) -> list[Request]:

@@ -20,17 +20,19 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from listenkey.sandbox._accounts import Answer
-from listenkey.sandbox._faults import CONNECTIONS, FAULTS, HANDSHAKES, Fault, Queue, make_fault
+from listenkey.sandbox._accounts import SNAPSHOTS, Answer
+from listenkey.sandbox._faults import CONNECTIONS, EVENTS, FAULTS, HANDSHAKES, Fault, Queue, make_fault
+from listenkey.sandbox._ledger import Ledgers, beat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from websockets.server import ServerProtocol
+
+    from listenkey.sandbox._ledger import Ledger, Make
 
 MISSING = "The sandbox's stream needs the package websockets: pip install 'binance-options-listenkey[stream]'"
 PATH = re.compile(r"/(private|public|market)/(ws|stream)|(?P<bare>/(private|public|market)/ws)/.+")  # the last: a key
@@ -71,7 +73,7 @@ class Connection:
         self.sock, self.protocol, self.keys, self.wrapped = sock, protocol, keys, wrapped
         self.opened_at = self.pinged_at = time.monotonic()
         self.lived: set[str] = set()  # keys that exist; the end of a key is told
-        self.is_silent = self.is_mute = False
+        self.is_silent = self.is_mute = self.is_reset = False
         self.lock = threading.Lock()
         self._closing_at: float | None = None  # when the close frame was sent
         self._pings: dict[bytes, float] = {}  # that no pong has answered: when each was sent
@@ -79,7 +81,6 @@ class Connection:
         self._fragments = b""
         self._unsent = bytearray()
         self._ends = False  # after what is unsent
-        self._is_reset = False
         self._sender: threading.Thread | None = None
 
     # For everyone.
@@ -138,7 +139,7 @@ class Connection:
         with _Selector() as selector:
             selector.register(self.sock, selectors.EVENT_READ)
             data: bytes | None = early or None
-            while data != b"" and not self._is_reset:
+            while data != b"" and not self.is_reset:
                 if data and not self.is_silent:
                     with self.lock:
                         self._take(data)
@@ -171,7 +172,7 @@ class Connection:
             self._flush()
 
     def _reset(self) -> None:
-        self._is_reset = True
+        self.is_reset = True
         self._unsent.clear()
         reset_when_closed(self.sock)
         with suppress(OSError):
@@ -264,7 +265,7 @@ class Streams:
     (``/private/ws?listenKey=<key>``, ``/private/stream?streams=<key>``) or in a message on ``/private/stream``:
     SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS are answered. As at the exchange, any key is taken, and a key that
     does not exist brings nothing. A position that ``BALANCE_POSITION_UPDATE`` opened brings ACCOUNT_UPDATE every 10
-    seconds. `Faults` says what can go wrong.
+    seconds. `Faults` says what can go wrong. What an account holds follows each event, also one that reaches nobody.
 
     The sandbox is as strict as Binance's pages say. In parentheses, the page:
 
@@ -304,8 +305,8 @@ class Streams:
         self.pong_within = max(_PONG * self._scale, _SHORTEST_PONG)
         self._lock = threading.RLock()
         self._open: list[Connection] = []
-        self._handshakes = Queue()
-        self._positions: dict[str, dict[str, bool]] = {}  # by account and symbol: whether a position is held
+        self._handshakes, self._losses = Queue(), Queue()
+        self._ledgers = Ledgers()
         self._ticker: threading.Thread | None = None
         self._beaten_at = 0.0
 
@@ -322,17 +323,13 @@ class Streams:
         if not isinstance(account, str | None):
             raise ValueError(f"account must be the name of an account, or None, not {account!r}.")  # noqa: TRY004
         try:
-            data = json.dumps(dict(event), separators=(",", ":"))
+            json.dumps(dict(event))
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"An event must be something that JSON can hold: {error}") from None
-        sent = 0
         with self._lock:
-            for connection, key, owner in self._receiving(account):
-                self._note_positions(owner, event)
-                if not connection.is_mute and not connection.is_silent and self._is_receiver(connection, key):
-                    sent += 1
-                    connection.text(_frame(connection, key, data))
-        return sent
+            for _, ledger in self._concerned(account):
+                ledger.note(event)
+            return self._send(event, account)
 
     def fault(self, name: str, only: int | None = None, *, times: int | None = 1, **options: object) -> None:
         """As `Faults.add` for a fault of the stream. But a fault for open connections never waits for a connection.
@@ -344,8 +341,8 @@ class Streams:
         fault = make_fault(name, given, times)
         if name in CONNECTIONS:
             self._do(fault)
-        elif name in HANDSHAKES:
-            self._handshakes.add(fault, times)
+        elif name in HANDSHAKES or name in EVENTS:
+            self._meet(fault, times)
         else:
             names = ", ".join(name for name in FAULTS if name.startswith("stream-"))
             raise ValueError(f"Fault {name} is none of the stream, whose faults are: {names}.")
@@ -366,8 +363,9 @@ class Streams:
                 connection.look(now, self.ping_every, self.pong_within)
             if now >= self._beaten_at + _BEAT * self._scale:
                 self._beaten_at = now
-                for account in [name for name, held in self._positions.items() if any(held.values())]:
-                    self.emit(_account_update(), account)
+                for account, ledger in list(self._ledgers.concerned(None)):
+                    if account is not None and ledger.positions:
+                        self._do_events(beat, [(account, ledger)])
 
     def _meet(self, fault: Fault, times: int | None) -> None:
         """Do the fault to the open connections. Keep the rest of its `times` for connections to come."""
@@ -375,7 +373,44 @@ class Streams:
             if fault.name in CONNECTIONS and self._do(fault) and times is not None:
                 times -= 1
             if times != 0:  # None or what is left
-                self._handshakes.add(fault, times)
+                (self._losses if fault.name in EVENTS else self._handshakes).add(fault, times)
+
+    def _change(self, make: Make, account: str | None, order_id: object = None) -> None:
+        """Change what an account holds, and send the events of it. `order_id`: of every account that has this order."""
+        with self._lock:
+            concerned = self._concerned(account)
+            having = [each for each in concerned if type(order_id) is int and order_id in each[1].orders]
+            self._do_events(make, having or concerned)
+
+    def _play(self, event: Mapping[str, Any], account: str | None) -> None:
+        """Send an event that was recorded, whatever it is."""
+        with self._lock:
+            for _, ledger in self._concerned(account):
+                ledger.note(event)
+            self._send(event, account)
+
+    def _listening(self, account: str | None) -> int:
+        """Count the connections that get an account's events."""
+        with self._lock:
+            return len({id(each) for each, _, _ in self._receiving(account) if not each.is_reset})
+
+    def _cut(self, account: str | None) -> None:
+        """Cut the connections that get an account's events."""
+        with self._lock:
+            for connection, _, _ in self._receiving(account):
+                connection.reset()
+
+    def _next_order(self) -> tuple[int, int]:
+        with self._lock:
+            return self._ledgers.next_order()
+
+    def _snapshot(self, account: str, path: str, symbol: str | None) -> object:
+        """Answer what an account holds."""
+        with self._lock:
+            ledger = self._ledgers.of(account)
+            if path == SNAPSHOTS[0]:
+                return ledger.open_orders(symbol)
+            return ledger.position(symbol) if path == SNAPSHOTS[1] else ledger.margin_account(self._ledgers.now())
 
     def _do(self, fault: Fault) -> int:
         with self._lock:
@@ -442,6 +477,29 @@ class Streams:
             self._ticker = threading.Thread(target=self._tick, name="listenkey-sandbox-stream", daemon=True)
             self._ticker.start()
 
+    def _concerned(self, account: str | None) -> list[tuple[str | None, Ledger]]:
+        for _, _, owner in self._receiving(account):
+            self._ledgers.of(owner)
+        return list(self._ledgers.concerned(account))
+
+    def _do_events(self, make: Make, concerned: list[tuple[str | None, Ledger]]) -> None:
+        at = self._ledgers.now()
+        for account, ledger in concerned:
+            for event in make(ledger, at):
+                ledger.note(event)
+                if account is not None:
+                    self._send(event, account)
+
+    def _send(self, event: Mapping[str, Any], account: str | None) -> int:
+        if self._losses.take(lambda fault: fault["event"] in (None, event.get("e"))):
+            return 0
+        sent, data = 0, json.dumps(dict(event), separators=(",", ":"))
+        for connection, key, _ in self._receiving(account):
+            if not connection.is_mute and not connection.is_silent and self._is_receiver(connection, key):
+                sent += 1
+                connection.text(_frame(connection, key, data))
+        return sent
+
     def _receiving(self, account: str | None) -> Iterator[tuple[Connection, str, str]]:
         for connection in self._open:
             for key in connection.keys:
@@ -451,13 +509,6 @@ class Streams:
 
     def _is_receiver(self, connection: Connection, key: str) -> bool:
         return self.receivers == "all" or connection is [each for each in self._open if key in each.keys][-1]
-
-    def _note_positions(self, account: str, event: Mapping[str, Any]) -> None:
-        if event["e"] == "BALANCE_POSITION_UPDATE":
-            with suppress(InvalidOperation, LookupError, TypeError):
-                for each in event["P"]:
-                    with suppress(InvalidOperation, LookupError, TypeError):
-                        self._positions.setdefault(account, {})[each["s"]] = Decimal(each["c"]) != 0
 
     def _tick(self) -> None:
         while not self._stopping.wait(min(0.25, max(0.01, self._scale))):
@@ -482,9 +533,3 @@ def _keys(path: str) -> tuple[str, ...]:
     named = re.fullmatch(r"/private/ws/(.+)", parts.path)
     combined = [key for several in query.get("streams", []) for key in several.split("/")]
     return tuple(([unquote(named[1])] if named else []) + query.get("listenKey", []) + combined)
-
-
-def _account_update() -> dict[str, object]:
-    now = int(time.time() * 1000)
-    amounts = {"eq": "1000", "aeq": "1000", "b": "900", "m": "100", "u": "0", "i": "50", "M": "20"}
-    return {"e": "ACCOUNT_UPDATE", "E": now, "T": now, **amounts}

@@ -1,10 +1,13 @@
 """The account's events, typed, with a Gap wherever some may be missing: the twins of a user data stream.
 
-Pure: `_events` (what a frame means), `_machine` (sockets come and go, items pass) and `_copies` (the same event twice).
-`_streams` has the driver and the twins, `_websocket` the protocol, `_buffer` the items that wait. Everyone may enter.
-Importing this package needs the package websockets: the extra `stream`.
+Pure: `_events` (what a frame means, by `_reading`), `_machine` (sockets come and go, items pass) with its ledgers
+(`_succession`, `_sockets`, `_known_key`, `_gaps`, `_copies`, `_attempts`), and `_account` (the account's state).
+`_driver` moves bytes, by `_websocket` and `_forms`; `_streams` has the twins, `_merged` the streams of many accounts,
+`_buffer` the items that wait, `_loop_thread` the event loop of the sync twin. Everyone may enter. Importing this
+package needs the package websockets: the extra `stream`.
 """
 
+from listenkey.stream._account import FINAL_ORDERS, AccountState, OrderState, Stale, Totals
 from listenkey.stream._events import (
     AccountUpdate,
     Balance,
@@ -21,11 +24,15 @@ from listenkey.stream._events import (
     RiskLevelChange,
     UnknownEvent,
 )
+from listenkey.stream._merged import AsyncMergedStreams, MergedStreams, merged
 from listenkey.stream._streams import BUFFER, AsyncUserDataStream, StreamStatus, UserDataStream
 
 __all__ = [
     "BUFFER",
+    "FINAL_ORDERS",
+    "AccountState",
     "AccountUpdate",
+    "AsyncMergedStreams",
     "AsyncUserDataStream",
     "Balance",
     "BalancePositionUpdate",
@@ -35,11 +42,16 @@ __all__ = [
     "GreekUpdate",
     "Greeks",
     "Item",
+    "MergedStreams",
     "Order",
+    "OrderState",
     "OrderTradeUpdate",
     "Position",
     "RiskLevelChange",
+    "Stale",
     "StreamStatus",
+    "Totals",
     "UnknownEvent",
     "UserDataStream",
+    "merged",
 ]

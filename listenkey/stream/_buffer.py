@@ -5,13 +5,14 @@ the receiving thread, and that thread for the lock. And an interrupt in the midd
 """
 
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import starmap
 from typing import cast
 
 from listenkey.stream._events import Blind, Gap, Item
 
-_ONCE = ((),)
+ONCE = ((),)
 
 
 class Mark:
@@ -50,6 +51,15 @@ class Buffer:
         if len(self._items) < self._size:
             self._most = self._size - 1 + count
 
+    def put_all(self, items: Sequence[Item], since: datetime, until: datetime) -> None:
+        """Append items as `put` does."""
+        if len(self._items) + len(items) <= self._most and Gap not in map(type, items):
+            self._last = None
+            self._items.extend(items)
+        else:
+            for item in items:
+                self.put(item, since, until)
+
     def put(self, item: Item, since: datetime, until: datetime) -> None:
         """Append the item, or let the Gap at the end count the item. The item is from `since` to `until` or longer."""
         is_gap = isinstance(item, Gap)
@@ -75,7 +85,7 @@ class Buffer:
         """Move the oldest item to the empty list `hand`. False: no item waits. An interrupt loses no item."""
         row = cast(list[Item | Mark], hand)  # a Mark does not stay
         try:
-            row.extend(starmap(self._items.popleft, _ONCE))  # a single step for Python: no interrupt in between
+            row.extend(starmap(self._items.popleft, ONCE))  # a single step for Python: no interrupt in between
         except IndexError:
             return False
         if isinstance(found := row[0], Mark):

@@ -1,16 +1,18 @@
 """The same event from two connections: passed on once. Pure.
 
-While two connections live, both may bring each event. A ledger counts how often which connection brought which content.
-Two equal events on one connection are two events.
+While two connections live, both may bring each event. The ledger counts how often which connection brought which
+content. Two equal events on one connection are two events.
 """
 
 import json
-from collections.abc import Set as AbstractSet
+import math
+from collections import deque
 from hashlib import blake2b
 
 from listenkey.stream._events import Event
 
 MOST = 100_000  # contents that a ledger remembers
+RECENT = 64  # events of the main connection, among which a repeated content shows
 
 Content = bytes
 
@@ -25,19 +27,43 @@ def content_of(event: Event, frame: str | bytes) -> Content:
 
 
 class Copies:
-    """How often each connection brought each content, while more than one connection could."""
+    """How often each connection brought each content, while more than one connection could, and shortly after."""
 
     def __init__(self) -> None:
+        self.is_counting = False  # nothing is counted while a single connection brings events
+        self.forget_at = math.inf  # when no copy can come any more
         self._brought: dict[Content, dict[int, int]] = {}
+        self._recent: deque[tuple[Event, str | bytes]] = deque(maxlen=RECENT)
+        self._before: set[Content] = set()  # contents that came before a further connection was asked for
 
     def __len__(self) -> int:
         return len(self._brought)
 
-    def passes(self, content: Content, number: int, *, remember: bool) -> bool:
+    def begin(self) -> None:
+        """Count from now on: a further connection is asked for."""
+        self.is_counting, self.forget_at = True, math.inf
+        self._before = {content_of(*each) for each in self._recent}
+
+    def stop(self) -> None:
+        """Forget all contents: no further connection can bring the same."""
+        self.is_counting, self.forget_at = False, math.inf
+        self._brought = {}
+
+    def note(self, event: Event, frame: str | bytes) -> None:
+        """Note an event of the main connection."""
+        self._recent.append((event, frame))
+
+    def content(self, event: Event, frame: str | bytes) -> Content | None:
+        """Give the content that is counted. None: nothing is counted."""
+        return content_of(event, frame) if self.is_counting else None
+
+    def passes(self, content: Content | None, number: int, *, remember: bool) -> bool:
         """Count a content that connection `number` brought. False: another connection has brought the same as often.
 
         `remember`: whether another connection may bring the same later.
         """
+        if content is None or not self.is_counting:
+            return True
         brought = self._brought.get(content)
         if brought is None:
             if remember:
@@ -47,16 +73,16 @@ class Copies:
         brought[number] = brought.get(number, 0) + 1
         return brought[number] > most
 
-    def is_known(self, content: Content, number: int) -> bool:
+    def is_known(self, content: Content | None, number: int) -> bool:
         """Whether connection `number` has brought the content."""
-        return number in self._brought.get(content, {})
+        return content is not None and number in self._brought.get(content, {})
 
     def forget_oldest(self) -> None:
         """Make room."""
         del self._brought[next(iter(self._brought))]
 
-    def forget_repeated(self, before: AbstractSet[Content]) -> None:
-        """Forget contents that came more than once, counting those `before`: each was an event of its own.
+    def forget_repeated(self) -> None:
+        """Forget contents that came more than once: each was an event of its own.
 
         A new connection does not bring what was sent before the new connection was there. Of what came while the new
         connection was being opened, nobody knows. A content that came once is taken for the same event when the new
@@ -65,5 +91,5 @@ class Copies:
         self._brought = {
             content: brought
             for content, brought in self._brought.items()
-            if content not in before and max(brought.values()) == 1
+            if content not in self._before and max(brought.values()) == 1
         }

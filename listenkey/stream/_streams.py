@@ -1,61 +1,47 @@
 """The account's events, typed, with a Gap wherever some may be missing: the twins of a user data stream.
 
-Both move bytes and time; `_link` decides. The sync twin has the same asyncio driver, in one thread for all streams of
-the process: a blocking socket would cost three threads a stream. Connections are made as REST's are: see `_websocket`.
+Both have the same driver: the async twin in the event loop of the program, the sync twin in a thread that all sync
+streams of the process share.
 """
 
 import asyncio
 import contextlib
 import copy
-import json
-import logging
 import os
 import queue
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import ClassVar, Literal, NoReturn, Self, cast
-from urllib.parse import quote, urlsplit
+from datetime import datetime
+from typing import Literal, NoReturn, Self
+from urllib.parse import urlsplit
 
 from listenkey._clock import clock
-from listenkey._http.answer import Secret, described
-from listenkey._http.exchange import AsyncExchange, named_stream, share
-from listenkey._http.route import KEY_LIFE, Account, Route, hidden, is_loopback, route_to
-from listenkey._http.threads import threads
-from listenkey._limits.wait import JITTER
-from listenkey._lock import is_held_here, lock
+from listenkey._http.addresses import STREAM_URL, is_loopback
+from listenkey._http.route import KEY_LIFE, Route, hidden, route_to
+from listenkey._inside import Inside
 from listenkey.client import AsyncListenKeyClient, ListenKeyClient
-from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited, TransportError
+from listenkey.errors import ConfigurationError, ListenKeyError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
 from listenkey.keeper._inside import InsideKeeper
-from listenkey.stream import _websocket
 from listenkey.stream._buffer import Buffer
+from listenkey.stream._driver import Driver, Keeper
 from listenkey.stream._events import Item
-from listenkey.stream._machine import Action, Do, Link, Pace
+from listenkey.stream._forms import FORMS, Form
+from listenkey.stream._loop_thread import LoopThread
+from listenkey.stream._pace import Pace
 
 # Items that wait for the program; more are dropped, and counted in a Gap. Events that a change of connections held back
 # come at once, and may wait beside them.
 BUFFER = 10_000
-Form = Literal["path", "query", "subscribe"]
 # Where the stream of a REST address is: general-info and User Data Streams pages (asyncapi.yaml, servers).
-_STREAMS = {
+STREAMS = {
     "https://eapi.binance.com": "wss://fstream.binance.com/private",
     "https://demo-fapi.binance.com": "wss://demo-fstream.binance.com/private",
 }
-_FORMS: dict[Form, str] = {"path": "/ws/{}", "query": "/ws?listenKey={}", "subscribe": "/stream"}  # asyncapi.yaml
-_TAKEN = 64  # items that an async program takes, before the event loop gets a turn
-_BROUGHT = 32  # frames that are read, before the event loop gets a turn: a program that only reads is never too slow
-_LEAVING = 5.0  # seconds to wait for the thread of the event loop; longer, and something else holds up that thread
-NO_THREAD = (
-    "No thread or descriptor is left for the stream: too many are in use, or the program ends. The key lives on."
-)
-_log = logging.getLogger("listenkey.stream")
-Client = ListenKeyClient | AsyncListenKeyClient
-Keeper = ListenKeyKeeper | AsyncListenKeyKeeper
+Choice = Form | Literal["auto"]
+TAKEN = 64  # items that an async program takes, before the event loop gets a turn
 
 
 @dataclass(frozen=True)
@@ -72,6 +58,7 @@ class StreamStatus:
             the listen key is not proven. None when all is well, and after the block.
         key_proven: whether the listen key is known to have lived since the connection in use is open. A connection on
             a dead key looks like any other, and brings nothing.
+        form: how the connections name the key. None with ``form="auto"``, until a connection has brought an event.
     """
 
     state: Literal["connecting", "connected", "ended"]
@@ -81,233 +68,32 @@ class StreamStatus:
     last_error: ListenKeyError | None
     blind_since: datetime | None
     key_proven: bool
+    form: Form | None = "path"
 
 
-class _Driver:
-    """Carries out the orders of a Link, in an event loop."""
-
-    home: "_LoopThread | None" = None  # of a sync stream
+class EventStream:
+    """The twins' common part: settings, and the items that wait for the program."""
 
     def __init__(
         self,
         keeper: Keeper,
-        route: Route,
-        form: Form,
-        pace: Pace,
-        put: Callable[[Item | ListenKeyError], None],
-        expect: Callable[[int], None],
-        *,
+        stream_url: str | None,
+        form: Choice,
         tell_blind: bool,
+        forever: bool,
+        pace: Pace | None,
     ) -> None:
-        self._keeper, self._inside = keeper, InsideKeeper(keeper)
-        self._address = self._inside.client.address
-        self._route, self._form, self._pace, self._put, self._expect = route, form, pace, put, expect
-        self._serving: dict[int, asyncio.Task[None]] = {}
-        self._sockets: dict[int, _websocket.WebSocket] = {}
-        self._pings: dict[tuple[int, int], float] = {}  # by connection and ping: when it was asked
-        self._timers: set[asyncio.TimerHandle] = set()  # that end connections which do not close
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        self._ended = False
-        self._exchange: AsyncExchange | None = None
-        key = keeper.key.value
-        self.link = Link(
-            clock(),
-            datetime.now(UTC),
-            key,
-            pace,
-            JITTER,
-            subscribe=form == "subscribe",
-            tell_blind=tell_blind,
-            where=named_stream(route),
-        )
-
-    def start(self) -> None:
-        """Begin, in the running event loop."""
-        if self._ended:  # a signal handler or another thread has left the block meanwhile
-            return
-        self._loop = asyncio.get_running_loop()
-        self._exchange = share(AsyncExchange, self._route, self._loop)
-        self._inside.listen(self._wake)
-        self._tick()
-
-    def leave(self) -> None:
-        """End all, without waiting. Close frames are sent, and no answer is awaited. May be repeated."""
-        self._ended = True
-        self._inside.stop_listening(self._wake)
-        for timer in (self._timer, *self._timers):
-            if timer is not None:
-                timer.cancel()
-        for socket in self._sockets.values():
-            socket.close()
-            socket.abort()
-        for task in self._serving.values():
-            task.cancel()
-
-    async def stop(self) -> None:
-        """End all, and wait until no task is left. May be repeated."""
-        self.leave()
-        try:
-            if self._serving:
-                await asyncio.wait(self._serving.values())
-        finally:
-            exchange, self._exchange = self._exchange, None
-            if exchange is not None:
-                await exchange.release()  # keeps no connection: this waits for nothing
-
-    def _fail(self, error: ListenKeyError) -> None:
-        self.leave()
-        self._put(error)
-
-    def _wake(self) -> None:
-        """Look at the keeper soon. Called from any thread."""
-        with contextlib.suppress(RuntimeError):  # the event loop is closed
-            self._loop.call_soon_threadsafe(self._tick)
-
-    def _tick(self) -> None:
-        self._tell(self._look_at_keeper)
-
-    def _look_at_keeper(self, link: Link) -> Sequence[Action]:
-        link.set_wall(clock(), datetime.now(UTC))
-        key, proof = self._inside.proof()
-        if not link.is_key_proven:
-            link.key_error = self._keeper.status().last_error
-        return link.key(clock(), key.value, proof)
-
-    def _tell(self, what: Callable[[Link], Sequence[Action]]) -> None:
-        """Tell the Link, and carry out the orders."""
-        if self._ended:
-            return
-        try:
-            self.link.not_before = self._address.rate_limit_wait.until
-            actions = what(self.link)
-            self._expect(len(actions))
-            for action in actions:
-                self._obey(action)
-        except ListenKeyError as error:  # the keeper's end
-            self._fail(error)
-        except Exception as bug:  # noqa: BLE001  whatever it is, a dead stream says so; its frames hold the listen key
-            name = type(bug).__name__
-            _log.error("the stream broke down: %s", name, extra={"listenkey_event": "broke_down"})
-            self._fail(ListenKeyError(f"The stream broke down ({name}). Make a new one."))
-        if not self._ended:
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        due = min(self.link.wake, clock() + self._pace.poll)
-        if self._timer is None or due < self._due or self._timer.when() <= self._loop.time():
-            if self._timer is not None:
-                self._timer.cancel()
-            self._due = due
-            self._timer = self._loop.call_later(max(0.0, due - clock()), self._tick)
-
-    def _obey(self, action: Action) -> None:
-        if isinstance(action, ListenKeyError):
-            self._fail(action)
-        elif not isinstance(action, Do):
-            self._put(action)
-        elif action.what == "open":
-            serve = self._serve(action.number, Secret(action.key))
-            self._serving[action.number] = self._loop.create_task(serve, name="listenkey-stream")
-        elif action.what in ("renew", "prove"):
-            with contextlib.suppress(ListenKeyError):  # the next tick shows the keeper's end
-                self._keeper.renew_soon()
-        elif (socket := self._sockets.get(action.number)) is not None:
-            self._order(socket, action)
-        elif (task := self._serving.get(action.number)) is not None:  # the socket is still being opened
-            task.cancel()
-
-    def _order(self, socket: _websocket.WebSocket, order: Do) -> None:
-        if order.what == "ping":
-            self._pings[order.number, socket.ping()] = clock()
-        elif order.what == "subscribe":
-            socket.send(json.dumps({"method": "SUBSCRIBE", "params": [order.key], "id": 1}))
-        else:
-            socket.close()
-            self._timers.add(self._loop.call_later(self._pace.drain, socket.abort))
-            self._timers = {timer for timer in self._timers if timer.when() > self._loop.time()}
-
-    async def _serve(self, number: int, key: Secret) -> None:
-        """Open a socket, and read until its end."""
-        clean, error = False, cast(ListenKeyError | None, None)
-        try:
-            await self._turn(number)
-            asked = clock()
-            socket = self._sockets[number] = await self._open(key, asked)
-            self._tell(lambda link: link.opened(clock(), number, asked))
-            clean, why = await self._read(number, socket)
-            error = None if clean else TransportError(f"The connection to {named_stream(self._route)} was lost: {why}.")
-        except ListenKeyError as failure:
-            error = failure
-        except Exception as bug:  # noqa: BLE001  its text and its frames may hold the listen key
-            why = described(bug, key)
-            error = TransportError(
-                f"The connection to {named_stream(self._route)} was lost: {type(bug).__name__} ({why})."
+        if form != "auto" and form not in FORMS:
+            raise ConfigurationError(f"form must be one of: {', '.join(FORMS)}, auto.")
+        if forever and not InsideKeeper(keeper).is_endless:
+            raise ConfigurationError(
+                "forever=True needs a client: a keeper that was made elsewhere ends when its key is lost."
             )
-        finally:
-            self._serving.pop(number, None)
-            if (opened := self._sockets.pop(number, None)) is not None:
-                opened.abort()
-            self._pings = {ping: asked for ping, asked in self._pings.items() if ping[0] != number}
-        ending = "closed" if error is None else str(error)
-        extra = {"listenkey_event": "disconnected", "listenkey_reason": ending}
-        _log.info("connection %d of the stream: %s", number, ending, extra=extra)
-        self._tell(lambda link: link.closed(clock(), number, clean=clean, error=error))
-
-    async def _read(self, number: int, socket: _websocket.WebSocket) -> tuple[bool, str]:
-        """Read to the end. Returns whether both have closed, we first, and why nothing more came."""
-        taken = 0
-        while data := await socket.read():
-            for frame in socket.received(data):
-                if frame.kind == "message":
-                    self._tell(lambda link: link.frame(clock(), number, frame.message))  # noqa: B023  called at once
-                elif (asked := self._pings.pop((number, frame.ping), None)) is not None:
-                    self._tell(lambda link: link.pong(clock(), number, asked))
-                taken += 1
-                if taken % _BROUGHT == 0:
-                    await asyncio.sleep(0)
-            clean, why = socket.ending()
-            if why is not None:
-                return clean, why
-        return False, "the server ended it without a close frame"
-
-    async def _turn(self, number: int) -> None:
-        """Wait until this connection may be opened: the streams of an address take turns."""
-        openings = self._address.openings
-        who, scale = (self, number), self._pace.first  # a second, less in a test
-        try:
-            while True:
-                now = clock()
-                until = self._address.rate_limit_wait.until
-                wait = until - now if until > now else openings.ask(who, self.link.lost_at(), now, scale)
-                if not wait:
-                    return
-                await asyncio.sleep(min(wait, 1.0))
-        finally:
-            openings.leave(who)
-
-    async def _open(self, key: Secret, asked: float) -> _websocket.WebSocket:
-        path = urlsplit(self._route.base_url).path.rstrip("/")
-        target = Secret(path + _FORMS[self._form].format(quote(key, safe="")))
-        account = Account(key, self._pace.opening)
-        try:
-            return await _websocket.open_websocket(cast(AsyncExchange, self._exchange), target, account)
-        except RateLimited as error:  # counts for everyone on this address
-            self._address.rate_limit_wait.refused(error, asked, clock())
-            raise
-
-
-class _Stream:
-    """The twins' common part: settings, and the items that wait for the program."""
-
-    def __init__(self, keeper: Keeper, stream_url: str | None, form: Form, tell_blind: bool, pace: Pace | None) -> None:
-        if form not in _FORMS:
-            raise ConfigurationError(f"form must be one of: {', '.join(_FORMS)}.")
-        self._keeper, self._form, self._tell_blind = keeper, form, tell_blind
+        self._keeper, self._form, self._tell_blind, self._forever = keeper, form, tell_blind, forever
         self._pace = pace or Pace().scaled(InsideKeeper(keeper).client.key_life / KEY_LIFE)
-        self._route = _route_of(InsideKeeper(keeper).client.route, stream_url)
+        self._route = route_of(InsideKeeper(keeper).client, stream_url)
         self._buffer = Buffer(BUFFER)
-        self._driver: _Driver | None = None
+        self._driver: Driver | None = None
         self._error: ListenKeyError | None = None
         self._left = False
         self._pid = os.getpid()
@@ -324,13 +110,18 @@ class _Stream:
         state: Literal["connecting", "connected", "ended"] = (
             "ended" if ended else "connected" if since else "connecting"
         )
-        blind_since = None if self._left else link.blind_since
-        error = self._error or link.trouble
         return StreamStatus(
-            state, since, link.last_event, len(self._buffer), error, blind_since, link.is_key_proven and not ended
+            state,
+            since,
+            link.last_event,
+            len(self._buffer),
+            self._error or link.trouble,
+            None if self._left else link.blind_since,
+            link.is_key_proven and not ended,
+            self._entered().form,
         )
 
-    def _entered(self) -> _Driver:
+    def _entered(self) -> Driver:
         if os.getpid() != self._pid:
             raise ConfigurationError("This stream is another process's: after a fork, make a new client and stream.")
         if self._driver is None:
@@ -343,11 +134,30 @@ class _Stream:
         if self._driver is not None:
             raise ConfigurationError("A stream is entered once: make a new one.")
 
-    def _enter(self, put: Callable[[Item | ListenKeyError], None]) -> _Driver:
-        self._driver = _Driver(
-            self._keeper, self._route, self._form, self._pace, put, self._buffer.expect, tell_blind=self._tell_blind
+    def _enter(self, arrived: Callable[[], None]) -> Driver:
+        """Make the driver. `arrived` wakes the program that waits."""
+
+        def put(items: Sequence[Item], at_once: int) -> None:
+            link, now = driver.link, clock()
+            self._buffer.expect(at_once)
+            self._buffer.put_all(items, link.last_proof(now), link.at(now))
+            arrived()
+
+        def fail(error: ListenKeyError) -> None:
+            self._error = error
+            arrived()
+
+        self._driver = driver = Driver(
+            self._keeper,
+            self._route,
+            None if self._form == "auto" else self._form,
+            self._pace,
+            put,
+            fail,
+            tell_blind=self._tell_blind,
+            is_endless=self._forever,
         )
-        return self._driver
+        return driver
 
     def _is_out_of_reach(self) -> bool:
         """Whether there is nothing to leave: in a forked child, or when Python ends and no thread runs any more."""
@@ -361,13 +171,6 @@ class _Stream:
             raise copy.copy(self._error) from self._error.__cause__  # with a traceback of its own
         return False
 
-    def _keep(self, item: Item | ListenKeyError) -> None:
-        if isinstance(item, ListenKeyError):
-            self._error = item
-        else:
-            link, now = self._entered().link, clock()
-            self._buffer.put(item, link.last_proof(now), link.at(now))
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._keeper!r}, form={self._form!r})"
 
@@ -375,7 +178,7 @@ class _Stream:
         raise ConfigurationError("A stream cannot be copied or pickled: make a new one where it is needed.")
 
 
-class AsyncUserDataStream(_Stream):
+class AsyncUserDataStream(EventStream):
     """The account's events, for asyncio: an async iterator, for as long as an `async with` block.
 
     For example:
@@ -398,18 +201,24 @@ class AsyncUserDataStream(_Stream):
         stream_url: where the stream is, for example ``wss://fstream.binance.com/private``. None: where the source's
             base URL says: production, demo and the sandbox are known.
         form: how a connection names the key: ``path`` (the options pages), ``query`` (the USDⓈ-M pages) or
-            ``subscribe`` (Binance's own SDK).
+            ``subscribe`` (Binance's own SDK). ``auto``: a connection by each is open until one brings an event. That
+            one is kept, and further connections have its form.
         tell_blind: whether the iterator brings a `Blind` at once when the connection or the key is lost, and after 10
             seconds without a first connection. The Gap follows when events come again.
+        forever: whether the stream starts anew by itself where it would end otherwise: when the listen key was lost,
+            and when every connection since the start was refused. Entering then waits for trouble to pass: no answer, a
+            fault of the server, a 429 or 418. Each time the stream waits as long as the error asks for, else longer
+            after each failure, up to 16 minutes. A Gap tells when events come again. Needs a client as the source.
 
     Raises:
         ConfigurationError: a setting cannot work, nobody said where the stream of this base URL is, or the stream is
             used in another event loop, copied or pickled.
         LeaseLost: from the iterator: the listen key could not be kept alive. A new stream on the client starts anew.
+            With `forever`: never.
         ApiError, UnexpectedResponse, TransportError: from the iterator: the address or a proxy has refused every
             connection since the start, and will go on to. A stream that has worked once never ends so: it goes on, as
-            its keeper does.
-        Others: entering raises what `client.start()` does.
+            its keeper does. With `forever`: never.
+        Others: entering raises what `client.start()` does. With `forever`: a refusal alone, for example of the API key.
     """
 
     _with = "async with"
@@ -419,13 +228,16 @@ class AsyncUserDataStream(_Stream):
         source: AsyncListenKeyClient | AsyncListenKeyKeeper,
         *,
         stream_url: str | None = None,
-        form: Form = "path",
+        form: Choice = "path",
         tell_blind: bool = False,
+        forever: bool = False,
         _pace: Pace | None = None,
     ) -> None:
-        keeper = source if isinstance(source, AsyncListenKeyKeeper) else AsyncListenKeyKeeper(source)
+        keeper = (
+            source if isinstance(source, AsyncListenKeyKeeper) else AsyncListenKeyKeeper(source, _is_endless=forever)
+        )
         self._own = None if keeper is source else keeper
-        super().__init__(keeper, stream_url, form, tell_blind, _pace)
+        super().__init__(keeper, stream_url, form, tell_blind, forever, _pace)
         self._arrived = asyncio.Event()
         self._taken = 0
 
@@ -435,7 +247,7 @@ class AsyncUserDataStream(_Stream):
             if self._own:
                 await stack.enter_async_context(self._own)
             self._loop = asyncio.get_running_loop()
-            driver = self._enter(self._put)
+            driver = self._enter(self._arrived.set)
             stack.callback(driver.leave)
             driver.start()
             stack.pop_all()
@@ -458,7 +270,15 @@ class AsyncUserDataStream(_Stream):
         return self
 
     async def __anext__(self) -> Item:
-        await self._turn()
+        if self._owes_turn():
+            await asyncio.sleep(0)
+        hand: list[Item] = []
+        try:
+            if not self._left and self._moved_to(hand):  # as `_first` does, without another coroutine
+                return hand[0]
+        except BaseException:
+            self._buffer.put_back(hand)
+            raise
         return await self._first()
 
     async def next_within(self, seconds: float) -> Item | None:
@@ -468,19 +288,19 @@ class AsyncUserDataStream(_Stream):
             StopAsyncIteration: the block was left.
             Others: as the iterator.
         """
-        await self._turn()  # takes none of the seconds
+        if self._owes_turn():
+            await asyncio.sleep(0)  # takes none of the seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 return await self._first()
         return None
 
-    async def _turn(self) -> None:
-        """Give the event loop a turn now and then: a program that never waits would keep its loop from reading."""
+    def _owes_turn(self) -> bool:
+        """Whether the event loop has to get a turn: a program that never waits would keep its loop from reading."""
         self._entered()
         self._check_loop()
         self._taken += 1
-        if self._taken % _TAKEN == 0:
-            await asyncio.sleep(0)
+        return self._taken % TAKEN == 0
 
     async def _first(self) -> Item:
         """Wait for the first item that waits."""
@@ -496,16 +316,12 @@ class AsyncUserDataStream(_Stream):
             raise
         raise StopAsyncIteration
 
-    def _put(self, item: Item | ListenKeyError) -> None:
-        self._keep(item)
-        self._arrived.set()
-
     def _check_loop(self) -> None:
-        if self._loop is not _running_loop():
+        if self._loop is not running_loop():
             raise ConfigurationError("This stream belongs to another event loop: use and leave it in its own.")
 
 
-class UserDataStream(_Stream):
+class UserDataStream(EventStream):
     """The account's events: an iterator, for as long as a `with` block. As `AsyncUserDataStream`, without await.
 
     A thread of the process moves the bytes of all streams. The keeper of each stream has a thread, too. The
@@ -523,13 +339,14 @@ class UserDataStream(_Stream):
         source: ListenKeyClient | ListenKeyKeeper,
         *,
         stream_url: str | None = None,
-        form: Form = "path",
+        form: Choice = "path",
         tell_blind: bool = False,
+        forever: bool = False,
         _pace: Pace | None = None,
     ) -> None:
-        keeper = source if isinstance(source, ListenKeyKeeper) else ListenKeyKeeper(source)
+        keeper = source if isinstance(source, ListenKeyKeeper) else ListenKeyKeeper(source, _is_endless=forever)
         self._own = None if keeper is source else keeper
-        super().__init__(keeper, stream_url, form, tell_blind, _pace)
+        super().__init__(keeper, stream_url, form, tell_blind, forever, _pace)
         self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()  # a handler may put in the middle of a get
 
     def __enter__(self) -> Self:
@@ -537,7 +354,7 @@ class UserDataStream(_Stream):
         try:
             if self._own:
                 self._own.__enter__()
-            _LoopThread.begin(self._enter(self._put))
+            LoopThread.begin(self._enter(self._wake))
             if self._left:  # a signal handler has left the block in the middle of this
                 self._leave()
             return self  # in the `try`: Ctrl-C may come until Python has begun the block
@@ -609,141 +426,25 @@ class UserDataStream(_Stream):
             with contextlib.suppress(queue.Empty):
                 self._arrived.get(timeout=left)
 
-    def _put(self, item: Item | ListenKeyError) -> None:
-        self._keep(item)
+    def _wake(self) -> None:
         if self._arrived.empty():  # else the program looks anyway
             self._arrived.put(None)
 
 
-class _LoopThread:
-    """An event loop in a thread, for the sync streams of the process. The last stream to leave ends the loop.
-
-    Streams that begin in the same moment, while there is no thread, may make a thread each.
-
-    Ctrl-C may come at each line, and a signal handler may begin and end streams in the middle of this. So a driver
-    knows its thread before the thread starts, and other streams use the thread only once it surely runs.
-    """
-
-    current: "ClassVar[_LoopThread | None]" = None  # that a further stream uses
-
-    def __init__(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="listenkey-stream", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None  # made in the thread, where no Ctrl-C comes in between
-        self._made: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()  # why there is no loop; None: it runs
-        self._drivers: dict[_Driver, threading.Lock] = {}  # each with a lock until the driver has ended
-        self._to_end: deque[_Driver] = deque()
-        self._endings: dict[_Driver, asyncio.Task[None]] = {}
-
-    @classmethod
-    def begin(cls, driver: _Driver) -> None:
-        """Let a driver run. Raises TransportError: there is no thread or descriptor left."""
-        with lock:
-            running = cls.current
-            driver.home = home = running or cls()
-            home._drivers[driver] = ended = threading.Lock()
-            ended.acquire()
-        try:
-            if running is None:
-                home._start()  # without the lock, or a finalizer in the new thread would wait for the lock for ever
-                with lock:
-                    if cls.current is None and home._drivers:
-                        cls.current = home
-        except (RuntimeError, OSError) as error:
-            raise TransportError(NO_THREAD) from error
-        with contextlib.suppress(RuntimeError):  # the block was left meanwhile, and the loop has ended
-            cast(asyncio.AbstractEventLoop, home._loop).call_soon_threadsafe(driver.start)
-
-    def _start(self) -> None:
-        if sys.is_finalizing():
-            raise RuntimeError("Python ends, and runs no thread any more")
-        threads.have_spare()  # for the look-up of names, also when the main thread has ended
-        self._thread.start()
-        if (error := self._made.get()) is not None:
-            raise error
-
-    def _run(self) -> None:
-        try:
-            loop = asyncio.new_event_loop()
-        except BaseException as error:  # noqa: BLE001  for the thread that waits
-            self._made.put(error)
-            return
-        asyncio.set_event_loop(loop)
-        self._loop = loop
-        self._made.put(None)
-        try:
-            loop.call_soon(self._end_all)  # who was asked to end before there was a loop
-            loop.run_forever()
-            if cancelled := asyncio.all_tasks(loop):  # attempts to connect, which have not seen it yet
-                loop.run_until_complete(asyncio.wait(cancelled, timeout=1.0))
-            for _ in range(3):  # turns in which transports that were aborted close their sockets
-                loop.run_until_complete(asyncio.sleep(0))
-        finally:
-            loop.close()
-
-    def end(self, driver: _Driver) -> None:
-        """Let a driver end, without waiting. May be repeated."""
-        self._to_end.append(driver)
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._end_all)
-
-    def wait(self, driver: _Driver) -> None:
-        """Wait until a driver has ended. In the loop's thread, and in the middle of other work of ours: do not wait."""
-        if threading.current_thread() is self._thread or is_held_here():
-            return
-        ended, waits_until = self._drivers.get(driver), time.monotonic() + _LEAVING
-        while ended is not None and not ended.acquire(timeout=0.1):
-            if not self._thread.is_alive() or time.monotonic() > waits_until:
-                return
-        if ended is not None:
-            ended.release()  # for another thread that waits
-        if not self._drivers and self._thread.is_alive():  # it was the last
-            self._thread.join(_LEAVING)
-
-    def _end_all(self) -> None:
-        """End the drivers that were asked to end."""
-        while self._to_end:
-            driver = self._to_end.popleft()
-            driver.leave()
-            if driver in self._drivers and driver not in self._endings:
-                self._endings[driver] = asyncio.create_task(self._end(driver))
-
-    async def _end(self, driver: _Driver) -> None:
-        try:
-            await driver.stop()
-        finally:
-            with lock:
-                ended = self._drivers.pop(driver)
-                is_last = not self._drivers
-                if is_last and _LoopThread.current is self:
-                    _LoopThread.current = None
-            self._endings.pop(driver)
-            ended.release()
-            if is_last:
-                asyncio.get_running_loop().stop()
-
-
-def _after_fork() -> None:
-    """Begin with no thread in a child process."""
-    _LoopThread.current = None
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    with contextlib.suppress(RuntimeError):
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
         return asyncio.get_running_loop()
-    return None
+    except RuntimeError:
+        return None
 
 
-def _route_of(client: Route, stream_url: str | None) -> Route:
+def route_of(client: Inside, stream_url: str | None) -> Route:
     """Say where the stream is, and how to get there."""
-    origin, local = client.base_url.rstrip("/"), urlsplit(client.base_url)
+    origin, local = client.route.url.rstrip("/"), urlsplit(client.route.url)
     if stream_url is None and local.hostname is not None and is_loopback(local.hostname):
-        stream_url = f"{local.scheme.replace('http', 'ws')}://{local.netloc}/private"
-    url = hidden(_STREAMS.get(origin) if stream_url is None else stream_url)
+        scheme = STREAM_URL.encrypted if client.route.is_encrypted else STREAM_URL.plain
+        stream_url = f"{scheme}://{local.netloc}/private"
+    url = hidden(STREAMS.get(origin) if stream_url is None else stream_url)
     del stream_url
     if not isinstance(url, str):
         raise ConfigurationError(
@@ -751,12 +452,4 @@ def _route_of(client: Route, stream_url: str | None) -> Route:
         )
     if not url.startswith(("wss://", "ws://")):
         raise ConfigurationError("stream_url must start with wss://, like wss://fstream.binance.com/private.")
-    try:
-        return route_to(
-            Secret(url.replace("ws", "http", 1)),
-            client.certificates.context,
-            None if client.is_https else local.hostname,
-        )
-    except ConfigurationError as error:
-        text = str(error).replace("base_url", "stream_url").replace("https:", "wss:").replace("http is", "ws is")
-    raise ConfigurationError(text)
+    return route_to(STREAM_URL, url, client.wishes)

@@ -32,6 +32,7 @@ from listenkey import (
     Unauthorized,
     UnexpectedResponse,
 )
+from listenkey.cli import _commands, _options
 from listenkey.cli._exits import status_of
 from listenkey.cli._screen import Screen
 from listenkey.sandbox import Sandbox
@@ -460,3 +461,14 @@ def test_a_sandbox_that_cannot_be(options: list[str]) -> None:
 def test_a_port_in_use(listenkey_sandbox: Sandbox) -> None:
     result = run(os.environ, "sandbox", "--port", listenkey_sandbox.url.rpartition(":")[2])
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("command", ["start", "keepalive", "delete", "keep", "events", "check"])
+def test_demo_is_for_every_command_and_goes_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("LISTENKEY_BASE_URL", "http://127.0.0.1:1")
+    assert _commands.base_url_of(_options.parsed([command, "--demo"])) == "https://demo-fapi.binance.com"
+    assert _commands.base_url_of(_options.parsed([command])) == "http://127.0.0.1:1"
+    monkeypatch.delenv("LISTENKEY_BASE_URL")
+    assert _commands.base_url_of(_options.parsed([command])) == "https://eapi.binance.com"

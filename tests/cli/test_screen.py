@@ -17,6 +17,7 @@ from listenkey.cli._screen import Screen
 from listenkey.sandbox import Sandbox
 from tests.cli.test_commands import environment
 from tests.cli.test_keep import COMMAND, LIFE, until
+from tests.inside import end_thread
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals and pipes")
 RUN = [sys.executable, "-c", COMMAND]
@@ -269,5 +270,4 @@ def test_output_has_one_rule_for_all(sandbox: Sandbox, args: list[str]) -> None:
 def test_a_screen_whose_thread_has_ended_is_left_at_once() -> None:
     """The thread may end between the last word and the look whether the thread lives: the command once hung there."""
     with Screen() as screen:
-        screen._queue.put(None)
-        screen._thread.join()
+        end_thread(screen)

@@ -54,7 +54,9 @@ def loaded(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "args", [["start"], ["keep"], ["keep", "--", "sleep", "9"], ["events"], ["sandbox"], ["delete"]], ids=" ".join
+    "args",
+    [["start"], ["keep"], ["keep", "--", "sleep", "9"], ["events"], ["check"], ["sandbox"], ["delete"]],
+    ids=" ".join,
 )
 def test_ctrl_c_at_any_moment(listenkey_sandbox: Sandbox, args: list[str]) -> None:
     if args[0] in ("start", "delete"):

@@ -19,7 +19,9 @@ from listenkey import (
     Unauthorized,
     UnexpectedResponse,
 )
-from listenkey._http import answer as _answer
+from listenkey._http.answer import RawAnswer, error_in, instant
+from listenkey._http.faults import is_refusal, worth_repeating
+from listenkey._http.masking import cleaned, described, masked
 from tests.conftest import API_KEY
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
@@ -27,8 +29,8 @@ LISTEN_KEY = "pqia91ma19a5s61cv6a81va65sdf19v8a65a1a5s61cv6a81va65sdf19v8a65a1"
 
 
 def error(status: int, body: bytes | None = b"", **headers: str) -> ListenKeyError | None:
-    answer = _answer.RawAnswer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
-    return _answer.error_in(answer, API_KEY, NOW, brings_key=True)
+    answer = RawAnswer(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+    return error_in(answer, API_KEY, NOW, brings_key=True)
 
 
 @pytest.mark.parametrize("expiration", [-1, 0, 1, 1_762_855_900, -1_762_855_900_452, 946_684_799_999, 10**14, 10**30])
@@ -41,9 +43,9 @@ def test_an_expiration_that_no_clock_shows(expiration: int) -> None:
 @pytest.mark.parametrize("expiration", [1_762_855_900_452, 946_684_800_000, 4_102_444_800_000])
 def test_an_expiration_that_a_clock_shows(expiration: int) -> None:
     assert error(200, b'{"listenKey":"k","expiration":%d}' % expiration) is None
-    instant = _answer.instant(expiration)
-    assert instant is not None
-    assert round(instant.timestamp() * 1000) == expiration
+    found = instant(expiration)
+    assert found is not None
+    assert round(found.timestamp() * 1000) == expiration
 
 
 def ban(seconds: float) -> bytes:
@@ -106,9 +108,9 @@ REFUSALS: list[tuple[ListenKeyError, bool]] = [
 
 @pytest.mark.parametrize(("found", "refused"), REFUSALS, ids=lambda value: repr(value)[:40])
 def test_refusals(found: ListenKeyError, refused: bool) -> None:
-    assert _answer.is_refusal(found) is refused
+    assert is_refusal(found) is refused
     if refused:
-        assert not _answer.worth_repeating(found)
+        assert not worth_repeating(found)
 
 
 def test_a_certificate_is_not_worth_repeating() -> None:
@@ -116,8 +118,8 @@ def test_a_certificate_is_not_worth_repeating() -> None:
     certificate.__cause__ = RuntimeError()
     certificate.__cause__.__cause__ = ssl.SSLCertVerificationError(1, "no")
     other.__cause__ = ssl.SSLError(1, "wrong version number")
-    assert not _answer.worth_repeating(certificate)
-    assert _answer.worth_repeating(other)
+    assert not worth_repeating(certificate)
+    assert worth_repeating(other)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_a_certificate_is_not_worth_repeating() -> None:
     ids=lambda value: str(value)[:30],
 )
 def test_a_library_error_is_described_without_what_it_quotes(failure: Exception, expected: str) -> None:
-    assert _answer.described(failure, API_KEY) == expected
+    assert described(failure, API_KEY) == expected
 
 
 @pytest.mark.parametrize(
@@ -154,13 +156,13 @@ def test_a_library_error_is_described_without_what_it_quotes(failure: Exception,
     ],
 )
 def test_a_short_api_key_is_masked_as_a_word(api_key: str, text: str, expected: str) -> None:
-    assert _answer.masked(text, api_key) == expected
-    assert _answer.cleaned(text, api_key) == expected
+    assert masked(text, api_key) == expected
+    assert cleaned(text, api_key) == expected
 
 
 @given(st.text())
 def test_a_text_is_clean(text: str) -> None:
-    clean = _answer.cleaned(f"{text} {API_KEY} {text} {LISTEN_KEY}", API_KEY)
+    clean = cleaned(f"{text} {API_KEY} {text} {LISTEN_KEY}", API_KEY)
     assert len(clean) <= 200
     assert clean.isprintable()
     assert API_KEY not in clean

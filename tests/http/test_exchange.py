@@ -37,7 +37,7 @@ from listenkey import (
     Unauthorized,
     UnexpectedResponse,
 )
-from listenkey._http import answer as _answer
+from listenkey._http.answer import http_date, wait_in
 from listenkey.sandbox import Sandbox
 from tests.conftest import API_KEY, Script, Twin
 
@@ -449,9 +449,9 @@ def test_retry_after_as_a_date_in_an_answer_without_date(twin: Twin, listenkey_s
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ ([+-]\d+|GMT)", fullmatch=True))
 def test_no_header_breaks_the_parsers(value: str) -> None:
-    date = _answer._http_date(value)
+    date = http_date(value)
     assert date is None or date.tzinfo is UTC
-    seconds = _answer._retry_after(value, date, NOW)
+    seconds = wait_in(value, date, NOW)
     assert seconds is None or seconds >= 0
 
 

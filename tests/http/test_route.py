@@ -5,12 +5,16 @@ import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import httpx  # noqa: TID251  somebody may pass its URL
 import pytest
 import trustme
 
 from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient, TransportError
-from listenkey._http.route import Route, hidden, route_to
+from listenkey._http.addresses import BASE_URL
+from listenkey._http.route import Route, Wishes, hidden, route_to
+from listenkey._inside import inside
 from tests.conftest import API_KEY, Script, Twin
 from tests.http.test_exchange import caught
 
@@ -27,7 +31,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def route(url: str = EXCHANGE, ssl_context: ssl.SSLContext | None = None) -> Route:
-    return route_to(hidden(url), ssl_context)
+    return route_to(BASE_URL, hidden(url), Wishes(ssl_context=ssl_context))
 
 
 NO_PROXY_ADDRESS = "HTTPS_PROXY is not the address of a proxy: it must be like http://HOST:PORT, special signs as %2F."
@@ -69,6 +73,51 @@ def test_a_proxy_that_cannot_work(
     error = caught(lambda: twin(EXCHANGE))
     assert type(error) is ConfigurationError
     assert str(error) == text
+
+
+NO_PROXY_GIVEN = NO_PROXY_ADDRESS.replace("HTTPS_PROXY", "The parameter proxy")
+
+
+@pytest.mark.parametrize("url", [EXCHANGE, "http://127.0.0.1:1"])  # no proxy is used for the second
+@pytest.mark.parametrize(
+    ("proxy", "text"),
+    [
+        ("", NO_PROXY_GIVEN),  # as of a setting that is unset: a direct connection would show another address
+        (" ", NO_PROXY_GIVEN),
+        (b"http://127.0.0.1:1", NO_PROXY_GIVEN),
+        (False, NO_PROXY_GIVEN),
+        (httpx.URL("http://127.0.0.1:1"), NO_PROXY_GIVEN),
+        ("http://127.0.0.1:1/path", NO_PROXY_GIVEN),
+        ("http://user:12345?x@127.0.0.1:1", NO_PROXY_GIVEN),
+        ("gopher://127.0.0.1:1", NO_PROXY_GIVEN),
+        (
+            "socks4://127.0.0.1:1",
+            "The parameter proxy names a socks4 proxy, which httpx does not know: write socks5://HOST:PORT.",
+        ),
+    ],
+    ids=str,
+)
+def test_a_proxy_that_cannot_be_given(twin: Twin, url: str, proxy: Any, text: str) -> None:
+    error = caught(lambda: twin(url, proxy=proxy))
+    assert type(error) is ConfigurationError
+    assert str(error) == text
+
+
+def test_accounts_on_different_proxies_are_different_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Binance counts weight for the address that it sees."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:one@127.0.0.1:1")
+    settings: list[dict[str, Any]] = [
+        {"proxy": "http://user:one@127.0.0.1:1"},
+        {"proxy": "http://user:two@127.0.0.1:1"},  # often another way out of the same machine
+        {"proxy": "socks5://user:one@127.0.0.1:1"},
+        {"trust_env": False},
+    ]
+    clients = [ListenKeyClient(API_KEY, **each) for each in [{}, *settings]]
+    addresses = [inside(client).address for client in clients]
+    assert addresses[0] is addresses[1]
+    assert len(set(addresses)) == 4
+    for client in clients:
+        client.close()
 
 
 def test_a_socks_proxy_needs_a_package(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +365,7 @@ def test_plain_http_is_for_a_host_that_the_caller_names(
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     client = kind(API_KEY, base_url="http://Sandbox:8080", plain_http_host="sandbox")
-    assert client._route.proxy is None, "the API key goes through no proxy in clear"
+    assert inside(client).route.proxy is None, "the API key goes through no proxy in clear"
     kind(API_KEY, base_url="http://[fd00::1]:8080", plain_http_host="fd00::1")
     kind(API_KEY, base_url="https://example.com", plain_http_host="sandbox")
     for named in (None, "", "another", "sandbox:8080", 1):

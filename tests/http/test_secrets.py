@@ -16,9 +16,9 @@ import httpcore  # noqa: TID251  where the interrupt arrives
 import pytest
 
 from listenkey import AsyncListenKeyClient, ListenKeyClient, ListenKeyError
-from listenkey._http.answer import Secret
+from listenkey._http.attempt import Attempt, attempt_under_way
+from listenkey._http.masking import Secret
 from listenkey._http.route import Account
-from listenkey._http.transport import Attempt, attempt_under_way
 from listenkey.sandbox import Sandbox
 from tests.conftest import Script, Twin
 
@@ -141,6 +141,10 @@ def bytes_of(api_key: str) -> Any:
         {"base_url": f"https://user:{PASSWORD}/x@eapi.binance.com"},
         {"base_url": f"https://user:{PASSWORD}#x@eapi.binance.com:y"},
         {"base_url": "http://eapi.binance.com"},
+        {"proxy": f"http://user:{PASSWORD}/x@127.0.0.1:1"},
+        {"proxy": f"gopher://user:{PASSWORD}@127.0.0.1:1"},
+        {"proxy": f"http://user:{PASSWORD}@127.0.0.1:1".encode()},
+        {"proxy": f"http://user:{PASSWORD}@127.0.0.1:1", "timeout": 0},
     ],
     ids=lambda value: " ".join(value),
 )
@@ -225,9 +229,10 @@ from datetime import UTC, datetime
 import pytest
 from binance_options_client.models import ListenKeyResponse
 from listenkey import ListenKey
-from listenkey._http.answer import RawAnswer, Secret
+from listenkey._http.answer import RawAnswer
+from listenkey._http.masking import Secret
 from listenkey._limits.shared import Address
-from listenkey._http.exchange import Answer
+from listenkey._http.outcome import Success
 from listenkey._http.route import Account
 from listenkey.client import Started
 
@@ -241,7 +246,7 @@ def each(secret):
     key = ListenKey(secret, NOW, False)
     return {
         "key": key, "list": [key], "tuple": (key, 1), "dict": {"k": key}, "set": {key}, "Mine": Mine(key),
-        "Started": Started(key, 1.0), "Answer": Answer(ListenKeyResponse(secret), NOW, NOW),
+        "Started": Started(key, 1.0), "Success": Success(ListenKeyResponse(secret), NOW, NOW),
         "RawAnswer": RawAnswer(200, {}, secret.encode()), "Account": Account(Secret(secret), 1.0),
     }
 

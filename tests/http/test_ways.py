@@ -48,9 +48,9 @@ from listenkey import (
     Unauthorized,
     UnexpectedResponse,
 )
-from listenkey._http.async_network import Connection
+from listenkey._http.async_network import AsyncConnection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
 from tests.http.test_secrets import API_KEY, LISTEN_KEY, PASSWORD, SECRETS, printed
 from tests.stream.test_stream import PACE, Reader
 
@@ -257,6 +257,7 @@ class Ask:
         ssl_context: for the client.
         busy: whether the program keeps all of asyncio's threads busy.
         not_for: beginnings of the names of ways that the case is not for.
+        settings: of the client, beside those.
     """
 
     url: str
@@ -268,6 +269,7 @@ class Ask:
     ssl_context: ssl.SSLContext | None = None
     busy: bool = False
     not_for: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
     then: Callable[[], object] = field(default=lambda: None)  # looks at the world after the case
 
 
@@ -289,8 +291,12 @@ class World:
         patch.setattr(socket, "getaddrinfo", look_up)
         self.looks_up(HOST, lambda _: pytest.fail("nobody should look this name up"))
         self.authority = AUTHORITY
+        self.gives_proxy, self.proxy = False, ""
 
     def set(self, name: str, value: str) -> None:
+        """Set a variable. Where clients are given their proxy, the environment names a dead one in its place."""
+        if self.gives_proxy and name in ("HTTPS_PROXY", "ALL_PROXY"):
+            self.proxy, value = value, f"http://127.0.0.1:{self.dead_port()}"
         self._patch.setenv(name, value)
 
     def looks_up(self, host: str, answers: Callable[[int], list[Any]]) -> None:
@@ -809,6 +815,20 @@ def loopback_goes_through_no_proxy(world: World) -> Ask:
     return Ask(f"https://localhost:{world.tls(exchange, 'localhost').port}", ssl_context=world.trusting())
 
 
+@case
+def environment_that_is_not_asked_for_a_proxy(world: World) -> Ask:
+    world.set("HTTPS_PROXY", f"http://127.0.0.1:{world.dead_port()}")
+    return Ask(world.named(world.tls()), ssl_context=world.trusting(), settings={"trust_env": False})
+
+
+@case
+def environment_that_is_not_asked_for_certificates(world: World) -> Ask:
+    file = world.folder / "authority.pem"
+    world.authority.cert_pem.write_to_path(str(file))
+    world.set("SSL_CERT_FILE", str(file))
+    return not_trusted(world.named(world.tls()), UNKNOWN, settings={"trust_env": False})
+
+
 # Servers that are no exchange.
 
 
@@ -993,10 +1013,10 @@ class Way:
             gc.enable()
 
     def _client(self, ask: Ask, home: str) -> dict[str, Any]:
+        settings = {"api_key": API_KEY, "ssl_context": ask.ssl_context, **ask.settings}
         if self.is_stream:
-            return {"api_key": API_KEY, "base_url": home, "ssl_context": ask.ssl_context}
-        settings = {"timeout": ask.timeout, "attempts": 1, "ssl_context": ask.ssl_context}
-        return {"api_key": API_KEY, "base_url": ask.url, **settings}
+            return {"base_url": home, **settings}
+        return {"base_url": ask.url, "timeout": ask.timeout, "attempts": 1, **settings}
 
     def _call(self, ask: Ask) -> ListenKeyError | None:
         before = sockets()
@@ -1098,8 +1118,33 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 @pytest.mark.parametrize("title", CASES)
 def test_every_way_tells_the_same(title: str, way: Way, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    tells_the_same(CASES[title](world), way, world, caplog)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "http proxy ",
+        "https proxy of a company",
+        "socks5h with a login",
+        "proxy wrong login",
+        "socks ruleset",
+        "proxy that is dead",
+        "loopback goes through no proxy",
+    ],
+)
+def test_a_client_may_be_given_its_proxy(title: str, way: Way, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The parameter goes before the environment, for the client's stream, too, and is named where it is wrong."""
+    world.gives_proxy = True
+    world.set("NO_PROXY", "*")
+    ask = CASES[title](world)
+    text = re.sub("check (HTTPS|ALL)_PROXY", "check the parameter proxy", ask.text)
+    tells_the_same(replace(ask, text=text, settings={"proxy": world.proxy}), way, world, caplog)
+
+
+def tells_the_same(ask: Ask, way: Way, world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    ask, home = CASES[title](world), world.serve(exchange)
+    home = world.serve(exchange)
     if way.name.startswith(ask.not_for):
         pytest.skip("not for this way")
     try:
@@ -1228,10 +1273,10 @@ def test_a_look_up_that_hangs_holds_up_no_other_host_and_not_the_end_of_a_progra
 HANGING = """
 import asyncio, dataclasses, socket, time
 from listenkey import AsyncListenKeyClient, ListenKeyClient, TransportError
-from listenkey._http.async_network import Connection
+from listenkey._http.async_network import AsyncConnection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
-from listenkey.stream._machine import Pace
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
+from listenkey.stream._pace import Pace
 
 real, home = socket.getaddrinfo, "http://localhost:PORT"
 def look_up(host, *arguments, **named):
@@ -1268,7 +1313,7 @@ def test_bytes_that_come_before_TLS_are_no_answer() -> None:  # noqa: N802
     """A proxy may send them behind its 200. They would pass for bytes of the exchange."""
 
     async def program() -> None:
-        connection = Connection()
+        connection = AsyncConnection()
         connection.data_received(FORGED)
         with pytest.raises(httpcore.ConnectError, match="bytes came before the TLS handshake"):
             await connection.start_tls(ssl.create_default_context())

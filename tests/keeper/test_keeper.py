@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import copy
-import dataclasses
 import inspect
 import itertools
 import logging
@@ -43,9 +42,11 @@ from listenkey import (
 )
 from listenkey._clock import WitnessedClock, clock
 from listenkey._http import transport as _transport
+from listenkey._inside import inside
 from listenkey.client import Started
 from listenkey.sandbox import Sandbox
 from tests.conftest import API_KEY
+from tests.inside import as_in_a_child, give_request
 
 LIFE = 2.0
 BAD = b'{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}'
@@ -541,7 +542,7 @@ def test_a_bug_in_the_loop_is_lost_with_its_cause(
     client = twins.client(sandbox.url)
     with twins.keeper(client) as keeper:
         twin: Any = getattr(keeper, "keeper", keeper)
-        monkeypatch.setattr(twin, "_inside", dataclasses.replace(twin._inside, start_once=lambda: 1 / 0))
+        give_request(twin, lambda: 1 / 0)
         with pytest.raises(LeaseLost, match=r"^The keeper broke down \(ZeroDivisionError\)\. Start anew"):
             keeper.wait()
         assert_lost(keeper, ZeroDivisionError, "broke down")
@@ -586,7 +587,7 @@ def test_a_keeper_that_hangs_does_not_look_alive(sandbox: Sandbox, monkeypatch: 
             hang.wait(30)  # as a name that takes for ever to resolve
             raise TransportError("too late")
 
-        monkeypatch.setattr(keeper, "_inside", dataclasses.replace(keeper._inside, start_once=hangs))
+        give_request(keeper, hangs)
         with pytest.raises(LeaseLost, match="no request was answered"):
             keeper.wait()
         with pytest.raises(LeaseLost):
@@ -938,11 +939,10 @@ def test_after_a_fork_it_is_refused() -> None:
 def test_a_forked_child_that_leaves_the_block_touches_nothing(twins: Twins, sandbox: Sandbox) -> None:
     with twins.keeper(twins.client(sandbox.url), delete_on_exit=True) as keeper:
         forked: Any = keeper.keeper if isinstance(keeper, Awaited) else keeper
-        mine, forked._pid = forked._pid, -1  # as a child would see it
-        keeper.__exit__()
-        with pytest.raises(ConfigurationError, match="another process's"):
-            keeper.status()
-        forked._pid = mine
+        with as_in_a_child(forked):
+            keeper.__exit__()
+            with pytest.raises(ConfigurationError, match="another process's"):
+                keeper.status()
         assert keeper.status().state == "running"
         assert len(sandbox.requests) == 1
 
@@ -1058,8 +1058,8 @@ def test_leaving_in_a_ban_does_not_lengthen_it(twins: Twins, sandbox: Sandbox) -
         sandbox.faults.add("status", status=418, headers={"Retry-After": "600"})
         with pytest.raises(Banned):
             keeper.renew_now()
-        until = client._address.rate_limit_wait.until
-    assert client._address.rate_limit_wait.until == until
+        until = inside(client).address.rate_limit_wait.until
+    assert inside(client).address.rate_limit_wait.until == until
     assert [request.method for request in sandbox.requests] == ["POST", "POST"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from listenkey._http.answer import is_refusal
+from listenkey._http.faults import is_refusal
 from listenkey._limits.shared import Orders
 from listenkey._limits.wait import RateLimitWait
 from listenkey.errors import (
@@ -24,6 +24,7 @@ from listenkey.errors import (
     UnexpectedResponse,
 )
 from listenkey.keeper._lease import Lease
+from tests.inside import give_chance, give_wait
 
 TIMEOUT = 15.0
 
@@ -155,7 +156,7 @@ class Hasty(Random):
 
 def test_ten_requests_in_any_minute_at_the_fastest_pace() -> None:
     run = Run(1)
-    run.lease._random = Hasty()
+    give_chance(run.lease, Hasty())
     for _ in range(20):
         for _ in range(4):
             run.fail(TransportError("no answer"), took=0)
@@ -409,7 +410,7 @@ def test_a_success_ends_the_doubling_of_bans() -> None:
 
 def test_a_ban_is_shared_and_a_shorter_wait_does_not_end_it() -> None:
     one, other = Run(1), Run(2)
-    other.lease._rate_limit_wait = one.rate_limit_wait
+    give_wait(other.lease, one.rate_limit_wait)
     for run in (one, other):
         run.succeed()
         run.now += 1700

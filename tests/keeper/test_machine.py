@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from listenkey import ConfigurationError, LeaseLost, ListenKey, RateLimited, TransportError, Unauthorized
+from listenkey import (
+    ConfigurationError,
+    LeaseLost,
+    ListenKey,
+    ListenKeyError,
+    RateLimited,
+    ServerError,
+    TransportError,
+    Unauthorized,
+)
 from listenkey._limits.shared import Address
 from listenkey.client import Started
 from listenkey.keeper._lease import Lease
@@ -19,10 +28,10 @@ def started(value: str = "key", life: float | None = None) -> Started:
 class Machine:
     """A Keeping behind a door: look before every call."""
 
-    def __init__(self, attempts: int = 3) -> None:
+    def __init__(self, attempts: int = 3, *, is_endless: bool = False) -> None:
         self.address = Address()
         lease = Lease(3600.0, 10.0, self.address.rate_limit_wait)
-        self.keeping = Keeping(lease, self.address, lambda: None, attempts, "with Keeper(...)")
+        self.keeping = Keeping(lease, self.address, lambda: None, attempts, "with Keeper(...)", is_endless=is_endless)
         self.keeping.enter(0.0)
         assert self.keeping.next_step(0.0) == 0.0
 
@@ -106,3 +115,63 @@ def test_levels_of_the_log() -> None:
         ("failed", logging.INFO),
         ("failed", logging.DEBUG),
     ]
+
+
+class TestAnEndlessKeeper:
+    @pytest.mark.parametrize("error", [ServerError(503), TransportError("none"), RateLimited(429, retry_after=60.0)])
+    def test_at_the_start_trouble_that_passes_is_waited_out(self, error: ListenKeyError) -> None:
+        machine, now = Machine(attempts=1, is_endless=True), 0.0
+        keeping, levels = machine.keeping, []
+        for _ in range(9):
+            keeping.failed(now, error)
+            levels += [level for level, _, fields in keeping.log if fields["listenkey_event"] == "failed"]
+            keeping.log = []
+            while wait := keeping.next_step(now):
+                now += wait
+        assert [number for number, level in enumerate(levels, 1) if level == logging.WARNING] == [1, 2, 4, 8]
+        keeping.renewed(now, started())
+        assert keeping.key(now).value == "key"
+
+    def test_at_the_start_a_refusal_is_raised(self) -> None:
+        with pytest.raises(Unauthorized):
+            Machine(is_endless=True).keeping.failed(0.0, Unauthorized(401))
+
+    def test_after_a_loss_a_refusal_is_waited_out_for_16_minutes_at_most(self) -> None:
+        machine, now, waits = Machine(is_endless=True), 7200.0, []
+        machine.keeping.renewed(0.0, started())
+        for moment in range(0, 7200, 10):
+            machine.keeping.look(moment)
+        while wait := machine.keeping.next_step(now):
+            now += wait
+        for _ in range(6):
+            machine.keeping.failed(now, Unauthorized(401))
+            begun = now
+            while wait := machine.keeping.next_step(now):
+                now += wait
+            waits.append(now - begun)
+        for wait, least in zip(waits, [120, 240, 480, 960, 960, 960], strict=True):
+            assert least <= wait <= least + 15
+
+    def test_after_a_loss_it_goes_on_and_says_so(self) -> None:
+        machine = Machine(is_endless=True)
+        keeping = machine.keeping
+        keeping.renewed(0.0, started("first"))
+        for now in range(0, 7200, 10):  # nobody sends
+            keeping.look(now)
+        told = [(level, fields["listenkey_event"]) for level, _, fields in keeping.log if level > logging.INFO]
+        assert told == [(logging.WARNING, "at_risk"), (logging.WARNING, "lost")]
+        assert keeping.is_key_lost
+        assert keeping.key(7200.0).value == "first"  # nobody has another
+        assert keeping.next_step(7200.0) == 0.0
+        keeping.failed(7201.0, TransportError("no answer"))
+        assert 0 < (keeping.next_step(7201.0) or 0) <= 1
+        assert keeping.next_step(7202.0) == 0.0
+        keeping.renewed(7202.0, started("second"))
+        assert (keeping.is_key_lost, keeping.key(7202.0).value) == (False, "second")
+
+    def test_a_bug_is_no_failure(self) -> None:
+        machine = Machine(is_endless=True)
+        machine.keeping.renewed(0.0, started())
+        machine.keeping.broke_down(1.0, OSError())
+        with pytest.raises(LeaseLost, match="broke down"):
+            machine.keeping.key(1.0)

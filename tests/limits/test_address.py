@@ -27,11 +27,13 @@ from listenkey import (
     RateLimited,
 )
 from listenkey._clock import clock
+from listenkey._inside import inside
 from listenkey._limits import shared as _address
 from listenkey._limits.shared import Address, Orders, address_of
 from listenkey.keeper._lease import Lease
 from listenkey.sandbox import Sandbox
 from tests.conftest import API_KEY
+from tests.inside import calls_in, give_address, turns_of, waiting_in
 
 URL = "https://eapi.example"
 
@@ -235,9 +237,9 @@ def test_who_comes_while_an_address_is_made_gets_the_same(monkeypatch: pytest.Mo
                 inner.append(address_of(URL))
             return found
 
-    monkeypatch.setattr(_address, "_addresses", Interrupted())
+    monkeypatch.setattr(_address, "addresses", Interrupted())
     assert {address_of(URL)} == set(inner) == {address_of(URL)}
-    assert not _address._making
+    assert not _address.making
 
 
 def test_a_finalizer_may_make_and_close_clients_while_its_thread_does() -> None:
@@ -271,7 +273,7 @@ def test_a_signal_handler_may_make_and_close_clients_while_its_thread_does() -> 
 
     def handle(*_: object) -> None:
         with ListenKeyClient("of-the-handler", base_url="http://127.0.0.1:9") as client:
-            calls.append(client._address)
+            calls.append(inside(client).address)
 
     before = signal.signal(signal.SIGALRM, handle)
     watch = threading.Timer(40, os._exit, (70,))  # the main thread would wait for ever
@@ -282,7 +284,7 @@ def test_a_signal_handler_may_make_and_close_clients_while_its_thread_does() -> 
                 signal.setitimer(signal.ITIMER_REAL, 1e-5 + round_ % 50 * 1e-5)
                 with ListenKeyClient("k", base_url="http://127.0.0.1:9"):
                     pass
-            assert set(calls) == {kept._address}
+            assert set(calls) == {inside(kept).address}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -294,10 +296,10 @@ def test_calls_without_a_keeper_are_remembered_for_a_minute() -> None:
     address = Address()
     for number in range(100_000):
         address.count(10.0 * number)
-        assert len(address._turns._calls) <= 6
+        assert calls_in(turns_of(address)) <= 6
     for _ in range(10_000):
         address.count(1e6)
-    assert len(address._turns._calls) <= 2400, "no more can matter"
+    assert calls_in(turns_of(address)) <= 2400, "no more can matter"
 
 
 # Entering waits for a turn.
@@ -305,9 +307,10 @@ def test_calls_without_a_keeper_are_remembered_for_a_minute() -> None:
 
 def full(client: ListenKeyClient | AsyncListenKeyClient, minute: float) -> None:
     """Let the client's address have used up its weight now."""
-    client._address = Address(minute)
+    address = Address(minute)
+    give_address(client, address)
     for _ in range(2400):
-        client._address.count(clock())
+        address.count(clock())
 
 
 def test_entering_waits_for_a_turn_and_says_so(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
@@ -331,7 +334,7 @@ def test_many_async_keepers_wait_for_their_turns_in_one_loop(sandbox: Sandbox) -
         clients = [AsyncListenKeyClient(f"key-{number}", base_url=sandbox.url) for number in range(300)]
         full(clients[0], 2.0)
         for client in clients:
-            client._address = clients[0]._address
+            give_address(client, inside(clients[0]).address)
         before = threading.active_count()
         keeping = [asyncio.create_task(keep(client)) for client in clients]
         await asyncio.sleep(0.1)
@@ -348,14 +351,14 @@ def test_many_async_keepers_wait_for_their_turns_in_one_loop(sandbox: Sandbox) -
 def test_a_ban_ends_the_wait_for_a_first_turn(sandbox: Sandbox) -> None:
     with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
         full(client, 3600.0)
-        wait = client._address.rate_limit_wait
+        wait = inside(client).address.rate_limit_wait
         refuse = threading.Timer(0.2, lambda: wait.refused(Banned(418, retry_after=600.0), clock(), clock()))
         refuse.start()
         keeper = ListenKeyKeeper(client, _assumed_life=60.0)
         with pytest.raises(Banned), keeper:
             pass
         refuse.join()
-        assert not client._address._turns._waiting
+        assert not waiting_in(turns_of(inside(client).address))
     assert len(sandbox.requests) == 0
 
 
@@ -365,11 +368,11 @@ def test_waiting_for_a_turn_can_be_cancelled(sandbox: Sandbox) -> None:
             full(client, 3600.0)
             entering = asyncio.create_task(AsyncListenKeyKeeper(client).__aenter__())
             await asyncio.sleep(0.05)
-            assert len(client._address._turns._waiting) == 1
+            assert waiting_in(turns_of(inside(client).address)) == 1
             entering.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await entering
-            assert not client._address._turns._waiting
+            assert not waiting_in(turns_of(inside(client).address))
 
     asyncio.run(main())
     with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
@@ -377,7 +380,7 @@ def test_waiting_for_a_turn_can_be_cancelled(sandbox: Sandbox) -> None:
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt), ListenKeyKeeper(client):
             pass
-        assert not client._address._turns._waiting
+        assert not waiting_in(turns_of(inside(client).address))
     assert len(sandbox.requests) == 0
 
 
@@ -392,10 +395,10 @@ def test_a_keeper_whose_loop_is_gone_holds_up_nobody(sandbox: Sandbox) -> None:
         await asyncio.sleep(0.05)
         return client
 
-    address = loop.run_until_complete(begin())._address
+    address = inside(loop.run_until_complete(begin())).address
     loop.close()
     with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
-        client._address = address
+        give_address(client, address)
         with ListenKeyKeeper(client, _assumed_life=4.0) as keeper:
             assert keeper.key.value
     with contextlib.suppress(BaseException):
@@ -419,10 +422,13 @@ def test_calls_of_users_and_keepers_are_counted_and_their_answers_tell_the_weigh
             assert client.used_weight == 2
         assert asyncio.run(twin()) == 4
         assert client.used_weight == 4, "the address's, whoever made the last call"
-        assert client._address._turns.used(clock()) == 4
+        turns = turns_of(inside(client).address)
+        assert turns.used(clock()) == 4
         sandbox.faults.add("status", status=503, times=2, headers={"X-MBX-USED-WEIGHT-1M": "2000"})
         client.start()
-        assert client._address._turns.used(clock()) == 7, "each attempt is counted, and the newest answer counts"
+        assert turns_of(inside(client).address).used(clock()) == 7, (
+            "each attempt is counted, and the newest answer counts"
+        )
 
 
 def test_a_ban_that_a_users_call_met_holds_for_keepers(sandbox: Sandbox) -> None:

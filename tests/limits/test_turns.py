@@ -16,6 +16,7 @@ from listenkey._limits.shared import Address
 from listenkey._limits.turns import AT_ONCE, WEIGHT, Turns
 from listenkey.errors import Banned, ListenKeyError, RateLimited, ServerError, TransportError, Unauthorized
 from listenkey.keeper._lease import Lease
+from tests.inside import given_in, under_way_in
 
 MINUTE = 60.0
 
@@ -35,7 +36,7 @@ def drain(turns: Turns, now: float, at_once: int = AT_ONCE) -> int:
     given = 0
     while True:
         turns.grant(now, at_once)
-        holders = list(turns._under_way)
+        holders = under_way_in(turns)
         if not holders:
             return given
         given += len(holders)
@@ -130,13 +131,13 @@ def test_at_most_64_are_under_way_and_a_holder_that_hangs_holds_up_nobody() -> N
         turns.ask(lease(), nothing, 0.0)
     turns.grant(0.0)
     turns.grant(1.0)
-    assert len(turns._under_way) == 64
+    assert len(under_way_in(turns)) == 64
     turns.ask(lease(), nothing, 29.9)
     turns.grant(29.9)
-    assert len(turns._turns) == 64
+    assert given_in(turns) == 64
     turns.ask(lease(), nothing, 30.0)
     turns.grant(30.0)
-    assert len(turns._turns) == 128
+    assert given_in(turns) == 128
 
 
 def test_the_next_in_the_row_is_woken_to_look_at_the_clock_and_who_leaves_is_forgotten() -> None:

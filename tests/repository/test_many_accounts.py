@@ -84,20 +84,36 @@ def test_the_manifest_runs_the_example(tmp_path: Path, listenkey_sandbox: Sandbo
         )
     ]
     assert sorted(line.partition(":")[0] for line in printed) == sorted(ACCOUNTS[:30])
-    assert all(re.fullmatch(r"account-\d+: listen to \w{6}…\n", line) for line in printed)
-    assert [request.status for request in listenkey_sandbox.requests] == [200] * 30
+    assert all(re.fullmatch(r"account-\d+: snapshot, because started\n", line) for line in printed)
+    assert asked(listenkey_sandbox) == [200] * 30
+
+
+def asked(sandbox: Sandbox) -> list[int | None]:
+    """The answers to the calls that start a key."""
+    return [request.status for request in sandbox.requests if request.method == "POST"]
+
+
+def test_events_come_with_the_name_of_their_account(tmp_path: Path, listenkey_sandbox: Sandbox) -> None:
+    with shard(listenkey_sandbox, accounts(tmp_path, ACCOUNTS[:2])) as process:
+        assert {line(process) for _ in range(2)} == {f"{name}: snapshot, because started\n" for name in ACCOUNTS[:2]}
+        listenkey_sandbox.balance("USDT", 5, account="key-of-account-1")
+        assert [line(process) for _ in range(2)] == [
+            "account-1: BalancePositionUpdate\n",
+            "account-1: AccountUpdate\n",
+        ]
+        assert end(process, signal.SIGTERM)[0] == 0
 
 
 def test_a_refused_account_delays_no_other_and_is_tried_again(tmp_path: Path, listenkey_sandbox: Sandbox) -> None:
     listenkey_sandbox.faults.add("status", times=2, status=401, body={"code": -2015, "msg": "Invalid API-key."})
     with shard(listenkey_sandbox, accounts(tmp_path, ACCOUNTS[:4])) as process:
-        assert {line(process).partition(":")[2][:11] for _ in range(4)} == {" listen to "}
+        assert {line(process).partition(":")[2] for _ in range(4)} == {" snapshot, because started\n"}
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=50)
         assert (process.returncode, out[-8:]) == (0, "stopped\n")
     assert "The next try is in " in errors
     assert "key-of-" not in errors
-    assert [request.status for request in listenkey_sandbox.requests][:6].count(401) == 2
+    assert asked(listenkey_sandbox)[:6].count(401) == 2
 
 
 def test_a_shard_whose_accounts_are_all_refused_ends_with_a_failure(tmp_path: Path, listenkey_sandbox: Sandbox) -> None:
@@ -116,7 +132,7 @@ def test_a_shard_starts_while_the_exchange_is_away(tmp_path: Path, listenkey_san
         wait_for(process.stderr, "The next try is in ")
         wait_for(process.stderr, "The next try is in ")
         listenkey_sandbox.faults.clear()
-        assert line(process).startswith("account-0: listen to ")
+        assert line(process) == "account-0: snapshot, because started\n"
         assert end(process, signal.SIGTERM)[0] == 0
 
 

@@ -13,7 +13,8 @@ from tests.repository.test_programs import BOT, PAGES, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = [ROOT / "README.zh-CN.md", *sorted((ROOT / "docs/zh-CN").glob("*.md"))]
-LINKING = [*PAGES, *CHINESE, *map(ROOT.joinpath, ("CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"))]
+OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples/README.md")]
+LINKING = [*PAGES, *CHINESE, *OTHERS]
 
 
 def test_the_readme_is_short() -> None:
@@ -28,6 +29,15 @@ def test_the_first_program_comes_soon() -> None:
 
 def test_the_readme_links_every_page() -> None:
     assert [page.name for page in PAGES[1:] if f"](docs/{page.name})" not in README] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_lines_are_short(page: Path) -> None:
+    """120 columns, but for code, the rows of tables, and a line that would be short without its addresses."""
+    text = page.read_text(encoding="utf-8")
+    code = {line for block in MarkdownIt().parse(text) if block.type == "fence" for line in range(*block.map or ())}
+    lines = [line for number, line in enumerate(text.splitlines()) if number not in code and not line.startswith("|")]
+    assert [line for line in lines if len(re.sub(r"https?://[^\s)]+", "", line)) > 120] == []
 
 
 def test_every_fault_is_named() -> None:

@@ -53,7 +53,7 @@ def test_the_copy_without_ranges_says_the_same(tmp_path: Path) -> None:
 def test_a_mark_without_an_end_is_refused(tmp_path: Path) -> None:
     program = tmp_path / "main.go"
     program.write_text("// docs: begin\nx\n// docs: end\n// docs: begin\ny\n")
-    with pytest.raises(ValueError, match="without one of the end"):
+    with pytest.raises(ValueError, match="'docs: begin' without 'docs: end'"):
         other_languages.shown(program)
 
 

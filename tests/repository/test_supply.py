@@ -1,23 +1,16 @@
-"""What a release relies on: breaks of the Python API are named, workflows are sound, the watch is not fooled."""
+"""What a release relies on: breaks of the Python API are named, workflows are sound."""
 
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
-import pytest
-from docs_check import watch
 from ruamel.yaml import YAML
 
 from tests.repository.test_readme import links
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = (ROOT / "openapi.yaml").read_bytes()
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -40,8 +33,8 @@ def test_make_api_names_every_break_of_the_python_api(tmp_path: Path) -> None:
     assert api() == (0, "no tag yet: there is nothing to compare with\n")
     git(tmp_path, "tag", "-a", "v1", "-m", "v1")
     assert api() == (0, "")
-    table, client = tmp_path / "listenkey" / "__init__.py", tmp_path / "listenkey" / "client.py"
-    table.write_text(table.read_text().replace("        Banned,\n", "").replace('    "Banned",\n', ""))
+    stub, client = tmp_path / "listenkey" / "__init__.pyi", tmp_path / "listenkey" / "client.py"
+    stub.write_text(stub.read_text().replace("    Banned,\n", "").replace('    "Banned",\n', ""))
     client.write_text(client.read_text().replace("def start(self)", "def start(self, symbol: str)"))
     status, said = api()
     assert status != 0
@@ -75,66 +68,3 @@ def test_workflows_test_what_the_package_names() -> None:
         for python in tested
         if not python.endswith("t")  # without the lock, never run yet
     ]
-
-
-# The watch
-
-FIREWALL = b"<html><title>Attention required</title></html>"
-
-
-@pytest.fixture
-def vendor() -> Iterator[Any]:
-    """Serve one answer, as told: `vendor.answer = (status, media type, body)`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, media_type, body = self.server.answer  # type: ignore[attr-defined]
-            self.send_response(status)
-            self.send_header("Content-Type", media_type)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        ((200, "application/yaml", b""), "an empty answer"),
-        ((200, "application/yaml", b" \n"), "an empty answer"),
-        ((200, "text/html; charset=utf-8", FIREWALL), "an answer of type text/html"),
-        ((200, "text/plain", FIREWALL), "no word of /eapi/v1/listenKey, in 46 bytes of text/plain"),
-        ((200, "application/yaml", b"/eapi/v1/listenKey: ["), "schema.yaml"),
-        ((200, "application/json", b"{}"), "no word of /eapi/v1/listenKey"),
-        ((403, "text/html", FIREWALL), "no answer: HTTP Error 403"),
-        ((503, "application/yaml", SCHEMA), "no answer: HTTP Error 503"),
-    ],
-)
-def test_the_watch_cannot_tell(
-    vendor: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: tuple[int, str, bytes], said: str
-) -> None:
-    vendor.answer = answer
-    assert watch.main(f"http://127.0.0.1:{vendor.server_port}/", str(tmp_path)) == 2
-    report = (tmp_path / "report.md").read_text()
-    assert report.startswith("It cannot be told whether the schema differs.")
-    assert said in report
-    assert capsys.readouterr().out == report + "\n"
-
-
-@pytest.mark.parametrize("url", ["", "nonsense", "http://127.0.0.1:1/"])
-def test_the_watch_without_an_address_or_an_answer_cannot_tell(tmp_path: Path, url: str) -> None:
-    assert watch.main(url, str(tmp_path)) == 2
-
-
-def test_the_watch_sees_a_difference(vendor: Any, tmp_path: Path) -> None:
-    vendor.answer = (200, "application/yaml", SCHEMA.replace(b"format: int64", b"format: int32"))
-    assert watch.main(f"http://127.0.0.1:{vendor.server_port}/", str(tmp_path)) == 1
-    assert "int32" in (tmp_path / "report.md").read_text()

@@ -31,6 +31,7 @@ from listenkey._lock import lock
 from listenkey.sandbox import Sandbox
 from listenkey.stream import AsyncUserDataStream, StreamStatus, UserDataStream
 from tests.conftest import API_KEY
+from tests.inside import connections_at, link_of, served_by, sockets_of
 from tests.stream.test_stream import PACE, event, name
 
 ROUNDS = int(os.environ.get("LEAVING_ROUNDS", "1"))  # more by hand: LEAVING_ROUNDS=20 meets every place
@@ -58,12 +59,6 @@ def descriptors() -> list[str]:
         with contextlib.suppress(OSError):
             found.append(f"{each}: {os.readlink(f'{DESCRIPTORS}/{each}')}")  # noqa: PTH115
     return sorted(found)
-
-
-def open_at(sandbox: Sandbox) -> int:
-    """How many connections the sandbox has, of the stream and of REST."""
-    server: Any = sandbox._server
-    return len(server._open)
 
 
 # Cancellation.
@@ -124,7 +119,7 @@ async def async_until(ready: Callable[[], object], what: Callable[[], str]) -> N
 
 async def nothing_is_left(sandbox: Sandbox, before: int, where: str) -> None:
     await async_until(lambda: not ours(), lambda: f"{where}: tasks are left: {ours()}")
-    await async_until(lambda: not open_at(sandbox), lambda: f"{where}: {open_at(sandbox)} sockets are open")
+    await async_until(lambda: not connections_at(sandbox), lambda: f"{where}: {connections_at(sandbox)} are open")
     await async_until(lambda: len(descriptors()) <= before, lambda: f"{where}: descriptors are left: {descriptors()}")
 
 
@@ -229,7 +224,7 @@ def way_to(state: str, sandbox: Sandbox) -> Iterator[tuple[str, Callable[[Any], 
     def lead(stream: Any) -> bool:
         status: StreamStatus = stream.status()
         if state == "connecting":
-            return len(stream._driver._serving) == 1 and not sandbox.stream.connections
+            return len(served_by(stream)) == 1 and not sandbox.stream.connections
         if state == "without an answer":
             return has_connected()
         if not done and (status.state != "connected" or not status.key_proven or not status.waiting):
@@ -245,7 +240,7 @@ def way_to(state: str, sandbox: Sandbox) -> Iterator[tuple[str, Callable[[Any], 
         if state == "draining":
             once(lambda: sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1})))
             sandbox.stream.fault("stream-half-open", only=1)
-            return stream._driver.link._old is not None
+            return sockets_of(link_of(stream)).old is not None
         assert state == "ended"
         once(lambda: sandbox.faults.add("status", status=503, times=None))
         return status.state == "ended"
@@ -416,7 +411,10 @@ OURS = str(Path(listenkey.__file__).parent)
 
 CHOICE = random.Random()
 Place = tuple[str, int, str, str]
-FILES = ("stream/_streams.py", "stream/_buffer.py", "keeper/_drivers.py", "_http/threads.py", "listenkey/client.py")
+FILES = (
+    *("stream/_streams.py", "stream/_driver.py", "stream/_loop_thread.py", "stream/_buffer.py"),
+    *("keeper/_drivers.py", "keeper/_waking.py", "_http/threads.py", "listenkey/client.py"),
+)
 
 
 def at_a_place(
@@ -467,9 +465,9 @@ def threads() -> list[str]:
 
 def nothing_is_left_of_threads(sandbox: Sandbox, before: int, where: object) -> None:
     until(lambda: not threads(), lambda: f"{where}: threads are left: {threads()}")
-    if open_at(sandbox) or len(descriptors()) > before:
+    if connections_at(sandbox) or len(descriptors()) > before:
         gc.collect()  # what an interrupted function has just made is garbage now
-    until(lambda: not open_at(sandbox), lambda: f"{where}: sockets are open")
+    until(lambda: not connections_at(sandbox), lambda: f"{where}: sockets are open")
     until(lambda: len(descriptors()) <= before, lambda: f"{where}: descriptors are left: {descriptors()}")
 
 
@@ -569,7 +567,7 @@ def test_a_handler_or_finalizer_at_any_place(sandbox: Sandbox, what: str, thread
 PREFACE = """
 import asyncio, atexit, contextlib, dataclasses, os, sys, threading, time
 from listenkey import *
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
 from listenkey.stream import AsyncUserDataStream, UserDataStream
 PACE = dataclasses.replace(
     Pace().scaled(0.02), ping=0.4, pong=3.0, late=2.0, answer=5.0, drain=3.0, opening=5.0, poll=0.05, blind=50.0

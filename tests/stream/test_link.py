@@ -25,7 +25,9 @@ from listenkey.errors import (
 )
 from listenkey.stream._buffer import Buffer
 from listenkey.stream._events import BalancePositionUpdate, Blind, Gap, Item, RiskLevelChange, UnknownEvent
-from listenkey.stream._machine import Action, Do, Link, Pace
+from listenkey.stream._machine import Action, Command, Link
+from listenkey.stream._pace import Pace
+from tests.inside import copies_of, sockets_of
 
 START = datetime(2026, 3, 27, tzinfo=UTC)
 KEY, OTHER = "first" * 12, "other" * 12
@@ -63,14 +65,14 @@ class Peer:
         self.now, self.proves, self.current = 1000.0, proves, KEY
         self.link = Link(self.now, START, KEY, Pace(), Random(seed), subscribe=subscribe)
         self.answer_pings = answer_pings
-        self.done: list[tuple[float, Do]] = []
+        self.done: list[tuple[float, Command]] = []
         self.items: list[Item] = []
         self.errors: list[ListenKeyError] = []
         self.obey(self.link.tick(self.now))
 
     def obey(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            if isinstance(action, Do):
+            if isinstance(action, Command):
                 self.done.append((self.now, action))
                 if action.what == "ping" and self.answer_pings:
                     self.obey(self.link.pong(self.now, action.number, self.now))
@@ -93,7 +95,7 @@ class Peer:
 
     def frame(self, number: int, *frames: str) -> None:
         for each in frames:
-            self.obey(self.link.frame(self.now, number, each))
+            self.obey(self.link.frames(self.now, number, [each]))
 
     def closed(self, number: int, *, clean: bool = False, status: int | None = None) -> None:
         self.obey(self.link.closed(self.now, number, clean=clean, error=None if status is None else refusal(status)))
@@ -147,7 +149,7 @@ def holding(**options: bool) -> Peer:
 
 def test_it_opens_at_once_and_the_first_item_is_a_gap() -> None:
     peer = Peer()
-    assert peer.done == [(1000.0, Do("open", 1, KEY))]
+    assert peer.done == [(1000.0, Command("open", 1, KEY))]
     assert (peer.items, peer.link.connected_since) == ([], None)
     peer.wait(0.5)
     peer.opened(1)
@@ -167,7 +169,7 @@ class TestRow1TheKeyExpiresAndTheSocketStaysOpen:
         assert peer.did("renew") == [0]
         peer.wait(3)
         peer.key(OTHER)
-        assert peer.done[-1] == (peer.now, Do("open", 2, OTHER))
+        assert peer.done[-1] == (peer.now, Command("open", 2, OTHER))
         peer.wait(1)
         peer.opened(2)
         peer.frame(2, event(2))
@@ -465,6 +467,34 @@ class TestRow6TheMuteLink:
         assert peer.did("open") == [1, 2]
         assert caplog.messages.count("no event for a while, on a second connection neither") == 1
 
+    @pytest.mark.parametrize("ends", ["is cut", "is replaced"])
+    def test_a_silence_that_no_second_socket_explained_is_part_of_the_next_gap(self, ends: str) -> None:
+        """A server that sends each event to the oldest socket alone shows the second socket nothing either."""
+        peer = self.mute()
+        peer.wait(61)
+        peer.closed(2, clean=True)
+        peer.wait(HOUR)
+        if ends == "is replaced":
+            peer.wait(23 * HOUR)
+            peer.opened(3)
+        peer.closed(1, clean=ends == "is replaced")
+        if ends == "is cut":
+            peer.opened(3)
+        assert peer.gap()[:2] == ("mute" if ends == "is replaced" else "reconnected", 1048.0)
+
+    def test_an_event_ends_a_silence_that_no_second_socket_explained(self) -> None:
+        peer = self.mute()
+        peer.wait(61)
+        peer.closed(2, clean=True)
+        peer.frame(1, event(1))
+        peer.wait(HOUR)
+        peer.closed(1)
+        peer.opened(3)
+        reason, since, until = peer.gap()
+        assert reason == "reconnected"
+        assert since is not None
+        assert since > until - 24
+
     def test_the_warning_comes_once_an_hour(self, caplog: pytest.LogCaptureFixture) -> None:
         peer = self.mute()
         peer.wait(61)
@@ -666,7 +696,7 @@ class TestRow7Doubles:
         peer = running()
         peer.frame(1, SHUTDOWN)
         peer.frame(1, *map(event, range(5)))  # the new one cannot have been sent the first ones
-        assert len(peer.link._copies or ()) == 2
+        assert len(copies_of(peer.link) or ()) == 2
         peer.opened(2)
         peer.frame(2, event(3), event(4))
         peer.closed(1, clean=True)
@@ -683,9 +713,9 @@ class TestRow7Doubles:
             peer.frame(1, event(i))
         peer.closed(1, clean=True)
         assert peer.story == ["started", *range(10_500)]
-        assert peer.link._copies is not None
+        assert copies_of(peer.link) is not None
         peer.frame(2, event(10_500))
-        assert len(peer.link._copies) == 10_500  # nothing is remembered once nobody else can bring the same
+        assert len(copies_of(peer.link)) == 10_500  # nothing is remembered once nobody else can bring the same
 
     def test_two_frames_that_cannot_be_read_are_two(self) -> None:
         peer = running()
@@ -900,7 +930,7 @@ class TestRow12TheKeyIsReplaced:
         peer.key(KEY, age=200)
         peer.wait(100)
         peer.key(OTHER, age=1)
-        assert peer.done[-1] == (2100.0, Do("open", 2, OTHER))
+        assert peer.done[-1] == (2100.0, Command("open", 2, OTHER))
         peer.opened(2)
         peer.frame(2, event(1))
         assert peer.story == ["started", "key_replaced", 1]
@@ -1027,7 +1057,7 @@ class TestTheSubscribeForm:
     def test_events_can_come_when_the_subscription_is_answered(self) -> None:
         peer = Peer(subscribe=True)
         peer.opened(1)
-        assert peer.done[-1][1] == Do("subscribe", 1, KEY)
+        assert peer.done[-1][1] == Command("subscribe", 1, KEY)
         assert peer.story == []
         peer.frame(1, json.dumps({"result": None, "id": 1}), event(1))
         assert peer.story == ["started", 1]
@@ -1054,7 +1084,7 @@ def test_row_16_no_action_shows_the_key_and_no_log_line_does(caplog: pytest.LogC
     peer.frame(1, json.dumps({"stream": KEY, "data": {"e": "NEWS", "listenKey": OTHER}}), expired(KEY))
     peer.key(OTHER)
     peer.wait(100)
-    for text in (repr(peer.done), repr(peer.items), repr(vars(peer.link)["_next"]), caplog.text):
+    for text in (repr(peer.done), repr(peer.items), repr(list(sockets_of(peer.link))), caplog.text):
         assert KEY not in text
         assert OTHER not in text
     assert "***" in repr([each.raw for each in peer.items if isinstance(each, UnknownEvent)])
@@ -1421,7 +1451,7 @@ class TestTheKeyIsProvenBeforeEventsAreCompleteAgain:
         peer.closed(1)
         peer.answer_pings = False
         peer.now += 600  # the machine slept in the middle of the handshake
-        peer.obey(peer.link.opened(peer.now, 2, asked=1101.0))
+        peer.obey(peer.link.opened(peer.now, 2, asked_at=1101.0))
         peer.frame(2, event(1))
         assert peer.story == ["started"]
         peer.key(OTHER)  # and meanwhile the key was replaced

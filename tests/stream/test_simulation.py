@@ -20,7 +20,8 @@ import pytest
 from listenkey.errors import ListenKeyError
 from listenkey.stream._buffer import Buffer
 from listenkey.stream._events import AccountUpdate, Gap, Item, RiskLevelChange
-from listenkey.stream._machine import Action, Do, Link, Pace
+from listenkey.stream._machine import Action, Command, Link
+from listenkey.stream._pace import Pace
 
 pytestmark = pytest.mark.simulation
 DAY = 24 * 3600.0
@@ -108,7 +109,7 @@ class World:
 
     def obey(self, actions: Sequence[Action]) -> None:
         for action in actions:
-            if isinstance(action, Do):
+            if isinstance(action, Command):
                 self.do(action)
             else:
                 assert not isinstance(action, ListenKeyError)
@@ -119,7 +120,7 @@ class World:
             self.ticking = wake
             self.on_machine(wake, lambda: self.tick(wake))
 
-    def do(self, action: Do) -> None:
+    def do(self, action: Command) -> None:
         match action.what:
             case "open":
                 self.opens += 1
@@ -229,14 +230,15 @@ class World:
             connection.alive = False
 
     def frame(self, connection: Connection, content: str) -> None:
-        self.to_client(connection, lambda number: self.obey(self.link.frame(self.now, number, content)))
+        self.to_client(connection, lambda number: self.obey(self.link.frames(self.now, number, [content])))
 
     def send(self, content: dict[str, object]) -> None:
         number = len(self.sent)
         self.sent[number] = self.now
         frame = json.dumps({**content, "id": number})
         receivers = [each for each in self.receivers() if each.key == self.key and self.key_lives]
-        for each in receivers[-1:] if self.server == "newest alone receives" else receivers:
+        alone = {"newest alone receives": receivers[-1:], "oldest alone receives": receivers[:1]}
+        for each in alone.get(self.server, receivers):
             if not each.mute:
                 each.beats = each.beats + 1 if content["e"] == "ACCOUNT_UPDATE" else each.beats
                 self.frame(each, frame)
@@ -321,7 +323,7 @@ def within_a_gap(world: World, moment: float) -> bool:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("server", ["both receive", "both receive again", "closes the old", "newest alone receives"])
+@pytest.mark.parametrize("server", ["both receive", "closes the old", "newest alone receives", "oldest alone receives"])
 def test_each_event_is_delivered_once_or_was_sent_in_a_marked_gap(
     server: str, caplog: pytest.LogCaptureFixture
 ) -> None:

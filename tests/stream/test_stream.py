@@ -39,6 +39,7 @@ from listenkey import (
     UnexpectedResponse,
 )
 from listenkey._http.exchange import Upgraded
+from listenkey._inside import inside
 from listenkey.sandbox import Sandbox
 from listenkey.stream import (
     AccountUpdate,
@@ -51,9 +52,21 @@ from listenkey.stream import (
     UnknownEvent,
     UserDataStream,
 )
-from listenkey.stream._machine import Pace
+from listenkey.stream._pace import Pace
 from listenkey.stream._websocket import WebSocket
 from tests.conftest import API_KEY
+from tests.inside import (
+    break_down,
+    hurry,
+    keeper_of,
+    link_of,
+    log_of,
+    parts_in,
+    served_by,
+    sockets_of,
+    tries_of,
+    url_of,
+)
 from tests.repository.test_programs import CLIENT, ROOT, programs
 
 # Waits of a fiftieth; what a busy machine may take stays long: pongs, handshakes, draining.
@@ -146,8 +159,10 @@ Open = Callable[..., Reader]
 def read(request: pytest.FixtureRequest, listenkey_sandbox: Sandbox) -> Iterator[Open]:
     with contextlib.ExitStack() as stack:
 
-        def start(base_url: str = listenkey_sandbox.url, **settings: Any) -> Reader:
-            reader = Reader(request.param, base_url, {"_pace": PACE, **settings})
+        def start(
+            base_url: str = listenkey_sandbox.url, of_client: dict[str, Any] | None = None, **settings: Any
+        ) -> Reader:
+            reader = Reader(request.param, base_url, {"_pace": PACE, **settings}, **(of_client or {}))
             stack.callback(reader.close)
             return reader
 
@@ -211,7 +226,7 @@ def test_a_planned_change_brings_no_gap_no_loss_no_double(read: Open, sandbox: S
     reader.until("started")
     first = reader.status().connected_since
     sent = 0
-    reader.wait(lambda: reader.stream._driver.link._tries == 0)
+    reader.wait(lambda: tries_of(reader.stream) == 0)
     sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1}))
     while sent < 20 or reader.status().connected_since == first or sandbox.stream.connections != 1:
         sent += 1
@@ -225,7 +240,7 @@ def test_a_planned_change_brings_no_gap_no_loss_no_double(read: Open, sandbox: S
 
 
 def test_a_mute_link_is_found_where_a_position_is_held(read: Open, sandbox: Sandbox) -> None:
-    sandbox.stream._scale = 0.02
+    hurry(sandbox, 0.02)
     reader = read(_pace=dataclasses.replace(PACE, silence=3.0))
     reader.until("started")
     position = {"s": "BTC-260626-90000-C", "c": "1", "p": "1", "a": "1"}
@@ -292,7 +307,7 @@ def test_a_refusal_of_the_address_counts_for_its_wait(
     reader.until("started")
     first, second = [each.time for each in sandbox.requests if each.path == "/private/ws"]
     assert second - first >= 1
-    assert reader.client._address.rate_limit_wait.until > 0
+    assert inside(reader.client).address.rate_limit_wait.until > 0
 
 
 def test_a_server_that_is_away_is_tried_again(read: Open, sandbox: Sandbox) -> None:
@@ -329,7 +344,7 @@ def test_events_that_were_held_back_make_no_program_slow(
     reader.wait(lambda: reader.status().state == "connected" and not reader.status().key_proven)
     for i in range(20):
         assert sandbox.emit({"e": f"NEW_{i}"}) == 1
-    reader.wait(lambda: len(reader.stream._driver.link._main.held) == 20)
+    reader.wait(lambda: len(sockets_of(link_of(reader.stream)).main.held) == 20)
     sandbox.faults.clear()
     reader.wait(lambda: reader.status().key_proven)
     assert name(reader.next()) == "reconnected"
@@ -340,7 +355,7 @@ def test_events_that_were_held_back_make_no_program_slow(
 def test_the_end_of_the_lease_ends_the_iterator(read: Open, sandbox: Sandbox) -> None:
     reader = read()
     reader.until("started")
-    reader.stream._keeper._halt(OSError())
+    break_down(keeper_of(reader.stream), OSError())
     with pytest.raises(LeaseLost, match="The keeper broke down"):
         reader.next()
     again = read()
@@ -348,11 +363,11 @@ def test_the_end_of_the_lease_ends_the_iterator(read: Open, sandbox: Sandbox) ->
 
 
 def test_a_bug_ends_the_stream_and_is_named_without_its_text(
-    read: Open, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    read: Open, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = read()
     reader.until("started")
-    reader.stream._driver.link.frame = None
+    monkeypatch.setattr(link_of(reader.stream), "frames", None)
     sandbox.emit(event(1))
     with pytest.raises(ListenKeyError, match=r"The stream broke down \(TypeError\)"):
         reader.next()
@@ -372,7 +387,7 @@ def test_a_filter_of_the_log_that_raises_leaves_no_stream_that_is_dead_in_silenc
             raise ZeroDivisionError
 
     monkeypatch.setattr(logging.getLogger("listenkey"), "filters", [Filter()])
-    reader.stream._keeper._keeping.log.append((logging.WARNING, "at risk", {}))
+    log_of(keeper_of(reader.stream)).append((logging.WARNING, "at risk", {}))
     with pytest.raises(ListenKeyError, match=r"The stream broke down \(ZeroDivisionError\)"):
         reader.next()
     assert reader.status().state == "ended"
@@ -416,7 +431,7 @@ def test_leaving_while_it_waits_wakes_the_reader(sandbox: Sandbox) -> None:
 def test_leaving_while_a_socket_is_opened_and_another_is_drained(read: Open, sandbox: Sandbox) -> None:
     reader = read()
     reader.until("started")
-    reader.wait(lambda: reader.stream._driver.link._tries == 0)
+    reader.wait(lambda: tries_of(reader.stream) == 0)
     sandbox.stream.fault("stream-frame", text=json.dumps({"e": "serverShutdown", "E": 1}))
     sandbox.stream.fault("stream-half-open")
     sandbox.stream.fault("stream-accept-close", times=2)
@@ -449,8 +464,7 @@ def test_the_outer_loop_of_a_program(sandbox: Sandbox) -> None:
         for _ in range(3):
             with UserDataStream(client, _pace=PACE) as stream:
                 assert name(next(stream)) == "started"
-                keeper = stream._keeper
-                keeper._call(keeper._keeping.broke_down, OSError())
+                break_down(keeper_of(stream), OSError())
                 with pytest.raises(LeaseLost):
                     next(stream)
 
@@ -479,33 +493,34 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("base_url", "stream_url", "expected"),
         [
-            ("https://eapi.binance.com", None, "https://fstream.binance.com/private"),
-            ("https://eapi.binance.com/", None, "https://fstream.binance.com/private"),
-            ("https://demo-fapi.binance.com", None, "https://demo-fstream.binance.com/private"),
-            ("http://127.0.0.1:8080", None, "http://127.0.0.1:8080/private"),
-            ("http://[::1]:8080", None, "http://[::1]:8080/private"),
-            ("https://localhost:8443", None, "https://localhost:8443/private"),
-            ("https://exchange.test", "wss://stream.test/private", "https://stream.test/private"),
+            ("https://eapi.binance.com", None, "wss://fstream.binance.com/private"),
+            ("https://eapi.binance.com/", None, "wss://fstream.binance.com/private"),
+            ("https://demo-fapi.binance.com", None, "wss://demo-fstream.binance.com/private"),
+            ("http://127.0.0.1:8080", None, "ws://127.0.0.1:8080/private"),
+            ("http://[::1]:8080", None, "ws://[::1]:8080/private"),
+            ("https://localhost:8443", None, "wss://localhost:8443/private"),
+            ("https://exchange.test", "wss://stream.test/private", "wss://stream.test/private"),
         ],
     )
     def test_where_the_stream_is(self, base_url: str, stream_url: str | None, expected: str) -> None:
         stream = UserDataStream(ListenKeyClient(API_KEY, base_url=base_url), stream_url=stream_url)
-        assert stream._route.base_url == expected
+        assert url_of(stream) == expected
 
     def test_a_sandbox_in_the_next_container(self) -> None:
         client = ListenKeyClient(API_KEY, base_url="http://sandbox:8080", plain_http_host="sandbox")
-        assert UserDataStream(client, stream_url="ws://sandbox:8080/private")._route.base_url.startswith("http://")
+        assert url_of(UserDataStream(client, stream_url="ws://sandbox:8080/private")).startswith("ws://")
 
     def test_the_table_is_what_the_document_says(self) -> None:
         from ruamel.yaml import YAML
 
-        from listenkey.stream._streams import _FORMS, _STREAMS
+        from listenkey.stream._forms import FORMS
+        from listenkey.stream._streams import STREAMS
 
         document = YAML(typ="safe").load(ROOT / "asyncapi.yaml")
         hosts = {f"{each['protocol']}://{each['host']}{each['pathname']}" for each in document["servers"].values()}
-        assert set(_STREAMS.values()) == hosts
+        assert set(STREAMS.values()) == hosts
         forms = document["channels"]["userData"]["x-forms"]
-        assert {name: each["address"].replace("{listenKey}", "{}") for name, each in forms.items()} == _FORMS
+        assert {name: each["address"].replace("{listenKey}", "{}") for name, each in forms.items()} == FORMS
 
     def test_misuse(self, sandbox: Sandbox) -> None:
         with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
@@ -547,15 +562,14 @@ def test_the_listen_key_is_in_no_log_and_no_repr(
     caplog.set_level(logging.DEBUG)
     reader = read(form=form)
     reader.until("started")
-    key = reader.stream._keeper.key.value
+    key = keeper_of(reader.stream).key.value
     sandbox.stream.fault("stream-frame", text=json.dumps({"stream": key, "data": {"e": "NEWS", "listenKey": key}}))
     unknown = reader.next()
     assert isinstance(unknown, UnknownEvent)
     sandbox.stream.fault("stream-refuse", status=500)
     sandbox.stream.fault("stream-drop")
     reader.until("reconnected")
-    driver = reader.stream._driver
-    tasks = [str(each) for each in driver._serving.values()]
+    tasks = [str(each) for each in served_by(reader.stream).values()]
     for text in (caplog.text, repr(unknown), str(unknown.raw), repr(reader.stream), repr(reader.status()), *tasks):
         assert key not in text
     assert key not in str([vars(record) for record in caplog.records])
@@ -605,11 +619,11 @@ def test_an_async_block_that_was_never_entered_is_left_in_peace(sandbox: Sandbox
 def test_a_key_that_is_replaced_while_a_socket_is_opened(read: Open, sandbox: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:  # the handshake hangs
         reader = read(life=36.0, stream_url=f"ws://127.0.0.1:{mute.getsockname()[1]}/private")
-        reader.wait(lambda: len(reader.stream._driver._serving) == 1)
+        reader.wait(lambda: len(served_by(reader.stream)) == 1)
         sandbox.expire()
         with contextlib.suppress(ListenKeyError):
             reader.keeper.renew_now() if reader.kind == "sync" else reader.runner.run(reader.keeper.renew_now())
-        reader.wait(lambda: 2 in reader.stream._driver._serving and 1 not in reader.stream._driver._serving)
+        reader.wait(lambda: 2 in served_by(reader.stream) and 1 not in served_by(reader.stream))
 
 
 def test_importing_the_package_does_not_import_websockets() -> None:
@@ -778,13 +792,9 @@ def test_a_message_of_many_empty_frames_fills_no_memory() -> None:
     socket: Any = WebSocket(
         protocol, cast(Any, Upgraded(head.encode(), cast(Any, None), cast(Any, None))), cast(Any, None)
     )
-    assert list(socket.received(b"\x01\x02{ " + b"\x00\x00" * 10_000)) == []
-    assert len(socket._parts) == 1
-    assert [each.message for each in socket.received(b"\x80\x01}" + b"\x81\x00" + b"\x01\x00\x80\x00")] == [
-        b"{ }",
-        b"",
-        b"",
-    ]
+    assert socket.received(b"\x01\x02{ " + b"\x00\x00" * 10_000) == []
+    assert parts_in(socket) == 1
+    assert socket.received(b"\x80\x01}" + b"\x81\x00" + b"\x01\x00\x80\x00") == [b"{ }", b"", b""]
 
 
 def test_an_interrupt_inside_next_loses_no_item(sandbox: Sandbox) -> None:
@@ -881,7 +891,7 @@ def test_what_the_system_cannot_give_is_a_transport_error_and_leaves_nothing(
             stream = UserDataStream(client)
             with pytest.raises(TransportError, match=r"^No thread or descriptor is left for the stream"):
                 stream.__enter__()
-            assert stream._keeper.status().state == "closed"
+            assert keeper_of(stream).status().state == "closed"
         with UserDataStream(client) as another:
             assert name(next(another)) == "started"
 

@@ -100,7 +100,7 @@ def planted() -> dict[str, dict[str, Any]]:
 
 def refusals(document: dict[str, Any]) -> set[str]:
     try:
-        events.source(document)
+        events.sources(document)
     except events.UnusableDocument as error:
         return {str(error)}
     return set()

@@ -1,16 +1,21 @@
 """build/site/, opened in Chromium without a server: what `make docs` wrote is read, searched and asks nobody."""
 
+from __future__ import annotations
+
 import importlib
 import inspect
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Request
+
+playwright = pytest.importorskip("playwright.sync_api", reason="`make docs` installs playwright")
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "site"
 AXE = ROOT / ".cache" / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -30,8 +35,8 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     assert program, "Chromium is not installed: `make chromium`, or `apt-get install chromium`"
     assert PAGES, "run `make docs`"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield chromium
         chromium.close()
 

@@ -1,1 +1,1 @@
-"""What `make bench` and `make bench-accounts` run."""
+"""The programs of `make bench` and `make bench-accounts`."""

@@ -1,7 +1,7 @@
-"""`make bench`: this project's client beside its peers, in fresh processes that take turns. Prints a Markdown table.
+"""`make bench`: measure our client beside three peers, and print a Markdown table.
 
-The peers: the generated client driven by hand (bare), Binance's official SDK, ccxt. A figure is the median of its
-samples. The ratio compares this project's client with the bare client.
+The peers: the generated client driven by hand (bare), Binance's official SDK, ccxt. Each sample is a new process, and
+the peers take turns. A figure is the median of the samples. The ratio divides our figure by the figure of bare.
 """
 
 import argparse
@@ -22,26 +22,27 @@ from typing import IO, cast
 
 HERE = Path(__file__).parent
 PEERS = ("ours", "bare", "official", "ccxt")
-TWINS = ("ours", "bare")  # the async ones
+TWINS = ("ours", "bare")  # the peers with an async client
 PACKAGES = (
     "httpx",
     "httpcore",
     "binance-sdk-derivatives-trading-options",
     "requests",
     "ccxt",
+    "websockets",
 )
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What `sample.py` is asked for.
+    """A request to `sample.py`.
 
     Attributes:
-        titles: of the figures that a sample brings, one row of the table each; None leaves a figure out.
-        samples: how many are taken of each peer.
-        arguments: of `sample.py`, without the peer.
-        peers: who can be asked.
-        whole: whether the figures are CPU and wall time of the whole process, and not what `sample.py` prints.
+        titles: the titles of the figures of a sample. Each figure is a row of the table.
+        samples: the number of samples of each peer.
+        arguments: the arguments of `sample.py`, without the peer.
+        peers: the peers to be measured.
+        whole: True: the figures are CPU and wall time of the whole process. False: `sample.py` prints the figures.
     """
 
     titles: tuple[str, ...]
@@ -52,7 +53,7 @@ class Measure:
 
 
 def measures(plain: str, tls: str, clients: int) -> list[Measure]:
-    """All that is measured, the quick things first."""
+    """Give all measures, the quick measures first."""
     cold = "new process → key, {}, ms of {}"
     made = "memory of a client, {}, KiB"
     return [
@@ -70,7 +71,9 @@ def measures(plain: str, tls: str, clients: int) -> list[Measure]:
             for way, url in (("plain", plain), ("TLS", tls))
         ),
         Measure(("first async client: event loop held up, TLS, ms of CPU",), 7, ("blocking", tls), TWINS),
-        Measure(("event of an order (bare: JSON alone), µs of CPU",), 5, ("decode", "5000"), PEERS[:3]),
+        Measure(("event of an order, frame → object (bare: JSON alone), µs of CPU",), 9, ("decode", "5000")),
+        Measure(("event of an order, socket → program, µs of CPU",), 9, ("flow", plain, "20000"), TWINS),
+        Measure(("event of an order, socket → async program, µs of CPU",), 9, ("flow_async", plain, "20000"), TWINS),
         *(
             Measure((made.format(f"{way}, made"), made.format(f"{way}, used once")), 1, ("memory", url, str(clients)))
             for way, url in (("plain", plain), ("TLS", tls))
@@ -79,7 +82,7 @@ def measures(plain: str, tls: str, clients: int) -> list[Measure]:
 
 
 def take(measure: Measure, peer: str, environment: dict[str, str]) -> list[float]:
-    """Take one sample, in a process of its own."""
+    """Take a sample, in a new process."""
     what, *arguments = measure.arguments
     command = [sys.executable, str(HERE / "sample.py"), what, peer, *arguments]
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -91,11 +94,11 @@ def take(measure: Measure, peer: str, environment: dict[str, str]) -> list[float
 
 
 def rows(measure: Measure, environment: dict[str, str], samples: int) -> Iterator[str]:
-    """Measure, and write the rows of the table. The peers take turns: a busy moment meets all of them."""
+    """Measure, and write the rows of the table. The peers take turns, so a busy moment meets all peers."""
     taken: dict[str, list[list[float]]] = {peer: [] for peer in measure.peers}
     if measure.whole:
         for peer in measure.peers:
-            take(measure, peer, environment)  # files are in the page cache from now on
+            take(measure, peer, environment)  # from now on the files are in the page cache
     for turn in range(samples):
         print(f"{measure.titles[0]}: {turn + 1} of {samples}", file=sys.stderr)
         for peer in measure.peers:
@@ -113,7 +116,7 @@ def row(title: str, taken: dict[str, list[float]]) -> str:
 
 @contextlib.contextmanager
 def server(folder: str) -> Iterator[list[str]]:
-    """Run the server, and give its URLs."""
+    """Run the server, and give both URLs of the server."""
     command = [sys.executable, str(HERE / "server.py"), folder]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield cast(IO[str], process.stdout).readline().split()
@@ -121,7 +124,7 @@ def server(folder: str) -> Iterator[list[str]]:
 
 
 def about() -> str:
-    """Say what is measured, where and when."""
+    """Name the date, the commit, the machine and the versions."""
     date = time.strftime("%Y-%m-%d", time.gmtime())
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], check=True, stdout=subprocess.PIPE, text=True)
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
@@ -143,7 +146,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, server(folder) as (plain, tls):
         ca = str(Path(folder, "ca.pem"))
         environment = {**os.environ, "SSL_CERT_FILE": ca, "REQUESTS_CA_BUNDLE": ca}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once, not in each process
+        environment.pop(
+            "PYTHONDONTWRITEBYTECODE", None
+        )  # Python compiles an installed package once, not in each process
         for measure in measures(plain, tls, options.clients):
             if options.only in measure.titles[0]:
                 for row in rows(measure, environment, min(measure.samples, options.samples or measure.samples)):

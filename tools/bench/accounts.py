@@ -1,8 +1,9 @@
-"""`make bench-accounts`: many accounts on one address, a client and a keeper each, over TLS. Prints a Markdown table.
+"""`make bench-accounts`: keep the keys of many accounts on a single address, and print a Markdown table.
 
-An hour is shrunk: the life of a key, the waits of the keepers, the minute of their turns and the minute of the
-sandbox's limit all shrink by the same factor. So the share of CPU at the real life is the measured share, less by that
-factor: each request and each look at the clock comes as often in a life.
+Each account has a client and a keeper, over TLS. An hour is shrunk: the life of a key, the waits of the keepers, the
+minute of the turns and the minute of the sandbox's limit all shrink by the same factor. In a life, each request and
+each look at the clock comes as often as in a real hour. So the share of CPU at the real life is the measured share
+divided by the factor. For example, with a life of 240 s the factor is 15.
 """
 
 import argparse
@@ -32,11 +33,11 @@ from listenkey.sandbox import _accounts
 HOUR = 3600.0
 
 
-# The server, in a process of its own.
+# The server runs in another process.
 
 
 class Tally:
-    """What the sandbox saw: by status, and how many requests came in the busiest minute."""
+    """Counts the sandbox's requests: by status, and in the busiest minute."""
 
     def __init__(self, sandbox: exchange.Sandbox, minute: float) -> None:
         self._sandbox, self._minute = sandbox, minute
@@ -46,7 +47,7 @@ class Tally:
         self.peak = 0
 
     def look(self) -> None:
-        """Take in the new requests; the sandbox keeps the last 10,000."""
+        """Count the new requests. The sandbox keeps the last 10,000 requests, so look often."""
         new = [request for request in self._sandbox.requests if request.time > self._last]
         for request in new:
             self.statuses[str(request.status)] += 1
@@ -58,7 +59,7 @@ class Tally:
 
 
 async def serve(folder: Path, life: float) -> None:
-    """Run a sandbox with TLS in front of it, until standard input ends. Then print what it saw."""
+    """Run a sandbox behind TLS until standard input ends. Then print the counts."""
     minute = _accounts._MINUTE = 60 * life / HOUR
     with exchange.Sandbox(life=life) as sandbox:
         host, _, port = sandbox.url.removeprefix("http://").partition(":")
@@ -92,11 +93,11 @@ def server(folder: str, life: float) -> Iterator["subprocess.Popen[str]"]:
         yield process
 
 
-# The keepers, in this process.
+# The keepers run in the process of the command.
 
 
 class Figures:
-    """What is measured in this process."""
+    """The figures of the process with the keepers."""
 
     def __init__(self, accounts: int) -> None:
         self.accounts = accounts
@@ -106,7 +107,7 @@ class Figures:
         self._before = _resident()
 
     def started(self) -> None:
-        """Note that all keepers have their key."""
+        """Note that all keepers have a key."""
         self.start = time.monotonic() - self.began
         gc.collect()
         self.kib = (_resident() - self._before) / self.accounts
@@ -157,7 +158,7 @@ async def keep_async(figures: Figures, url: str, life: float, lives: float) -> N
 
 
 def keep_sync(figures: Figures, url: str, life: float, lives: float) -> None:
-    """Keep all keys in threads. They are entered one after the other."""
+    """Keep all keys in threads. Enter the keepers in turn."""
     with contextlib.ExitStack() as stack:
         clients = [
             stack.enter_context(ListenKeyClient(f"account-{number}", base_url=url))
@@ -177,7 +178,7 @@ def _resident() -> float:
 
 
 def _warm(url: str) -> None:
-    """Load what the first call loads: that is not an account's."""
+    """Make a first call of each twin. The first call loads modules, and no account should pay for the modules."""
 
     async def first() -> None:
         async with AsyncListenKeyClient("warm", base_url=url) as client:

@@ -1,30 +1,33 @@
-"""Take one sample of one peer, in this fresh process: `python sample.py WHAT PEER [URL [COUNT]]` prints numbers.
+"""Take a sample of a peer in a new process: `python sample.py FUNCTION PEER [URL [COUNT]]` prints numbers.
 
-This program imports next to nothing before the clock starts. What a peer loads must not be here already.
+The program imports next to nothing before the clock starts: a module that is loaded already costs a peer nothing.
 """
 
 import sys
 import time
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def importing(peer: str) -> list[float]:
-    """CPU milliseconds of the import."""
+    """Measure the CPU milliseconds of the import."""
     begun = time.process_time()
     import_module(f"peers.{peer}")
     return [(time.process_time() - begun) * 1e3]
 
 
 def cold(peer: str, url: str) -> list[float]:
-    """Get one listen key. The parent process takes the time."""
+    """Get a listen key. The parent process measures the time."""
     module = import_module(f"peers.{peer}")
     _check(module.call(module.make(url)))
     return []
 
 
 def warm(peer: str, url: str, count: str) -> list[float]:
-    """CPU microseconds of a call on one client, connection kept."""
+    """Measure the CPU microseconds of a call on a kept connection of a client."""
     module = import_module(f"peers.{peer}")
     client = module.make(url)
     for _ in range(20):
@@ -36,7 +39,7 @@ def warm(peer: str, url: str, count: str) -> list[float]:
 
 
 def warm_async(peer: str, url: str, count: str) -> list[float]:
-    """CPU microseconds of an async call on one client, connection kept."""
+    """Measure the CPU microseconds of an async call on a kept connection of a client."""
     import asyncio
 
     module = import_module(f"peers.{peer}_async")
@@ -54,7 +57,7 @@ def warm_async(peer: str, url: str, count: str) -> list[float]:
 
 
 def blocking(peer: str, url: str) -> list[float]:
-    """CPU milliseconds for which the first async client and its first call hold up a running event loop."""
+    """Measure for how many CPU milliseconds the first async client and the first call hold up the event loop."""
     import asyncio
 
     module = import_module(f"peers.{peer}_async")
@@ -79,7 +82,7 @@ def blocking(peer: str, url: str) -> list[float]:
 
 
 def decode(peer: str, count: str) -> list[float]:
-    """CPU microseconds to read an event of the stream."""
+    """Measure the CPU microseconds to read an event of the stream."""
     module = import_module(f"peers.{peer}_events")
     with open(f"{sys.path[0]}/order.json") as file:  # noqa: PTH123  pathlib would be loaded before the peer
         frame = file.read()
@@ -91,8 +94,40 @@ def decode(peer: str, count: str) -> list[float]:
     return [(time.process_time() - begun) / int(count) * 1e6]
 
 
+def flow(peer: str, url: str, count: str) -> list[float]:
+    """CPU microseconds for an event from the socket to the program, where events come without a pause."""
+    enough, taken = _counted(int(count))
+    import_module(f"peers.{peer}_events").follow(url, enough)
+    return taken
+
+
+def flow_async(peer: str, url: str, count: str) -> list[float]:
+    """CPU microseconds for an event from the socket to the program, with asyncio."""
+    import asyncio
+
+    enough, taken = _counted(int(count))
+    asyncio.run(import_module(f"peers.{peer}_async_events").follow(url, enough))
+    return taken
+
+
+def _counted(count: int) -> "tuple[Callable[[], bool], list[float]]":
+    """Return a function that counts events, and a list for the result. The first thousand events are not measured."""
+    seen, begun, taken = -1000, 0.0, list[float]()
+
+    def enough() -> bool:
+        nonlocal seen, begun
+        seen += 1
+        if seen == 0:
+            begun = time.process_time()
+        elif seen == count:
+            taken.append((time.process_time() - begun) / count * 1e6)
+        return seen == count
+
+    return enough, taken
+
+
 def memory(peer: str, url: str, count: str) -> list[float]:
-    """KiB of resident memory for each client: made, and used once."""
+    """Measure the KiB of resident memory of a client: after making the client, and after a call."""
     import gc
 
     module = import_module(f"peers.{peer}")

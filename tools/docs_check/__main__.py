@@ -24,7 +24,7 @@ def sources(project: Project) -> str:
     for operation in project.operations:
         for kind in ("url", "present"):
             if url := operation.source.get(kind):
-                rows.setdefault((url, kind), []).append(operation.name)
+                rows.setdefault((url.split("#")[0], kind), []).append(operation.name)
     for name, source in project.sources:
         if (url := source.get("url", "")) and (url, "url") not in rows:
             rows.setdefault((url, "general"), []).append(name)
@@ -45,9 +45,22 @@ def facts(path: Path) -> str:
 
 
 def compare(project: Project, options: argparse.Namespace) -> list[Report]:
-    """Compare all sources."""
-    pages = [project.page(path) for path in options.pages]
-    return [*pages, *(project.schema(path, pages) for path in options.schema)]
+    """Compare all sources, and what the repository states of a fact that has changed."""
+    stale = project.stale()
+    return [*map(project.page, options.pages), *map(project.schema, options.schema), *[stale] * bool(stale.rows)]
+
+
+def accept(project: Project, reports: list[Report], options: argparse.Namespace) -> list[Report]:
+    """Accept what differs, as far as it can be told, and say what is left."""
+    for each in reports:
+        if each.exit == 1 and each.key:
+            project.lock.accept(each, options.reason, set(options.only.split()))
+    unclear = sum(each.exit == 2 for each in reports)
+    reports = compare(project, options)
+    left = sum(each.differs for each in reports if each.exit == 1)
+    told = f"rows that are left: {left}" + ', of which facts want REASON="…"' * bool(left and not options.reason)
+    print(f"{told}; sources of which nothing was accepted: {unclear}" if unclear else f"accepted; {told}")
+    return reports
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,18 +70,13 @@ def run(options: argparse.Namespace) -> int:
         return 0
     project = Project(options.folder)
     reports = compare(project, options)
-    if not reports:
+    if not options.pages and not options.schema:
         print(sources(project))
-        return 0
-    print(FORMS[options.format](reports))
-    if options.verb == "accept":
-        for each in reports:
-            if each.exit < 2:
-                project.accept(each, options.reason, options.only.split())
-        reports = compare(project, options)
-        left = sum(row.kind == "fact" for each in reports for row in each.rows)
-        print(f"accepted; facts that are left: {left}" + ', which want REASON="…"' * bool(left and not options.reason))
-    return max(each.exit for each in reports)
+    if reports:
+        print(FORMS[options.format](reports))
+    if reports and options.verb == "accept":
+        reports = accept(project, reports, options)
+    return max((each.exit for each in reports), default=0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--format", choices=FORMS, default="text")
     parser.add_argument("--reason", default="", help="why facts that differ are accepted")
-    parser.add_argument("--only", default="", metavar="DIGESTS", help="which facts to accept; default: all")
+    parser.add_argument("--only", default="", metavar="DIGESTS", help="the rows to accept, and no others; default: all")
     parser.add_argument("--folder", type=Path, default=ROOT, help="of a project: the documents, and the lock file")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # half of a page is Chinese, whatever the terminal's locale

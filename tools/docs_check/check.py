@@ -1,20 +1,17 @@
-"""The documents and the lock file of a project: compare sources with them, and accept what differs."""
+"""The documents of a project, and what sources say beside them."""
 
-import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from docs_check import diff, document, page
-from docs_check.compare import Comparison, Report, address, addresses
+from docs_check.compare import Report, address, addresses, compare_page, compare_schema
 from docs_check.diff import Row
-from docs_check.document import DocumentError, Operation
-from docs_check.facts import Line, Reading
-from docs_check.page import PageError
-
-LOCK = Path("tools/docs_check/pages.lock.json")
-ABOUT = "What was accepted of Binance's pages and schemas, as digests. Written by `make docs-accept`, never by hand."
+from docs_check.document import DocumentError
+from docs_check.lock import Lock
+from docs_check.page import WORDS, Page, PageError
 
 
 def sources(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -34,30 +31,10 @@ class Project:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / LOCK
-        paths = [folder / "openapi.yaml", *folder.glob("asyncapi.yaml")]
-        documents = list(map(document.load, paths))
+        self.folder, self.lock = folder, Lock(folder)
+        documents = list(map(document.load, [folder / "openapi.yaml", *folder.glob("asyncapi.yaml")]))
         self.operations = [operation for each in documents for operation in document.operations(each)]
         self.sources = [each for root in documents for each in sources(root)]
-        try:
-            self.lock: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))["sources"]
-        except FileNotFoundError:
-            self.lock = {}
-        except (ValueError, KeyError, TypeError) as error:
-            raise DocumentError(f"pages.lock.json: it cannot be read; restore it from git ({error})") from error
-
-    def entry(self, report: Report) -> dict[str, Any]:
-        """Return what was accepted of a source; of a page that has moved, by the other addresses of its operations."""
-        taken = [each for each in self.operations if each.name in report.names]
-        names = [report.key, *(other for operation in taken for other in addresses(operation))]
-        return next((self.lock[name] for name in names if name in self.lock), {"updated": "", "lines": {}, "facts": {}})
-
-    def finish(self, report: Report, rows: list[Row]) -> Report:
-        """Leave out what was accepted."""
-        accepted = {mark for source in self.lock.values() for mark in source["facts"]}
-        report.digests = {mark for row in rows for mark in row.digests}
-        report.rows = diff.merged(row for row in rows if row.kind != "fact" or not accepted.issuperset(row.digests))
-        return report
 
     def page(self, path: Path) -> Report:
         """Compare a page."""
@@ -65,71 +42,91 @@ class Project:
         try:
             found = page.read(path)
             report.key = address(found.front["source_url"])
-            cited = {address(source.get("url")) for _, source in self.sources}
-            comparison = Comparison(found, self.operations, cited, report)
-            rows = list(comparison.rows())
-            entry = self.entry(report)  # known by the operations that were found on the page
-            rows += [*comparison.texts(entry["lines"]), *comparison.notes(entry)]
-            rows += diff.withdrawn(report.readings, entry["facts"], rows)
+            cited = {name: source for name, source in self.sources if report.key in addresses(source)}
+            rows = list(compare_page(found, self.operations, [*cited], report))
         except PageError as error:
             return replace(report, rows=[Row("unclear", "page", "", 1, str(error))])
-        return self.finish(report, rows)
+        taken = [each.source for each in self.operations if each.name in report.names]
+        pages = {tuple(addresses(source)) for source in (*taken, *cited.values())}
+        # The page may have moved; but a page of several calls is none of the pages that each had before.
+        former = pages.pop() if len(pages) == 1 else ()
+        report.entry = self.lock.entry([report.key, *former])
+        rows += notes(found, report, taken)
+        return self.finish(report, rows, {})
 
-    def schema(self, path: Path, pages: list[Report]) -> Report:
-        """Compare a schema file of the vendor's with the documents, and with pages that were read."""
-        root = document.load(path)
-        theirs = {each.name: each.reading() for each in document.operations(root)}
-        report = Report(str(path), f"schema {root.get('info', {}).get('title')}")
-        shown = [reading for each in pages for reading in each.readings]
-        rows = [row for operation in self.operations for row in self.beside(operation, theirs, shown)]
-        report.names = {each.name: None for each in self.operations if each.name in theirs}
-        rows += [Row("note", "not ours", "", 1, name) for name in sorted(theirs.keys() - report.names.keys())]
-        return self.finish(report, rows)
+    def schema(self, path: Path) -> Report:
+        """Compare a schema file of the vendor's with the documents."""
+        report = Report(str(path))
+        try:
+            rows = list(compare_schema(document.load(path), self.operations, report))
+        except DocumentError as error:
+            return replace(report, rows=[Row("unclear", "file", "", 1, str(error))])
+        report.entry = self.lock.entry([report.key])
+        # That an operation or event is gone is a row of its own.
+        lines = report.entry["lines"].setdefault("", {})
+        here = {name: marks for name, marks in lines.items() if name.split(": ")[0] in {"the file", *report.names}}
+        return self.finish(replace(report, entry={**report.entry, "lines": {"": here}}), rows, self.words(report))
 
-    def beside(self, operation: Operation, theirs: dict[str, Reading], shown: list[Reading]) -> Iterator[Row]:
-        """Compare what a schema file says of an operation with the document, and with what the pages show of it."""
-        if reading := theirs.get(operation.name):
-            yield from diff.facts(reading, operation.reading(), ("title",))
-            for each in shown:
-                if each.name == operation.name:
-                    yield from diff.contradictions(each, reading)
-        elif any(is_event(name) == is_event(operation.name) for name in theirs):
-            yield diff.fact("endpoint", operation.reading(), "nothing", operation.name)
+    def words(self, report: Report) -> dict[str, str]:
+        """Return the lines that were accepted of a schema file, by their digests."""
+        path, before = self.lock.kept(report.key), Report("")
+        list(compare_schema(document.load(path), self.operations, before) if path.exists() else ())
+        return {diff.own(line): line.text for reading in before.readings for line in reading.lines}
 
-    def accept(self, report: Report, reason: str, only: list[str]) -> None:
-        """Write what differs to the lock file: sentences, titles and addresses; other facts with a reason."""
-        entry, lines = self.entry(report), {language: digests(found) for language, found in report.lines.items()}
-        facts = still_told(entry["facts"], report)
-        for row in report.rows:
-            if row.kind == "fact" and (row.plain or reason) and not (only and set(only).isdisjoint(row.digests)):
-                facts |= accepted(row, reason)
-        updated = max(entry["updated"], report.updated)
-        self.lock[report.key] = {"updated": updated, "lines": {**entry["lines"], **lines}, "facts": facts}
-        text = json.dumps({"about": ABOUT, "sources": self.lock}, indent=1, ensure_ascii=False, sort_keys=True)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(f"{text}\n", encoding="utf-8")
+    def finish(self, report: Report, rows: list[Row], words: dict[str, str]) -> Report:
+        """Compare the lines of text with those that were accepted, and leave out the facts that were."""
+        for language, lines in report.lines.items():
+            rows += diff.texts(language, lines, report.entry["lines"].get(language), words)
+        report.digests = {mark for row in rows for mark in row.digests}
+        rows += withdrawn(report, {(row.fact, row.language) for row in rows})
+        marks = self.lock.marks
+        report.rows = diff.merged(row for row in rows if row.kind != "fact" or not marks.issuperset(row.digests))
+        if not report.names and not report.differs:
+            report.rows.append(Row("unclear", "page", "", 1, "nothing of it could be compared"))
+        return report
 
-
-def is_event(name: str) -> bool:
-    """Tell a name of an event from a name of an operation."""
-    return name.startswith("event ")
-
-
-def digests(lines: list[Line]) -> dict[str, list[str]]:
-    """Return the digests of lines of text, by section."""
-    return {name: list(map(diff.own, each)) for name, each in diff.by_section(lines).items()}
-
-
-def still_told(facts: dict[str, dict[str, str]], report: Report) -> dict[str, dict[str, str]]:
-    """Return the accepted facts that still differ, or that are of a language which the source has no part in."""
-    read = report.lines.keys()
-    return {mark: told for mark, told in facts.items() if mark in report.digests or told["language"] not in read}
+    def stale(self) -> Report:
+        """Name each place that states a fact in words of its own, and states what the document said before."""
+        report = Report("the repository", names={"openapi.yaml": None})
+        for key, place in WORDS["places"].items():
+            now = {each.reading().facts.get(key, ("", 0))[0] for each in self.operations} - {""}
+            if now - {str(place["value"])}:
+                report.rows += stated(self.folder, key, place, "|".join(sorted(now)))
+        return report
 
 
-def accepted(row: Row, reason: str) -> dict[str, dict[str, str]]:
-    """Return what the lock file keeps of a fact, by its digest in each language."""
-    told = {"fact": row.fact, "page": row.page, "document": row.document, "reason": reason}
-    return {
-        mark: {**told, "language": language}
-        for mark, language in zip(row.digests, row.language.split(", "), strict=True)
-    }
+def stated(folder: Path, key: str, place: dict[str, Any], now: str) -> Iterator[Row]:
+    """Yield a row for each file that states a fact as it was."""
+    minutes, words = place["value"], "|".join(place["words"])
+    was = re.compile(words.replace("{minutes}", f"{minutes}").replace("{seconds}", f"{minutes * 60}"))
+    files = {path for pattern in place["files"] for path in folder.glob(pattern) if path.is_file()}
+    for path in sorted(path for path in files if path.suffix != ".pyc"):
+        lines = path.read_text(encoding="utf-8").split("\n")
+        if found := [str(i) for i, line in enumerate(lines, 1) if was.search(line)]:
+            where = f"{path.relative_to(folder)}, line {', '.join(found)}"
+            yield Row("fact", key, "", int(found[0]), f"{where}: still {minutes}", now)
+
+
+def notes(found: Page, report: Report, taken: list[dict[str, Any]]) -> Iterator[Row]:
+    """Tell what needs no change: another date, unknown front matter, odd JSON, a language that is missing."""
+    known = max([report.entry["updated"], *(source.get("updated", "") for source in taken)])
+    report.updated = "".join(re.findall(r"\A\d{4}-\d\d-\d\d", found.front.get("updated_at", "")))
+    if known and report.updated != known:
+        what = "an older date" if report.updated < known else "a newer date"
+        yield Row("note", what, "", 1, report.updated or "none that can be read", known)
+    for name in found.front.keys() - {"source_url", "updated_at", "exchange", "api_type"}:
+        yield Row("note", name, "", 1, found.front[name])
+    for reading in report.readings:
+        yield from (Row("note", "example", reading.language, line, text) for line, text in reading.notes)
+    for language in {*report.entry["lines"]} - report.lines.keys():
+        yield Row("note", "language", language, 1, "no part in this language", "one was read before")
+
+
+def withdrawn(report: Report, told_of: set[tuple[str, str]]) -> Iterator[Row]:
+    """Tell of facts that were accepted of a source, and that it states no more."""
+    for mark, told in report.entry["facts"].items():
+        key, language, was = told["fact"], told["language"], told["page"]
+        here = [each for each in report.readings if each.language == language]
+        stands = (key, language) in told_of or any(key in each.facts for each in here)
+        if here and not stands and was != "nothing" and key != "address":
+            yield Row("text", f"gone: {key}", language, here[0].line, was, digests=(mark,))

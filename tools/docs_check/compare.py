@@ -1,19 +1,21 @@
-"""Compare one page with the operations and events that it describes: facts, addresses, texts, notes."""
+"""Compare a source with what the documents say: a page, and a schema file of the vendor's."""
 
+import itertools
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from docs_check import diff, further
+from docs_check import diff, document, further
 from docs_check.diff import Row
 from docs_check.document import Operation
 from docs_check.facts import Line, Reading, facts_of_part
 from docs_check.page import Page, PageError, Section
 
-USUAL = {"exchange": "binance", "api_type": "REST"}  # of the front matter; `source_url` and `updated_at` are read
+PAGE_QUIET = ("lifetime", "weight counted per", "api key")  # a page need not speak of these
+SCHEMA_QUIET = ("lifetime", "weight counted per", "title")
+ALIKE = 0.5  # two lists of values are the same list, changed, if they share this much
 
 
 @dataclass
@@ -27,12 +29,18 @@ class Report:
     readings: list[Reading] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     digests: set[str] = field(default_factory=set)  # of all facts that differ, accepted or not
+    entry: dict[str, Any] = field(default_factory=dict)  # what was accepted of it
+    extract: dict[str, Any] = field(default_factory=dict)  # of a schema file: what is kept of it
+
+    @property
+    def differs(self) -> int:
+        """Return how many rows are more than notes."""
+        return sum(row.kind != "note" for row in self.rows)
 
     @property
     def exit(self) -> int:
         """Return the exit status for this source alone."""
-        kinds = {row.kind for row in self.rows}
-        return 2 if "unclear" in kinds else int(bool(kinds - {"note"}))
+        return 2 if any(row.kind == "unclear" for row in self.rows) else int(self.differs > 0)
 
     @property
     def lines(self) -> dict[str, list[Line]]:
@@ -48,124 +56,172 @@ def address(url: object) -> str:
     return re.sub(r"\A(/(docs|legacy-docs|en|zh-CN|cn)(?=/|\Z))*/?|/+\Z", "", urlsplit(str(url)).path)
 
 
-def addresses(operation: Operation) -> list[str]:
-    """Return the addresses of an operation's page, the crawled one first."""
-    return [address(operation.source[key]) for key in ("url", "present") if key in operation.source]
+def addresses(source: dict[str, Any]) -> list[str]:
+    """Return the addresses of a page that a document records, the crawled one first."""
+    return [address(source[key]) for key in ("url", "present") if key in source]
 
 
-class Comparison:
-    """A page beside the operations of the documents.
+def compare_page(found: Page, operations: list[Operation], cited: list[str], report: Report) -> Iterator[Row]:
+    """Compare each part of a page with the operation or event that it describes.
 
     Raises:
-        PageError: the page is not the one that it says.
+        PageError: the page is not the one that it says, or nothing of it can be compared.
 
     """
+    here = {each.name: each for each in operations if report.key in addresses(each.source)}
+    hold(found, report.key, here.values())
+    readings = read(found, here, cited)
+    matched = [(reading, described(reading, here, operations, readings)) for reading in readings]
+    report.names |= {} if here else dict.fromkeys(cited)
+    for reading, operation in matched:
+        if operation:
+            yield from beside(reading, operation, matched, report)
+            if not here:
+                yield diff.fact("address", reading, found.front["source_url"], operation.source.get("url", "nothing"))
+        elif reading.facts:
+            yield unknown(reading)
+            report.names.setdefault(reading.name)
+        else:
+            report.readings.append(reading)
+    yield from missing(here, report.names)
+    yield from listed(readings, here.values())
 
-    def __init__(self, found: Page, operations: list[Operation], cited: set[str], report: Report) -> None:
-        self.found, self.report = found, report
-        self.every = {each.name: each for each in operations}
-        self.here = {each.name: each for each in operations if report.key in addresses(each)}
-        self.seen: Counter[tuple[str, str]] = Counter()
-        self.hold()
-        self.readings = self.read(cited)
-        self.taken = {(reading.name, reading.language) for reading in self.readings}
 
-    def hold(self) -> None:
-        """Hold a page's headings against its address: a crawler may have filed another page's body there."""
-        here = self.report.key
-        known = {here, *(other for operation in self.here.values() for other in addresses(operation))}
-        for part in self.found.parts or [self.found.sections]:
-            links = addresses_of(part)
-            if links and not any(link in known or link.startswith(f"{here}/") for link in links):
-                says = f"another page's body: its headings link to {links[0]}, its source_url names {here}"
-                raise PageError(f"{says}. Get the page again; if it has moved, write its address to x-source.present")
-
-    def read(self, cited: set[str]) -> list[Reading]:
-        """Read the page: as one of endpoints, or as one of events or a general one, which a document must cite."""
-        readings = list(map(facts_of_part, self.found.parts))
-        if any(reading.name for reading in readings) or any(" /" in name for name in self.here):
-            return readings
-        readings = further.readings(self.found)
-        if self.report.key not in cited:
-            raise PageError("it names no endpoint, such as `GET /path`, and no document cites its address")
-        return readings
-
-    def rows(self) -> Iterator[Row]:
-        """Compare each of the page's readings with the operation or event that it describes."""
-        for reading in self.readings:
-            operation = self.operation_of(reading)
-            if operation:
-                yield from self.described(reading, operation)
-            elif reading.facts:
-                yield diff.fact("endpoint of no operation", reading, reading.name or "none that can be read", "nothing")
-                continue
-            self.report.readings.append(reading)
-
-    def operation_of(self, reading: Reading) -> Operation | None:
-        """Return what a reading describes: by its name, else one that was taken from this page and is still free."""
-        if reading.name in self.here:
-            return self.here[reading.name]
-        if self.here and reading.facts:
-            free = (each for name, each in self.here.items() if (name, reading.language) not in self.taken)
-            return next(free, None)
-        return self.every.get(reading.name)
-
-    def described(self, reading: Reading, operation: Operation) -> Iterator[Row]:
-        """Compare the facts of a reading with those of its operation, and the page's address with the recorded one."""
-        self.hold_title(reading, operation)
-        self.taken.add((operation.name, reading.language))
-        yield from diff.facts(reading, self.ours(operation, reading.language))
-        if not self.here:
-            yield diff.fact("address", reading, self.found.front["source_url"], operation.source.get("url", "nothing"))
-        if self.report.names and operation.name not in list(self.report.names)[:1]:
-            reading.lines = [replace(line, section=f"{operation.name}: {line.section}") for line in reading.lines]
-        self.report.names[operation.name] = None
-
-    def hold_title(self, reading: Reading, operation: Operation) -> None:
-        """Hold a body without links against the titles that are recorded: it may be another page's, too."""
-        other = self.every.get(reading.name, operation)
-        title = other.source.get("title", {}).get(reading.language)
-        if other is not operation and title and reading.facts.get("title", ("", 0))[0] == title:
-            raise PageError(f"another page's body: {title!r} is the page of {other.name}. Get the page again")
-
-    def ours(self, operation: Operation, language: str) -> Reading:
-        """Return what the document says of an operation. What stands twice on a page is accepted twice."""
-        reading = operation.reading(language)
-        self.seen[reading.name, language] += 1
-        count = self.seen[reading.name, language]
-        reading.name += f" ({count})" if count > 1 else ""
-        return reading
-
-    def texts(self, accepted: dict[str, dict[str, list[str]]]) -> Iterator[Row]:
-        """Compare the lines of text with those that were accepted, by language."""
-        for language, lines in self.report.lines.items():
-            yield from diff.texts(language, lines, accepted.get(language))
-
-    def notes(self, entry: dict[str, Any]) -> Iterator[Row]:
-        """Tell what needs no change: another date, unknown front matter, odd JSON, a language that is missing."""
-        recorded = [each.source for each in self.every.values() if each.name in self.report.names]
-        yield from self.date(max([entry["updated"], *(source.get("updated", "") for source in recorded)]))
-        yield from self.unknown()
-        for reading in self.report.readings:
-            yield from (Row("note", "example", reading.language, line, text) for line, text in reading.notes)
-        titles = {language for source in recorded for language in source.get("title", {})}
-        for language in {*titles, *entry["lines"]} - self.report.lines.keys():
-            yield Row("note", "language", language, 1, "no part in this language", "one was read before")
-
-    def unknown(self) -> Iterator[Row]:
-        """Tell of front matter that nobody knows."""
-        for name in self.found.front.keys() - {"source_url", "updated_at"}:
-            if self.found.front[name] != USUAL.get(name):
-                yield Row("note", name, "", 1, self.found.front[name])
-
-    def date(self, known: str) -> Iterator[Row]:
-        """Tell of another date than the one that is known."""
-        self.report.updated = "".join(re.findall(r"\A\d{4}-\d\d-\d\d", self.found.front.get("updated_at", "")))
-        if self.report.updated != known:
-            what = "an older date" if self.report.updated < known else "a newer date"
-            yield Row("note", what, "", 1, self.report.updated or "none that can be read", known)
+def hold(found: Page, key: str, here: Iterable[Operation]) -> None:
+    """Hold a page's headings against its address: a crawler may have filed another page's body there."""
+    known = {key, *(other for operation in here for other in addresses(operation.source))}
+    for part in found.parts or [found.sections]:
+        links = addresses_of(part)
+        if links and known.isdisjoint(links):
+            says = f"another page's body: its headings link to {links[0]}, its source_url names {key}"
+            raise PageError(f"{says}. Get the page again; if it has moved, write its address to x-source.present")
 
 
 def addresses_of(part: list[Section]) -> list[str]:
     """Return the addresses that the headings of a part link to."""
     return [address(link) for section in part for link in section.links if urlsplit(link).path]
+
+
+def read(found: Page, here: dict[str, Operation], cited: list[str]) -> list[Reading]:
+    """Read a page: as one of endpoints, or as one of events or a general one, which a document must cite."""
+    readings = list(map(facts_of_part, found.parts))
+    if not any(reading.name for reading in readings) and all(map(is_event, here)):
+        readings = further.readings(found)
+        if not cited:
+            raise PageError("it names no endpoint, such as `GET /path`, and no document cites its address")
+    elif not any(reading.facts for reading in readings):
+        names = ", ".join(repr(section.heading) for section in found.sections)
+        text = [block.text for section in found.sections for block in section.blocks]
+        why = f"no heading is one of an endpoint's page: {names}. It says: {' '.join(text)[:200]!r}"
+        raise PageError(f"{why}. Read it: the endpoint may be gone, or words.yaml wants new headings")
+    return readings
+
+
+def described(
+    reading: Reading, here: dict[str, Operation], operations: list[Operation], readings: list[Reading]
+) -> Operation | None:
+    """Return what a reading describes, by its name or its title; else what the page is for, and nothing else names."""
+    named = [each for each in operations if each.name == reading.name]
+    if reading.name in here or not here:
+        return [*named, None][0]
+    return [*titled(reading, here, operations), *alone(reading, here, readings), *named, None][0]
+
+
+def titled(reading: Reading, here: dict[str, Operation], operations: list[Operation]) -> list[Operation]:
+    """Return what is recorded under a reading's title.
+
+    Raises:
+        PageError: it is another page's.
+
+    """
+    found = [each for each in operations if reading.says("title", each.title(reading.language) or "no title")]
+    if found and found[0].name not in here:
+        raise PageError(f"another page's body: the title is that of {found[0].name}. Get the page again")
+    return found
+
+
+def alone(reading: Reading, here: dict[str, Operation], readings: list[Reading]) -> list[Operation]:
+    """Return what the page was taken for and no reading of this language names, if that is one alone."""
+    free = here.keys() - {each.name for each in readings if each.language == reading.language}
+    return [here[name] for name in free if reading.facts and len(free) == 1]
+
+
+def beside(
+    reading: Reading, operation: Operation, matched: list[tuple[Reading, Operation | None]], report: Report
+) -> Iterator[Row]:
+    """Compare the facts of a reading with those of its operation. What stands twice on a page is accepted twice."""
+    ours, same = operation.reading(reading.language), [each for each, of in matched if of is operation]
+    count = sum(each.language == reading.language for each in same[: same.index(reading)])
+    ours.name += f" ({count + 1})" if count else ""
+    for row in diff.facts(reading, ours, PAGE_QUIET):
+        halves = [each.language for each in same if each.says(row.fact, row.document)]
+        yield replace(row, other="".join(set(halves) - {reading.language}))
+    if next(iter(report.names), operation.name) != operation.name:
+        reading.lines = [replace(line, section=f"{operation.name}: {line.section}") for line in reading.lines]
+    report.names[operation.name] = None
+    report.readings.append(reading)
+
+
+def unknown(reading: Reading) -> Row:
+    """Return the row of an endpoint or event that no document has. Whatever it says belongs to the row's digest."""
+    what = "event of no document" if is_event(reading.name) else "endpoint of no operation"
+    row = diff.fact(what, reading, reading.name.removeprefix("event ") or "none that can be read", "nothing")
+    facts = sorted(f"{key} {value}" for key, (value, _) in reading.facts.items())
+    return replace(row, digests=(diff.digest(*row.digests, *facts, *map(diff.own, reading.lines)),))
+
+
+def missing(ours: Iterable[str], theirs: Iterable[str]) -> Iterator[Row]:
+    """Tell of operations and events that a source does not name any more."""
+    for name in ours:
+        if name not in theirs:
+            what = "event" if is_event(name) else "endpoint"
+            yield diff.fact(what, Reading(name), "nothing", name.removeprefix("event "))
+
+
+def is_event(name: str) -> bool:
+    """Tell a name of an event from a name of an operation."""
+    return name.startswith("event ")
+
+
+def listed(readings: list[Reading], here: Iterable[Operation]) -> Iterator[Row]:
+    """Compare a page's lists of values with those of its events. A list is known by what it shares with ours."""
+    ours = [(each.name, path, values) for each in here for path, values in each.values.items()]
+    for reading in readings:
+        found = list(further.lists(reading))
+        for name, path, known in ours:
+            line, values = max(found, key=lambda one: share(one[1], known), default=(0, known))
+            best = max(ours, key=lambda one: share(one[2], values))
+            if share(values, known) >= ALIKE and values != known and best[2] == known:
+                said, told = ("|".join(sorted(each)) for each in (values, known))
+                yield diff.fact(f"values {path}", Reading(name, reading.language), said, told, line)
+
+
+def share(some: set[str], others: set[str]) -> float:
+    """Return how much of two lists of values they share."""
+    return len(some & others) / len(some | others)
+
+
+def compare_schema(root: dict[str, Any], operations: list[Operation], report: Report) -> Iterator[Row]:
+    """Compare a schema file of the vendor's: with our events if it has events, else with our operations."""
+    theirs = {each.name: each.vendor() for each in document.operations(root)}
+    has_events = any(map(is_event, theirs))
+    report.key = "schema of events" if has_events else "schema of operations"
+    ours = {each.name: each for each in operations if is_event(each.name) is has_events}
+    report.names = dict.fromkeys(filter(theirs.__contains__, ours))
+    for name in report.names:
+        yield from diff.facts(theirs[name], ours[name].reading(), SCHEMA_QUIET)
+    yield from (
+        missing(ours, theirs) if theirs else [Row("unclear", "file", "", 1, "it names no operation and no event")]
+    )
+    yield from others([reading for name, reading in theirs.items() if name not in ours], ours)
+    report.extract = document.extract(root, report.names)
+    report.readings = [document.whole(root), *(theirs[name] for name in report.names)]
+
+
+def others(readings: list[Reading], ours: Iterable[str]) -> Iterator[Row]:
+    """Tell of what is not ours: each event, and each endpoint whose path ends as one of ours; the rest in one note."""
+    ends = {name.rsplit("/", 1)[-1] for name in ours}
+    akin = [is_event(reading.name) or reading.name.rsplit("/", 1)[-1] in ends for reading in readings]
+    yield from itertools.compress(map(unknown, readings), akin)
+    if rest := [reading.name for reading, known in zip(readings, akin, strict=True) if not known]:
+        yield Row("note", "not ours", "", 1, f"{len(rest)} operations: {', '.join(rest)}"[:400])

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from docs_check.facts import Line, Reading
 from docs_check.page import normal
 
-QUIET = ("lifetime", "weight counted per", "api key")  # a source need not speak of these
+Edit = tuple[str, str, int, int, tuple[str, ...]]  # language, section, from, to, and the digests to put there
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Row:
     document: str = ""
     digests: tuple[str, ...] = ()  # one for each language
     name: str = ""  # of the operation or event
+    edits: tuple[Edit, ...] = ()  # of the accepted lines of text, once the row is accepted
+    other: str = ""  # the language of the page's other half, where that half says what the document says
 
     @property
     def plain(self) -> bool:
@@ -51,39 +53,14 @@ def agree(key: str, theirs: str, ours: str) -> bool:
     return "any" in allowed or allowed.issuperset(theirs.split("|"))
 
 
-def facts(page: Reading, document: Reading, quiet: tuple[str, ...] = ()) -> Iterator[Row]:
+def facts(source: Reading, document: Reading, quiet: tuple[str, ...]) -> Iterator[Row]:
     """Compare facts. Of some, the source need not speak."""
-    for key in dict.fromkeys([*page.facts, *document.facts]):
-        theirs, line = page.facts.get(key, ("nothing", 0))
+    for key in dict.fromkeys([*source.facts, *document.facts]):
+        theirs, line = source.facts.get(key, ("nothing", 0))
         ours, _ = document.facts.get(key, ("nothing", 0))
-        silent = key not in page.facts and key.startswith((*QUIET, *quiet))
+        silent = key not in source.facts and key.startswith((*quiet, *source.quiet))
         if not silent and not agree(key, theirs, ours):
-            yield fact(key, replace(page, name=document.name), theirs, ours, line)
-
-
-def contradictions(page: Reading, schema: Reading) -> Iterator[Row]:
-    """Compare a page's facts with those of the vendor's own schema."""
-    for key in page.facts.keys() & schema.facts.keys():
-        (shown, line), (named, _) = page.facts[key], schema.facts[key]
-        if not agree(key, shown, named) and not agree(key, named, shown):
-            yield fact(f"{key}, page and schema", page, f"the page says {shown}, the schema {named}", "", line)
-
-
-def withdrawn(readings: list[Reading], known: dict[str, dict[str, str]], rows: list[Row]) -> Iterator[Row]:
-    """Tell of facts that were accepted of a page, and that it states no more."""
-    differ = {mark for row in rows for mark in row.digests}
-    for mark, told in known.items():
-        same = [reading for reading in readings if reading.language == told["language"]]
-        if mark not in differ and same and may_be_withdrawn(told, same):
-            what, was = f"gone: {told['fact']}", f"was {told['page']}"
-            yield Row("text", what, told["language"], same[0].line, was, digests=(digest(mark),))
-
-
-def may_be_withdrawn(told: dict[str, str], readings: list[Reading]) -> bool:
-    """Tell whether a page stated a fact once, and does no more."""
-    if told["page"] == "nothing" or told["fact"] == "address":
-        return False
-    return not any(told["fact"] in reading.facts for reading in readings)
+            yield fact(key, replace(source, name=document.name), theirs, ours, line)
 
 
 def own(line: Line) -> str:
@@ -91,45 +68,47 @@ def own(line: Line) -> str:
     return digest(line.section, normal(line.text))
 
 
-def by_section(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    """Sort lines by their sections, in the page's order."""
-    found: dict[str, list[Line]] = {}
+def texts(language: str, lines: list[Line], known: dict[str, list[str]] | None, words: dict[str, str]) -> Iterator[Row]:
+    """Compare lines with the digests that were accepted of this language, section by section.
+
+    `words` has accepted lines by their digests, as far as their words were kept.
+    """
+    now: dict[str, list[Line]] = {}
     for line in lines:
-        found.setdefault(line.section, []).append(line)
-    return found
-
-
-def texts(language: str, lines: list[Line], known: dict[str, list[str]] | None) -> Iterator[Row]:
-    """Compare lines with the digests that were accepted of this language, section by section."""
-    now = by_section(lines)
+        now.setdefault(line.section, []).append(line)
     if known is None:
+        edits = tuple((language, name, 0, 0, tuple(map(own, each))) for name, each in now.items())
         count = ", ".join(f"{len(each)} in {name!r}" for name, each in now.items())
         for first in lines[:1]:
-            yield text("text", f"nothing was accepted of it yet: {count}", language, first.line, map(own, lines))
+            yield text("text", f"nothing was accepted of it yet: {count}", language, first.line, edits)
         return
     for name in dict.fromkeys([*now, *known]):
-        yield from changes(name, language, now.get(name, []), known.get(name, []), lines)
+        yield from changes(name, language, now.get(name, []), known.get(name, []), lines, words)
 
 
-def changes(name: str, language: str, here: list[Line], before: list[str], lines: list[Line]) -> Iterator[Row]:
+def changes(
+    name: str, language: str, here: list[Line], before: list[str], lines: list[Line], words: dict[str, str]
+) -> Iterator[Row]:
     """Compare the lines of a section with the digests that were accepted of it."""
-    marks = list(map(own, here))
+    marks = tuple(map(own, here))
     for kind, i, j, k, end in SequenceMatcher(None, before, marks, autojunk=False).get_opcodes():
         if kind in {"delete", "replace"}:
-            start = here[k - 1] if k else None
-            place = f"after {start.text[:60]!r}" if start else "at its start"
-            line = start.line if start else (here or lines or [Line("", "", 1)])[0].line
-            gone = f"{j - i} of its {len(before)} lines, {place}"
-            yield text(f"gone from {name!r}", gone, language, line, before[i:j])
+            at = [*here[:k][-1:], *here, *lines, Line("", "", 1)][0]
+            place = f"after {at.text[:60]!r}" if k else "at its start"
+            kept = " / ".join(filter(None, map(words.get, before[i:j])))
+            gone = kept or f"{j - i} of its {len(before)} lines, {place}"
+            yield text(f"gone from {name!r}", gone, language, at.line, ((language, name, i, j, ()),), before[i:j])
         if kind in {"insert", "replace"}:
             new = " / ".join(line.text for line in here[k:end])
-            yield text(f"new in {name!r}", new, language, here[k].line, marks[k:end])
+            edit = (language, name, j, j, marks[k:end])
+            yield text(f"new in {name!r}", new, language, here[k].line, (edit,))
 
 
-def text(what: str, page: str, language: str, line: int, marks: Iterable[str]) -> Row:
+def text(what: str, page: str, language: str, line: int, edits: tuple[Edit, ...], gone: Iterable[str] = ()) -> Row:
     """Return the row of lines of text that differ."""
     excerpt = page if len(page) <= 400 else f"{page[:399]}…"
-    return Row("text", what, language, line, excerpt, digests=(digest(what, language, *marks),))
+    marks = [*gone, *(mark for edit in edits for mark in edit[4])]
+    return Row("text", what, language, line, excerpt, digests=(digest(what, language, *marks),), edits=edits)
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:

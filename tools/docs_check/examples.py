@@ -7,35 +7,18 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
+import json_repair
+
 # A comment, or dots in place of what is left out; a string is stepped over.
-COMMENT = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|(//[^\n]*|/\*.*?\*/|\.{3,}|…+)""")
+COMMENT = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|(//[^\n]*|#[^\n]*|/\*.*?\*/|\.{3,}|…+)""")
 # A string is stepped over, too. JSON in documentation is not deep, and walks over its values recurse.
 BRACKET = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|([\[{])|([\]}])""")
 DEEPEST = 100
-# What is mended if a text is no JSON. What else this changes stands in strings, whose values nobody compares.
-MENDS = {
-    "commas of full width": (r"，", ","),
-    "colons of full width": (r"：", ":"),
-    "curly quotes": (r"([:,{\[]\s*|\n\s*)[“”]|[“”](?=\s*(?:[:,}\]]|\n))", r'\1"'),
-    "single quotes": (r"'([^'\"\n]*)'", r'"\1"'),
-    "names without quotes": (r"([{,]\s*)([A-Za-z_]\w*)(?=\s*:)", r'\1"\2"'),
-    "words without quotes": (r"([:,\[]\s*)(?!true\b|false\b|null\b)([A-Za-z_][\w.]*)(?=\s*[,}\]\n])", r'\1"\2"'),
-    "commas that are missing": (r"""(["\d\]}el])(\s+)(?=["{\[])""", r"\1,\2"),
-    "commas that are doubled": (r",(?:\s*,)+", ","),
-    "commas at an end": (r",(?=\s*(?:[}\]]|\Z))", ""),
-}
+OR = re.compile(r"(?im)^\s*(?:or|或者?)\s*$")  # between two examples
 
 
 def values(text: str) -> list[Any]:
-    """Read JSON values, one after the other.
-
-    Raises:
-        ValueError: something else stands there, or the JSON is deeper than 100 levels.
-
-    """
-    levels = accumulate(bool(match[1]) - bool(match[2]) for match in BRACKET.finditer(text))
-    if max(levels, default=0) > DEEPEST:
-        raise ValueError
+    """Read JSON values, one after the other."""
     found = []
     while text := text.lstrip():
         value, end = json.JSONDecoder(strict=False).raw_decode(text)
@@ -44,24 +27,40 @@ def values(text: str) -> list[Any]:
     return found
 
 
-def read(text: str) -> tuple[list[Any], list[tuple[int, str]], list[str]]:
-    """Read the values of a block of code, and its comments with their lines from 0; say what was mended.
+def words(text: str) -> list[str]:
+    """Return the words and numbers of a text; of a number, only that there is one."""
+    return sorted(re.findall(r"[^\W\d][\w.]*|0", re.sub(r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", "0", text.casefold())))
+
+
+def repaired(text: str) -> Iterator[Any]:
+    """Read what is meant for JSON. json-repair would read what is no JSON at all as well, such as a list of bullets."""
+    text = re.sub(r",(?:\s*,)+", ",", text.translate({ord("，"): ",", ord("："): ":"})).replace("\\n", " ")
+    for part in map(str.strip, OR.split(text)):
+        begins = part[:1] in {"{", "["} and "{" in part
+        value = json_repair.loads(part, skip_json_loads=True) if begins and ":" in part else None
+        if words(json.dumps(value, ensure_ascii=False).replace("\\n", " ")) != words(part):
+            raise ValueError("a part of the text would be lost")
+        yield from value if isinstance(value, list) and part[0] == "{" else [value]  # several, one after the other
+
+
+def read(text: str) -> tuple[list[Any], list[tuple[int, str]], bool]:
+    """Read the values of a block of code, and its comments with their lines from 0; say whether it was repaired.
 
     Raises:
-        ValueError: it holds no JSON, or something else too.
+        ValueError: it holds no JSON, or something else too, or the JSON is deeper than 100 levels.
 
     """
     comments = [(text.count("\n", 0, match.start()), match[1]) for match in COMMENT.finditer(text) if match[1]]
-    bare, odd = COMMENT.sub(lambda match: "\n" * match[0].count("\n") if match[1] else match[0], text), []
+    bare = COMMENT.sub(lambda match: "\n" * match[0].count("\n") if match[1] else match[0], text)
+    levels = accumulate(bool(match[1]) - bool(match[2]) for match in BRACKET.finditer(bare))
+    if max(levels, default=0) > DEEPEST:
+        raise ValueError("too deep")
     try:
-        found = values(bare)
+        found, odd = values(bare), False
     except ValueError:
-        for name, (pattern, put) in MENDS.items():
-            before, bare = bare, re.sub(pattern, put, bare)
-            odd += [name] if bare != before else []
-        found = values(bare)
+        found, odd = list(repaired(bare)), True
     if not any(isinstance(value, dict | list) for value in found):
-        raise ValueError
+        raise ValueError("no JSON")
     return found, comments, odd
 
 

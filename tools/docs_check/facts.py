@@ -8,14 +8,16 @@ not wholly read as a fact is a line, so that nothing of a page can change unseen
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
+from itertools import zip_longest
 
 from docs_check import examples
 from docs_check.page import SECURITY, WORDS, Block, Section, name_of, normal, sentences
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 TYPES, REQUIRED = ({w: fact for fact, words in WORDS[name].items() for w in words} for name in ("types", "required"))
-WEIGHT = re.compile(r"(?i)(?:weight:?)?([0-9]+)(?:[ /]?\(?(?:per )?(ip|uid|order)\)?)?[.。]?")
+REQUEST = re.compile(rf"(?i)[\s,]*(?:or\b|或)?\s*({'|'.join(METHODS)})[\s:]*(https?://[^/\s]+)?(/[^\s?]*)(\?\S*)?")
+WEIGHT = re.compile(r"(?i)(?:(ip|uid|order)? ?weight:? ?)?([0-9]+)(?:[ /]?\(?(?:per )?(ip|uid|order)\)?)?[.。]?")
+PRESENT = ("endpoint", "answer", "field ", "parameter ")  # need not be facts in the site's present form: they are text
 # How long something lives, in the words of one clause; advice such as "every 30 minutes" is none.
 TIME = r"(an?|one|\d+)\s?(minute|hour|分钟|个?小时)"
 LIFETIME = re.compile(
@@ -45,6 +47,7 @@ class Reading:
     lines: list[Line] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
     shapes: list[tuple[int, str]] = field(default_factory=list)  # of the examples of an answer
+    quiet: tuple[str, ...] = ()  # the facts that the source need not state, by their first words
 
     def add(self, key: str, value: str, line: int = 0) -> None:
         """Add a fact; two values of one fact stand side by side."""
@@ -52,6 +55,11 @@ class Reading:
         words = {*known.split("|"), *value.split("|")} - {""}
         words -= {"integer"} if "integer int64" in words else set()  # the same, with room for more
         self.facts |= {key: ("|".join(sorted(words)), at)} if words else {}
+
+    def says(self, key: str, value: str) -> bool:
+        """Tell whether a fact has a value. What an answer shows may differ by language, and is never the same fact."""
+        same = normal(self.facts.get(key, ("", 0))[0]) == normal(value)
+        return same and not key.startswith(("field", "answer"))
 
     def say(self, section: str, *blocks: Block, before: str = "") -> None:
         """Keep blocks as lines of text."""
@@ -63,13 +71,12 @@ class Reading:
 
 def request(reading: Reading, kind: str, block: Block) -> None:
     """Read `POST /path`, once or more often. A line that says more is a line of text, too."""
-    words = [word for word in block.text.replace("`", " ").split() if word.casefold() not in {"or", "或", ","}]
-    whole = bool(words)
-    while len(words) > 1 and words[0].upper() in METHODS and urlsplit(words[1]).path.startswith("/"):
-        method, url = words.pop(0).upper(), urlsplit(words.pop(0).rstrip(",;.:"))
-        reading.add("endpoint", f"{method} {url.path}", block.line)
-        whole = whole and not (url.netloc or url.query)
-    if words or not whole:
+    rest = text = block.text.replace("`", " ")
+    while match := REQUEST.match(rest):
+        method, host, path, query = match.groups()
+        reading.add("endpoint", f"{method.upper()} {path.rstrip(',;.:')}", block.line)
+        rest = rest[match.end() :] + (host or "") + (query or "")
+    if rest.strip() or not text.strip():
         reading.say(kind, block)
 
 
@@ -85,11 +92,11 @@ def weight(reading: Reading, section: Section, block: Block) -> None:
             reading.add("weight", "; ".join(figures(cells) for _, cells in block.rows[1:]), block.line)
             reading.say("weight", replace(block, rows=tuple(row for row in block.rows if "…" in figures(row[1]))))
     elif match := WEIGHT.fullmatch(normal(block.text)):
-        reading.add("weight", match[1], block.line)
-        counted = (match[2] or normal(section.suffix).strip("()")).casefold()
+        reading.add("weight", match[2], block.line)
+        counted = (match[1] or match[3] or normal(section.suffix).strip("()")).casefold()
         if counted in {"ip", "uid", "order"}:
             reading.add("weight counted per", counted, block.line)
-            reading.say("weight", *[block] * bool(match[2]))
+            reading.say("weight", *[block] * bool(match[3]))
     else:
         reading.say("weight", block)
 
@@ -134,20 +141,22 @@ def example(reading: Reading, kind: str, block: Block) -> None:
         reading.say(kind, block)
         return
     if odd:
-        reading.notes.append((block.line, f"not quite JSON, but read: {', '.join(odd)}"))
+        reading.notes.append((block.line, "not quite JSON, but read"))
     reading.say(kind, *(Block(block.line + line, text) for line, text in comments))
     for value in values:
-        code = code_of(value)
-        if kind != "response" or (isinstance(code, int) and code < 0):
+        code = error_code(value)
+        is_answer = kind == "response" and not code
+        if reading.quiet or not is_answer:
             reading.say(kind, Block(block.line, f"example {code or ''}: {examples.shape(value)}"))
-        else:
+        if is_answer:
             reading.shapes.append((block.line, examples.shape(value)))
             answer(reading, value, block)
 
 
-def code_of(value: object) -> object:
-    """Return the code of an example of an error; None of another example."""
-    return value.get("code") if isinstance(value, dict) and "msg" in value else None
+def error_code(value: object) -> int:
+    """Return the code of an example of an error; 0 of another example."""
+    code = value.get("code") if isinstance(value, dict) and "msg" in value else None
+    return code if isinstance(code, int) and code < 0 else 0
 
 
 def answer(reading: Reading, value: object, block: Block) -> None:
@@ -164,7 +173,7 @@ def other(reading: Reading, kind: str, block: Block) -> None:
         example(reading, kind, block)
     elif kind != "parameters" or not parameters(reading, kind, block, {"name"}):
         reading.say(kind, replace(block, text="none") if name_of(block.text) in WORDS["nothing"] else block)
-    if kind == "description":
+    if kind in {"description", "title"}:
         lifetime(reading, block)
 
 
@@ -177,18 +186,24 @@ def lifetime(reading: Reading, block: Block) -> None:
             reading.add("lifetime", f"{(int(count) if count.isdigit() else 1) * (60 if hours else 1)}", block.line)
 
 
+def language_of(part: list[Section]) -> str:
+    """Tell the language of a part by the letters of its headings."""
+    chinese = re.search("[\u3400-\u9fff]", "".join(section.heading for section in part if section.kind))
+    return "zh-CN" if chinese else "en"
+
+
 def facts_of_part(part: list[Section]) -> Reading:
     """Read what a page says of one endpoint in one language."""
-    chinese = re.search("[\u3400-\u9fff]", "".join(section.heading for section in part if section.kind))
-    reading = Reading("", "zh-CN" if chinese else "en", part[0].line)
-    if part[0].kind == "title":
-        reading.add("title", SECURITY.sub("", part[0].heading), part[0].line)
-        reading.add("security type", "".join(SECURITY.findall(part[0].heading)), part[0].line)
+    present = max(section.of for section in part)
+    reading = Reading("", language_of(part), part[0].line, quiet=PRESENT if present else ())
+    if title := part[0].heading if part[0].kind == "title" else present:
+        reading.add("title", SECURITY.sub("", title), part[0].line)
+        reading.add("security type", "".join(SECURITY.findall(title)), part[0].line)
     for section in part:
         read(reading, section)
-    shapes = sorted(shape for _, shape in reading.shapes)
-    if len(shapes) > 1 or any("|" in shape for shape in shapes):
-        reading.say("response", Block(reading.shapes[0][0], f"examples of several shapes: {' and '.join(shapes)}"))
+    shapes = " and ".join(sorted(shape for _, shape in reading.shapes))
+    if "|" in shapes or len(reading.shapes) > 1:
+        reading.say("response", Block(reading.shapes[0][0], f"examples of several shapes: {shapes}"))
     reading.name = reading.facts.get("endpoint", ("", 0))[0].split("|")[0]
     return reading
 
@@ -198,10 +213,12 @@ def read(reading: Reading, section: Section) -> None:
     kind = section.kind or section.heading or "above the title"
     if kind != "title":
         reading.say(kind, Block(section.line, section.suffix if section.kind else section.heading))
-    for block in section.blocks:
+    for block, after in zip_longest(section.blocks, section.blocks[1:], fillvalue=Block(0)):
         if kind == "weight":
             weight(reading, section, block)
         elif kind == "request" and not block.rows:
             request(reading, kind, block)
         else:
-            other(reading, kind, block)
+            if block.text in METHODS:  # the present form: the method, and below it the path
+                request(reading, kind, replace(block, text=f"{block.text} {after.text}"))
+            other(reading, kind, block.as_code(present=bool(section.of)))

@@ -1,28 +1,42 @@
 """Read what is no endpoint's page: pages of events, by their examples, and general pages, as lines of text."""
 
 import re
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from docs_check import examples
 from docs_check.facts import Reading, answer, other
 from docs_check.page import Block, Page, Section
 
+VALUE = re.compile(r"([A-Z][A-Z0-9_]+)(?![A-Za-z0-9])")  # a line of a list of values begins with one
+
 
 def language_of(section: Section) -> str:
-    """Tell the language of a section by its letters."""
+    """Tell the language of a section by its letters, those of its heading first."""
     text = section.heading + "".join(block.text for block in section.blocks if not block.code)
-    return "zh-CN" if 4 * len(re.findall("[\u3400-\u9fff]", text)) > len(text) else "en"
+    chinese = re.findall("[\u3400-\u9fff]", text)
+    return "zh-CN" if chinese and (chinese[0] in section.heading or 4 * len(chinese) > len(text)) else "en"
 
 
-def event(block: Block) -> tuple[str, Any, list[tuple[int, str]]]:
-    """Return the name of the event that a block of code shows, bare or in an envelope, the event, and the comments."""
+def bare(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the events of an example: bare, in an envelope, or in a list."""
+    if isinstance(value, list):
+        for item in value:
+            yield from bare(item)
+    elif isinstance(value, dict) and isinstance(value.get("e"), str):
+        yield value
+    elif isinstance(value, dict):
+        yield from bare(value.get("data"))
+
+
+def events(block: Block) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
+    """Return the events that a block of code shows, and its comments."""
     try:
         values, comments, _ = examples.read(block.text if block.code else "")
     except ValueError:
-        return "", None, []
-    found = values[0] if len(values) == 1 and isinstance(values[0], dict) else {}
-    found = found["data"] if isinstance(found.get("data"), dict) else found
-    return (f"event {found['e']}" if isinstance(found.get("e"), str) else "", found, comments)
+        return [], []
+    return list(bare(values)), comments
 
 
 def readings(page: Page) -> list[Reading]:
@@ -32,12 +46,24 @@ def readings(page: Page) -> list[Reading]:
         language, name = language_of(section), section.heading or "above the title"
         text = texts.setdefault(language, Reading("", language, section.line))
         text.say(name, Block(section.line, section.heading))
+        before = len(found)
         for block in section.blocks:
-            shown, value, comments = event(block)
-            if shown:
-                found.append(Reading(shown, language, block.line))
+            shown, comments = events(block)
+            for value in shown:
+                found.append(Reading(f"event {value['e']}", language, block.line))
+                found[-1].add("event", value["e"], block.line)
                 answer(found[-1], value, block)
-                text.say(name, *(Block(block.line + line, comment) for line, comment in comments))
-            else:
+            text.say(name, *(Block(block.line + line, comment) for line, comment in comments if shown))
+            if not shown:
                 other(text, name, block)
+        text.say(name, *[Block(section.line, "examples of events")] * (len(found) > before))
     return [*texts.values(), *found]
+
+
+def lists(reading: Reading) -> Iterator[tuple[int, set[str]]]:
+    """Yield each list of values, such as the states of an order, with its line: one below the other, or in one line."""
+    for (_, listed), group in groupby(reading.lines, lambda line: (line.section, bool(VALUE.match(line.text)))):
+        lines = list(group)
+        runs = [[match for line in lines for match in VALUE.findall(line.text)[:1]]] * listed
+        yield from ((lines[0].line, set(run)) for run in runs)
+        yield from ((line.line, set(VALUE.findall(line.text))) for line in lines if line.text.count(",") > 0)

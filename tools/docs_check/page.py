@@ -42,16 +42,24 @@ class Block:
     code: bool = False
     rows: tuple[tuple[int, list[str]], ...] = ()
 
+    def as_code(self, *, present: bool) -> "Block":
+        """Return a sentence that is JSON as a block of code: so the site's present form writes its examples."""
+        return replace(self, code=self.code or (present and self.text.startswith("{")))
+
 
 @dataclass
 class Section:
-    """A heading and what stands below it. `kind` is one of words.yaml, "title", or None: a section of another name."""
+    """A heading and what stands below it. `kind` is one of words.yaml, "title", or None: a section of another name.
+
+    In the site's present form, a name stands behind the title and an angle quotation mark.
+    """
 
     line: int
     heading: str
     kind: str | None = None
     language: str = ""
     suffix: str = ""  # what the heading says beyond its known name
+    of: str = ""  # the title that the heading names, in the site's present form
     links: list[str] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
 
@@ -68,7 +76,7 @@ class Page:
 def normal(text: str) -> str:
     """Return text in the one form that is compared. Every mark counts; its width and its slant do not.
 
-    A space counts between two words, and nowhere else: `1 5` is not `15`, `60 分钟` is `60分钟`.
+    A space counts between two words, and nowhere else: `1 5` is not `15`, `10 分钟` is `10分钟`.
     """
     kept = (unicodedata.normalize("NFKC", c) if unicodedata.east_asian_width(c) in "FH" else c for c in text)
     text = " ".join(unicodedata.normalize("NFC", "".join(kept)).translate(PLAIN).split())
@@ -162,13 +170,14 @@ def _is_rest(line: str, last: str, need: int) -> bool:
 
 def _heading(node: SyntaxTreeNode, line: int) -> Section:
     """Read a heading: of which kind it is, what it says more, and where its anchor links to."""
-    text = _text(node)
+    whole = _text(node)
+    of, text = map(str.strip, whole.rpartition("›")[::2])
     name, bracket, more = re.findall(r"(?s)(.*?)([(（]|\Z)(.*)", text)[0]
     answers = [key for key in KNOWN if KNOWN[key][0] == "response" and name_of(name).startswith(key)]
     known = name_of(name) if name_of(name) in KNOWN else (answers or [""])[0]  # such as "Response Example FULL"
     kind, language = KNOWN.get(known, (None, ""))
     links = [str(n.attrs["href"]) for n in node.walk() if n.type == "link" and "#" in str(n.attrs["href"])]
-    return Section(line, text, kind, language, bracket + more if known == name_of(name) else text, links)
+    return Section(line, whole, kind, language, bracket + more if known == name_of(name) else text, of, links)
 
 
 def _table(node: SyntaxTreeNode, lines: list[tuple[int, str]]) -> Iterator[Block]:
@@ -213,7 +222,7 @@ def _parts(sections: list[Section]) -> list[list[Section]]:
             pending.append(section)
             continue
         if not parts or _opens(section, parts[-1], titled=bool(pending)):
-            _begin(parts, pending)
+            _begin(parts, pending, section.of)
             pending = []
         parts[-1] += [*pending, section]
         pending = []
@@ -224,14 +233,17 @@ def _parts(sections: list[Section]) -> list[list[Section]]:
 
 def _opens(section: Section, part: list[Section], *, titled: bool) -> bool:
     """Tell whether a section begins a part of its own: of another language, or behind a title."""
+    if section.of:
+        return section.of not in {each.of for each in part}
     again = section.kind in {each.kind for each in part}
     other = section.language != part[-1].language
     return (again and other) or (titled and (again or other) and section.kind in {"description", "request"})
 
 
-def _begin(parts: list[list[Section]], pending: list[Section]) -> None:
+def _begin(parts: list[list[Section]], pending: list[Section], of: str) -> None:
     """Begin a part with its title. What stands above the title belongs to the part before, if there is one."""
-    at = _title(pending, first=not parts)
+    named = [i for i, each in enumerate(pending) if of and each.heading == of]
+    at = named[-1] if named else _title(pending, first=not parts)
     above, title, below = pending[:at], pending[at : at + 1], pending[at + 1 :]
     if parts:
         parts[-1] += above

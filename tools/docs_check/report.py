@@ -1,4 +1,4 @@
-"""Write reports: for a terminal, for an issue, for a program."""
+"""Write reports: for people, and for programs."""
 
 import json
 import re
@@ -11,11 +11,13 @@ from docs_check.page import WORDS
 
 def todo(row: Row) -> str:
     """Say how a document that says the same is written."""
+    if row.kind == "fact" and row.other:
+        return f"the other half ({row.other}) says what the document says: accept this one with a REASON"
     return str(WORDS["todo"].get(re.split(r"\W", row.fact)[0], "")) if row.kind == "fact" else ""
 
 
 def as_text(reports: list[Report]) -> str:
-    """For a terminal: at most two lines a row."""
+    """For people: at most two lines a row."""
     lines = []
     for report in reports:
         notes = sum(row.kind == "note" for row in report.rows)
@@ -41,15 +43,22 @@ def as_line(row: Row, *, several: bool) -> str:
 
 def as_markdown(reports: list[Report]) -> str:
     """For an issue."""
+    head = ["", "fact", "language", "line", "the source says", "the document says", "to do", "digest"]
     lines = []
     for report in reports:
         lines += [f"### {report.source}", "", f"Compared with {', '.join(report.names) or 'nothing'}.", ""]
-        cells = [
-            ["", "fact", "language", "line", "the source says", "the document says", "to do", "digest"],
-            ["---"] * 8,
-        ]
+        cells = [head, ["---"] * len(head)]
         for row in report.rows:
-            about = [*map(str, list(asdict(row).values())[:6]), todo(row), " ".join(row.digests)]
+            about = [
+                row.kind,
+                row.fact,
+                row.language,
+                str(row.line),
+                row.page,
+                row.document,
+                todo(row),
+                *row.digests[:1],
+            ]
             cells.append([cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in about])
         lines += [*(f"| {' | '.join(row)} |" for row in cells), ""] if report.rows else ["Nothing differs.", ""]
     return "\n".join(lines).rstrip()

@@ -1,8 +1,9 @@
-"""Fetch the vendor's schema and compare it with our documents, for a daily run: same, differs, or cannot tell.
+"""Fetch what Binance publishes and compare it with our documents, for a daily run: same, differs, or cannot tell.
 
-``python -m docs_check.watch URL FOLDER`` leaves `report.md` in FOLDER. Exit 0: the same; 1: something differs; 2: it
-cannot be told (no answer, an empty body, a page of a firewall, a schema that does not read or has no listen key). A
-check that cannot tell must not look like a check that found nothing.
+``python -m docs_check.watch FOLDER`` fetches what words.yaml lists, and leaves `report.md` in FOLDER;
+``… FOLDER FILE…`` takes these files instead. Exit 0: the same; 1: something differs; 2: it cannot be told
+(no answer, an empty body, a page of a firewall, a file that does not read or lacks its word). A check that cannot tell
+must not look like a check that found nothing. A page that the site does not serve as Markdown is passed over.
 """
 
 import subprocess
@@ -11,53 +12,97 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-ENDPOINT = b"/eapi/v1/listenKey"
-MEDIA_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"}
+from docs_check import document
+from docs_check.__main__ import ROOT
+from docs_check.check import Project
+from docs_check.compare import Report
+from docs_check.lock import write
+from docs_check.page import WORDS
+from docs_check.report import as_text
+
+SCHEMA_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"}
+PAGE_TYPES = {"text/markdown", "text/x-markdown", "text/plain"}
 LONGEST = 20_000_000  # bytes
-OUTCOMES = ("The schema says the same.", "The schema differs.", "It cannot be told whether the schema differs.")
+OUTCOMES = ("What Binance publishes says the same.", "It differs.", "It cannot be told whether it differs.")
 
 
-def fetch(url: str, path: Path) -> str | None:
-    """Write what is at a URL to a file. Returns why that is no schema, or None."""
+class Unfetched(Exception):
+    """What is at an address cannot be compared; the text says why."""
+
+
+def fetch(url: str, word: str, types: set[str]) -> bytes:
+    """Return what is at a URL.
+
+    Raises:
+        Unfetched: there is no answer, or another one than a source.
+
+    """
     try:
-        request = urllib.request.Request(url, headers={"Accept": ", ".join(sorted(MEDIA_TYPES))})  # noqa: S310  ours
+        request = urllib.request.Request(url, headers={"Accept": ", ".join(sorted(types))})  # noqa: S310  ours
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            media_type, body = answer.headers.get_content_type(), answer.read(LONGEST + 1)
-    except urllib.error.HTTPError as error:
-        with error:  # it holds the answer
-            return f"no answer: {error}"
+            status, media_type, body = answer.status, answer.headers.get_content_type(), answer.read(LONGEST + 1)
     except (OSError, ValueError) as error:
-        return f"no answer: {error}"
-    if media_type not in MEDIA_TYPES:
-        return f"an answer of type {media_type}, {len(body)} bytes: no schema"
-    if not body.strip():
-        return "an empty answer"
-    if len(body) > LONGEST:
-        return f"an answer of more than {LONGEST} bytes"
-    if ENDPOINT not in body:
-        return f"no word of {ENDPOINT.decode()}, in {len(body)} bytes of {media_type}"
-    path.write_bytes(body)
-    return None
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the answer
+        raise Unfetched(f"no answer: {error}") from error
+    wrong = {
+        f"an answer of status {status}, {len(body)} bytes": status != 200,
+        f"an answer of type {media_type}, {len(body)} bytes": media_type not in types,
+        "an empty answer": not body.strip(),
+        f"an answer of more than {LONGEST} bytes": len(body) > LONGEST,
+        f"no word of {word}, in {len(body)} bytes of {media_type}": word.encode() not in body,
+    }
+    for why in (why for why, holds in wrong.items() if holds):
+        raise Unfetched(why)
+    return bytes(body)
 
 
-def compare(schema: Path) -> tuple[int, str]:
-    """Hold a schema against our documents: docs_check's exit status, and its report."""
-    command = [sys.executable, "-m", "docs_check", "check", "--schema", str(schema), "--format", "markdown"]
-    done = subprocess.run(command, cwd=ROOT / "tools", capture_output=True, text=True, encoding="utf-8", check=False)
-    return (done.returncode if done.returncode in (0, 1) else 2), done.stdout + done.stderr
+def gather(watched: list[dict[str, str]], folder: Path) -> tuple[list[Path], list[str], set[int]]:
+    """Fetch sources. Returns their files, what there is to tell, and the outcome 2 if a schema file is missing."""
+    files, told, outcomes = [], [], set()
+    for i, each in enumerate(watched):
+        is_page = each["kind"] == "page"
+        path = folder / f"{i}.{'md' if is_page else 'yaml'}"
+        try:
+            body = fetch(each["url"], each["word"], PAGE_TYPES if is_page else SCHEMA_TYPES)
+        except Unfetched as error:
+            outcomes |= set() if is_page else {2}
+            told.append(f"{each['url']}: {error}")
+        else:
+            front = f"---\nsource_url: {each['url']}\n---\n\n" * (is_page and not body.startswith(b"---\n"))
+            path.write_bytes(front.encode() + body)
+            files.append(path)
+            told.append(f"{path.name} is from {each['url']}")
+    return files, told, outcomes
 
 
-def main(url: str, folder: str) -> int:
-    """Fetch, compare, and write the report."""
-    schema = Path(folder) / "schema.yaml"
-    failure = fetch(url, schema)
-    outcome, told = (2, failure) if failure else compare(schema)
-    report = f"{OUTCOMES[outcome]}\n\nFrom {url}:\n\n{told}\n"
-    (Path(folder) / "report.md").write_text(report, encoding="utf-8")
-    print(report)
+def changelog(report: Report, last: Path, folder: Path) -> str:
+    """Return how oasdiff tells the changes of a schema file since one was accepted."""
+    oasdiff = ROOT / ".cache/go/bin/oasdiff"
+    if not oasdiff.exists() or not last.exists():
+        return "the program is missing, or no schema file was accepted yet"
+    files = [str(folder / name) for name in ("last.yaml", "today.yaml")]
+    for file, root in zip(files, (document.load(last), report.extract), strict=True):
+        write(Path(file), document.answering(root))
+    command = [str(oasdiff), "changelog", *files]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False).stdout.strip()
+
+
+def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
+    """Fetch unless there are files, compare, and write the report. A difference counts more than what is unclear."""
+    project = Project(ROOT)
+    files, told, outcomes = (files, [], set[int]()) if files else gather(watched, folder)
+    for path in files:
+        report = project.page(path) if path.suffix == ".md" else project.schema(path)
+        outcomes.add(report.exit)
+        told.append(as_text([report]))
+        told += [f"oasdiff: {changelog(report, project.lock.kept(report.key), folder)}"] if report.extract else []
+    outcome = 1 if 1 in outcomes else max(outcomes, default=2)
+    text = "\n\n".join([OUTCOMES[outcome], "```text", *told, "```\n"])
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    print(text)
     return outcome
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(Path(sys.argv[1]), list(map(Path, sys.argv[2:])), WORDS["watched"]))

@@ -1,6 +1,6 @@
-"""Write generated/ from openapi.yaml and asyncapi.yaml, or (--check) fail unless every byte is as it would be written.
+"""Write generated/ from openapi.yaml and asyncapi.yaml. With --check: write nothing, and fail if any byte would change.
 
-Prints the changes: files, then models, fields, functions and parameters, as a user of the package sees them.
+Prints the changes: files first, then models, fields, functions and parameters.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from generate.surface import changes, surface
 
 
 def told(package: Path, fresh: Path) -> bool:
-    """Print what is another than what is committed. Returns whether anything is."""
+    """Print the differences between the committed package and the fresh package. Returns whether there are any."""
     rows = differences(ROOT / package, fresh)
     if not rows:
         print(f"{package}: nothing changed")
@@ -25,7 +25,7 @@ def told(package: Path, fresh: Path) -> bool:
 
 
 def main() -> int:
-    """Generate aside, then compare or replace."""
+    """Generate into a temporary folder, then compare or replace."""
     parser = argparse.ArgumentParser(prog="make generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything would change")
     check = parser.parse_args().check

@@ -1,8 +1,8 @@
-"""generated/binance_options_events, from asyncapi.yaml: frozen classes whose attributes are words.
+"""Write generated/binance_options_events from asyncapi.yaml: frozen classes with words as attributes.
 
-This file reads and checks the document. The module itself stands in events.py.jinja.
+This file reads and checks the document. The template events.py.jinja has the text of the module.
 
-datamodel-code-generator 0.89 was tried: its dataclasses lose the keys of the wire, its msgspec classes need a further
+datamodel-code-generator 0.89 was tried: the dataclasses lose the keys of the wire, the msgspec classes need a further
 dependency at run time, and both leave out units, documented values, times and the raw mapping.
 """
 
@@ -19,11 +19,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 Document = Mapping[str, Any]
 HINTS = {"text": "str", "integer": "int", "decimal": "Decimal", "time": "datetime", "flag": "bool"}
+JSON_TYPES = {"text": "str", "integer": "int", "time": "int", "flag": "bool", "list": "list"}
 REFERENCE = "#/components/schemas/"
 
 
 class UnusableDocument(Exception):
-    """No class can be made of a part of the document. The text says which part, and why."""
+    """A part of the document cannot become a class. The text names the part and the reason."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Attribute:
     Attributes:
         name: the human name.
         key: the key of the wire.
-        kind: what the value is, in the words of the generated `Field.kind`.
-        of: the class of an object, or of the items of a list; else the empty string.
+        kind: the kind of the value, in the words of the generated `Field.kind`.
+        of: the class of an object, or of the items of a list. Empty for any other kind.
         required: whether the document requires the property.
-        secret: whether the value must not be shown.
+        secret: whether the value is a secret.
         text: the line of the docstring.
     """
 
@@ -55,8 +56,31 @@ class Attribute:
         return hint if self.required else f"{hint} | None"
 
     @property
+    def taken(self) -> str:
+        """Return how a reader takes the value from the object of the wire."""
+        return f'raw["{self.key}"]' if self.required else f'get("{self.key}")'
+
+    @property
+    def check(self) -> str:
+        """Return how a reader checks the type. Empty: the value is checked where it is read."""
+        if self.kind in ("decimal", "object"):
+            return ""
+        check = f"type({self.name}) is {JSON_TYPES[self.kind]}"
+        return check if self.required else f"({self.name} is None or {check})"
+
+    @property
+    def read(self) -> str:
+        """Return how a reader reads the value that it has taken and checked."""
+        read = {
+            "time": f"time({self.name})",
+            "object": f"{reader(self.of)}({self.name})",
+            "list": f"tuple([{reader(self.of)}(each) for each in {self.name}])",
+        }.get(self.kind, self.name)
+        return read if self.required or read == self.name else f"None if {self.name} is None else {read}"
+
+    @property
     def default(self) -> str:
-        """Return what follows the type."""
+        """Return the text behind the type."""
         if self.secret:
             return f" = field({'' if self.required else 'default=None, '}repr=False)"
         return "" if self.required else " = None"
@@ -64,7 +88,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Class:
-    """A class to be written: a schema of the document. `event_type` tells events apart; a part of an event has none."""
+    """A class of the package, from a schema of the document. `event_type` is None for a part of an event."""
 
     name: str
     description: str
@@ -73,7 +97,7 @@ class Class:
 
 
 def class_of(name: str, schema: Document) -> Class:
-    """Check a schema, and make a class of it."""
+    """Check a schema, and make a class of the schema."""
     description, properties = described(name, schema), properties_of(name, schema)
     constants = {key: prop["const"] for key, prop in properties.items() if "const" in prop}
     required = set(schema.get("required", ()))
@@ -83,7 +107,7 @@ def class_of(name: str, schema: Document) -> Class:
 
 
 def properties_of(name: str, schema: Document) -> Document:
-    """Return the properties of a schema, which must be an object whose properties have names of their own."""
+    """Return the properties of a schema. The schema must be an object, and no two properties may share a name."""
     properties: Document = schema.get("properties", {})
     if schema.get("type") != "object" or not properties:
         raise UnusableDocument(f"{name}: not an object with properties")
@@ -96,7 +120,7 @@ def properties_of(name: str, schema: Document) -> Document:
 
 
 def described(where: str, schema: Document) -> str:
-    """Return the description, which must be there."""
+    """Return the description. A description must be there."""
     text = schema.get("description")
     if not isinstance(text, str) or not text.strip():
         raise UnusableDocument(f"{where}: no description")
@@ -104,7 +128,7 @@ def described(where: str, schema: Document) -> str:
 
 
 def name_of(where: str, prop: Document) -> str:
-    """Return the human name, which must be a name in Python."""
+    """Return the human name. The name must be a name in Python."""
     name = prop.get("x-name")
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
         raise UnusableDocument(f"{where}: x-name must be a word in snake_case, not {name!r}")
@@ -127,7 +151,7 @@ def attribute(owner: str, key: str, prop: Document, required: bool) -> Attribute
 
 
 def kind_of(where: str, prop: Document) -> tuple[str, str]:
-    """Return the kind of a property's value, and the class."""
+    """Return the kind of a property's value, and the class of an object or a list."""
     if "allOf" in prop:
         return "object", referred(where, prop["allOf"][0])
     kind = prop.get("type")
@@ -145,7 +169,7 @@ def kind_of(where: str, prop: Document) -> tuple[str, str]:
 
 
 def referred(where: str, schema: Document) -> str:
-    """Return the name of the schema that a `$ref` leads to."""
+    """Return the name of the schema behind a `$ref`."""
     reference = schema.get("$ref", "")
     if not reference.startswith(REFERENCE):
         raise UnusableDocument(f"{where}: must refer to a schema of {REFERENCE}")
@@ -153,7 +177,7 @@ def referred(where: str, schema: Document) -> str:
 
 
 def ordered(classes: dict[str, Class]) -> list[Class]:
-    """Put each class after the classes of its parts."""
+    """Sort the classes: first the parts, then the class with the parts."""
     done: dict[str, Class] = {}
 
     def add(name: str, above: tuple[str, ...]) -> None:
@@ -170,7 +194,7 @@ def ordered(classes: dict[str, Class]) -> list[Class]:
 
 
 def events_of(messages: Document, classes: list[Class]) -> dict[str, str]:
-    """Return the class of each event, by the value of its key `e`."""
+    """Return the class of each event, by the value of the event's key `e`."""
     marked = {(each.name, each.event_type) for each in classes}
     events = {each["name"]: referred(each["name"], each["payload"]) for each in messages.values()}
     for event_type, name in events.items():
@@ -180,10 +204,10 @@ def events_of(messages: Document, classes: list[Class]) -> dict[str, str]:
 
 
 def check(document: Document) -> None:
-    """Refuse faults that AsyncAPI's own schema and Spectral pass over: addresses and their parameters, and examples.
+    """Refuse faults that AsyncAPI's own schema and Spectral miss: parameters of addresses, and wrong examples.
 
     Raises:
-        UnusableDocument: the text says where, and why.
+        UnusableDocument: there is a fault. The text names the place and the reason.
     """
     for name, channel in document["channels"].items():
         if set(re.findall(r"{(\w+)}", channel["address"])) != set(channel.get("parameters", ())):
@@ -198,15 +222,20 @@ def check(document: Document) -> None:
 
 
 def hanging(text: str) -> str:
-    """Wrap a line of a docstring whose further lines are indented by 12."""
+    """Wrap a line of a docstring. Further lines are indented by 12."""
     return textwrap.fill(text, 112, initial_indent=" " * 8, subsequent_indent=" " * 12).lstrip()
 
 
-def source(document: Document) -> str:
-    """Return the package's module.
+def reader(name: str) -> str:
+    """Return the name of the function that reads objects of a class."""
+    return "read" + re.sub("([A-Z])", r"_\1", name).lower()
+
+
+def sources(document: Document) -> dict[str, str]:
+    """Return the package's modules, by the names of their files.
 
     Raises:
-        UnusableDocument: no class can be made of something in the document.
+        UnusableDocument: a part of the document cannot become a class.
     """
     try:
         schemas = document["components"]["schemas"]
@@ -219,6 +248,8 @@ def source(document: Document) -> str:
     loader = FileSystemLoader(Path(__file__).parent)
     templates = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)  # noqa: S701  Python, no HTML
     templates.filters["hanging"] = hanging
+    templates.filters["reader"] = reader
     exports = sorted([*(each.name for each in classes), "EVENTS", "FIELDS", "Event", "Field"])
-    template = templates.get_template("events.py.jinja")
-    return template.render(title=title, exports=exports, classes=classes, events=events)
+    parts = {"title": title, "exports": exports, "classes": classes, "events": events}
+    files = {"__init__.py": "events.py.jinja", "reading.py": "reading.py.jinja"}
+    return {name: templates.get_template(template).render(parts) for name, template in files.items()}

@@ -1,7 +1,7 @@
-"""What a user of a generated package sees: models, fields, functions and parameters. griffe reads; nothing is imported.
+"""Compare generated packages as users see packages: models, fields, functions and parameters.
 
-griffe's own comparison is for what breaks. It tells of no addition, of no field that has another type, and of no
-parameter that has another type: a person who changed openapi.yaml wants to see these.
+griffe reads the packages, and nothing is imported. griffe's own comparison tells of breaks alone. A person who changed
+openapi.yaml also wants to see additions, and fields and parameters with a new type.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import griffe
 
 
 def surface(folder: Path) -> dict[str, str]:
-    """Return a generated package as users see it: each model, field, function and parameter, with its type."""
+    """Return each model, field, function and parameter of a generated package, with the type."""
     found: dict[str, str] = {}
     for file in sorted([*folder.glob("models/*.py"), *folder.glob("__init__.py")]):
         for each in read(folder, file).classes.values():
@@ -23,7 +23,7 @@ def surface(folder: Path) -> dict[str, str]:
 
 
 def read(folder: Path, file: Path) -> griffe.Module:
-    """Read a file of the package, without what the file imports."""
+    """Read a file of the package, without the imports of the file."""
     name = ".".join(file.relative_to(folder).with_suffix("").parts)
     module = griffe.visit(name, file, file.read_text(encoding="utf-8"))
     for alias in [name for name, member in module.members.items() if member.is_alias]:
@@ -32,7 +32,7 @@ def read(folder: Path, file: Path) -> griffe.Module:
 
 
 def model(of: griffe.Class) -> dict[str, str]:
-    """Return a model's bases and the type of each of its fields."""
+    """Return the bases of a model, and the type of each field."""
     fields = {f"field {of.name}.{name}": str(each.annotation or each.value) for name, each in of.attributes.items()}
     return {f"model {of.name}": ", ".join(map(str, of.bases)) or "object", **fields}
 
@@ -47,7 +47,7 @@ def parameters(of: griffe.Function) -> dict[str, str]:
 
 
 def changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
-    """One line for each model, field and function that was added, removed or retyped."""
+    """Give a line for each model, field, function and parameter that was added, removed or retyped."""
     rows = [f"added: {name}: {new[name]}" for name in new if name not in old]
     rows += [f"removed: {name}: {old[name]}" for name in old if name not in new]
     return rows + [

@@ -1,1 +1,1 @@
-"""Pages that are written, not typed, and what holds the pages of two languages together."""
+"""Write pages from documents and programs, and keep the pages of two languages together."""

@@ -1,4 +1,4 @@
-"""`make pages`: write the pages of docs/ that are made from documents and programs."""
+"""`make pages`: write docs/events.md from asyncapi.yaml, docs/other-languages.md from the programs of tests/reuse."""
 
 from pages import events, other_languages
 

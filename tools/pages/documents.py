@@ -1,4 +1,4 @@
-"""Draw both documents as one page of the site: Redoc, all inlined. docs/decisions.md says what else was tried."""
+"""Draw both documents on a page of the site, with Redoc inside the page. docs/decisions.md has the reasons."""
 
 import json
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from ruamel.yaml import YAML
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 REDOC = ROOT / ".cache" / "node" / "node_modules" / "redoc" / "bundles" / "redoc.standalone.js"
-HIDDEN = {"security", "securitySchemes"}  # the overview tells of the API key in a sentence
+HIDDEN = {"security", "securitySchemes"}  # the overview explains the API key in a sentence
 
 
 def one_document(calls: Mapping[str, Any], events: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the events beside the calls, in the words of OpenAPI 3.1: Redoc knows no AsyncAPI; webhooks come nearest."""
+    """Put the events beside the calls, as webhooks of OpenAPI 3.1, because Redoc does not know AsyncAPI."""
     servers = [f"`{each['protocol']}://{each['host']}{each['pathname']}`" for each in events["servers"].values()]
     channel = events["channels"]["userData"]
     forms = [f"- `{each['address']}` {each.get('description', '')}" for each in channel["x-forms"].values()]
@@ -48,7 +48,7 @@ def webhook(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public(node: Any) -> Any:
-    """Leave out what only this project's tools read (x-…). What that tells a reader of a field stays, in words."""
+    """Leave out the keys `x-…` of this project's tools. Say in words what the keys tell of a field."""
     if isinstance(node, list):
         return [public(each) for each in node]
     if not isinstance(node, Mapping):
@@ -59,7 +59,7 @@ def public(node: Any) -> Any:
 
 
 def words(node: Mapping[str, Any]) -> list[str]:
-    """Tell of a field: its name, what the document says, its unit, the values that the pages list."""
+    """Describe a field: the name, the description, the unit, the documented values."""
     told = [f"`{node['x-name']}`:"] if "x-name" in node else []
     told += [public(node["description"])] if "description" in node else []
     if unit := node.get("x-unit"):

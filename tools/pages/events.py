@@ -1,4 +1,4 @@
-"""Write docs/events.md from asyncapi.yaml: each event with its keys, attributes, types, units, values and a payload."""
+"""Write docs/events.md from asyncapi.yaml: keys, attributes, types, units, values and a payload of each event."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,22 +11,23 @@ from ruamel.yaml import YAML
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "events.md"
+OWN = "listenKeyExpired"  # the stream answers this event, and hands out a Gap
 TYPES = {"decimal": "`Decimal`", "int64": "`int`", "password": "`str`", "string": "`str`", "boolean": "`bool`"}
 
 
 def name_of(reference: str) -> str:
-    """Give the schema that a reference names."""
+    """Give the name of the schema behind a reference."""
     return reference.rpartition("/")[2]
 
 
 def inner(field: Mapping[str, Any]) -> str | None:
-    """Give the schema that a field holds, or whose objects a field lists."""
+    """Give the name of the schema of a field's object, or of the objects in a field's list. None: a plain value."""
     held = field.get("items", {}).get("$ref") or next((each["$ref"] for each in field.get("allOf", ())), None)
     return name_of(held) if held else None
 
 
 def type_of(field: Mapping[str, Any]) -> str:
-    """Say what an attribute is in Python."""
+    """Give the Python type of an attribute."""
     if other := inner(field):
         return f"`tuple` of `{other}`" if "items" in field else f"`{other}`"
     if field.get("x-unit") == "ms":
@@ -36,7 +37,7 @@ def type_of(field: Mapping[str, Any]) -> str:
 
 
 def meaning(field: Mapping[str, Any], *, required: bool) -> str:
-    """Say what an attribute tells: the document's words, the unit, the listed values."""
+    """Describe an attribute: the document's words, the unit, the listed values."""
     told = [field["description"]]
     if (unit := field.get("x-unit", "ms")) != "ms":
         told.append(f"In {unit}.")
@@ -74,6 +75,7 @@ def page() -> str:
         {
             "name": message["name"],
             "class": name_of(message["payload"]["$ref"]),
+            "own": message["name"] == OWN,
             "summary": " ".join(message["summary"].split()),
             "tables": list(tables(name_of(message["payload"]["$ref"]), schemas)),
             "examples": [json.dumps(each["payload"], indent=2) for each in message["examples"]],

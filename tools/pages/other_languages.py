@@ -1,6 +1,6 @@
-"""Write docs/other-languages.md: the commands and the marked lines of the programs that `make reuse` runs.
+"""Write docs/other-languages.md: the commands and the marked lines of the programs of `make reuse`.
 
-A folder of tests/reuse whose reuse.yaml has a `title` is shown. tests/reuse/page.md is the page's beginning.
+The page begins with tests/reuse/page.md. Then each folder of tests/reuse with a `title` in reuse.yaml has a section.
 """
 
 import textwrap
@@ -18,7 +18,7 @@ FENCES = {".go": "go", ".java": "java", ".kt": "kotlin", ".py": "py", ".rs": "ru
 
 
 def rows() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Give each folder that is shown, with the content of reuse.yaml."""
+    """Give each folder with a section, and the content of reuse.yaml."""
     for path in sorted(REUSE.glob("*/*/reuse.yaml")):
         manifest = YAML(typ="safe").load(path)
         if "title" in manifest:
@@ -26,27 +26,32 @@ def rows() -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def shown(program: Path) -> str:
-    """Return the lines between the marks of a program; nothing without marks."""
+    """Return the lines of a program between `docs: begin` and `docs: end`. Without marks: an empty text."""
     parts = []
     for part in program.read_text(encoding="utf-8").split(BEGIN)[1:]:
         lines, mark, _ = part.partition(END)
         if not mark:
-            raise ValueError(f"{program}: a mark of the beginning without one of the end")
+            raise ValueError(f"{program}: {BEGIN.strip()!r} without {END!r}")
         parts.append(textwrap.dedent(lines.rpartition("\n")[0]).strip())
     return "\n\n".join(parts)
 
 
 def section(folder: Path, manifest: dict[str, Any]) -> str:
-    """Return the heading, the words, the command and the program of a folder."""
-    parts = [f"## {manifest['title']}", manifest.get("about", "").strip(), fence("sh", manifest.get("generate", ""))]
+    """Return the section of a folder: heading, words, command, program."""
+    parts = [f"## {manifest['title']}", wrapped(manifest.get("about", "")), fence("sh", manifest.get("generate", ""))]
     parts += [fence(FENCES[path.suffix], shown(path)) for path in sorted(folder.rglob("*")) if path.suffix in FENCES]
     limits = [known for column, known in manifest.get("shortfalls", {}).items() if column != "no warning"]
-    parts += [f"Known limit: {known['note']} ([report]({known['bug']}))" for known in limits]
+    parts += [wrapped(f"Known limit: {known['note']} ([report]({known['bug']}))") for known in limits]
     return "\n\n".join(filter(None, parts))
 
 
+def wrapped(text: str) -> str:
+    """Wrap a paragraph for a page."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
 def fence(language: str, text: str) -> str:
-    """Return a code block, or nothing for no text."""
+    """Return a code block. Without a text: an empty text."""
     return f"```{language}\n{text.strip()}\n```" if text else ""
 
 

@@ -1,7 +1,7 @@
 """`make docs`: write build/site/, a site of README, docs/, examples/, CHANGELOG and references, with an offline search.
 
-The Markdown of this repository is written for a reader of the repository. Here each page gets the form that the
-generator, Zensical, wants. Each language becomes a site of its own, because a search serves one language.
+The Markdown of this repository is for readers of the repository. This program gives each page the form that the
+generator, Zensical, wants. English and Chinese are two sites, because a search serves a single language.
 """
 
 import os
@@ -32,13 +32,13 @@ ENGLISH = {
     "Reference": ["events", *(f"reference/{module}" for module in MODULES), "generated-client", "other-languages"],
     "Project": ["decisions", "versions", "verified", "benchmarks", "changelog", "contributing", "security"],
 }
-CHINESE = {"指南": ["proxies-and-certificates", "stream", "keeper", "errors", "testing", "command-line"]}
+CHINESE = {"指南": ["proxies-and-certificates", "stream", "account", "keeper", "errors", "testing", "command-line"]}
 LANGUAGES = {"en": ENGLISH, "zh-CN": CHINESE}
 FENCES = {".py": "python", ".yaml": "yaml", ".service": "ini", "": "dockerfile"}
 
 
 def pages(language: str) -> dict[str, str]:
-    """Give each file that becomes a page of the site, with its place there. Paths are relative."""
+    """Give each file with a page in the site, and the place of the page. Paths are relative."""
     if language == "zh-CN":
         own = {path.relative_to(ROOT).as_posix(): path.name for path in (ROOT / "docs/zh-CN").glob("*.md")}
         return {"README.zh-CN.md": "index.md", **own}
@@ -51,7 +51,7 @@ def pages(language: str) -> dict[str, str]:
 
 
 def address(link: str, source: str, language: str) -> str | None:
-    """Say where a link of a file leads in the site; None where the site has no such page."""
+    """Give the place in the site behind a link of a file. None: the site has no page for the link."""
     path, mark, anchor = link.partition("#")
     if not path or "://" in path:
         return link
@@ -68,12 +68,12 @@ def address(link: str, source: str, language: str) -> str | None:
 
 
 def copied(path: str) -> bool:
-    """Say whether a file goes into the site as it is: both documents, and pictures."""
+    """Say whether the site has a copy of a file: both documents, and the pictures."""
     return path in ("openapi.yaml", "asyncapi.yaml") or path.endswith(".svg")
 
 
 def staged(text: str, source: str, language: str) -> str:
-    """Write a page as the generator wants it: links lead somewhere in the site, and a fence names a language alone."""
+    """Rewrite a page for the generator: links lead into the site, and a fence names the language alone."""
 
     def link(found: re.Match[str]) -> str:
         where = address(found[3], source, language)
@@ -106,24 +106,21 @@ def stage(language: str) -> Path:
 
 
 def nav(language: str) -> str:
-    """Write the table of contents, as TOML. A page in no group is a mistake, and so is a missing page of a group."""
+    """Write the table of contents, as TOML. Each page must be in a group, and each page of a group must exist."""
     groups = LANGUAGES[language]
     listed = {f"{name}.md" for names in groups.values() for name in names}
     there = {path.relative_to(STAGE / language).as_posix() for path in (STAGE / language).rglob("*.md")}
-    unlisted = {name for name in there - listed if name != "index.md" and not name.startswith("examples/")}
-    if wrong := sorted(unlisted | listed - there):
+    programs = {name for name in there if name.startswith("examples/")}
+    if wrong := sorted((there - programs - {"index.md"}) ^ (listed - programs)):
         raise SystemExit(f"tools/pages/site.py: in no group, or missing: {', '.join(wrong)}")
-    entries = ['"index.md"']
-    for title, names in groups.items():
-        inside = [f'"{name}.md"' for name in names]
-        if title == "Reference":
-            inside.append('{ "Both documents, drawn" = "documents.html" }')
-        entries.append(f'{{ "{title}" = [{", ".join(inside)}] }}')
-    return f"[{', '.join(entries)}]"
+    drawn = {"Reference": ['{ "Both documents, drawn" = "documents.html" }']}
+    inside = {title: [*(f'"{name}.md"' for name in names), *drawn.get(title, [])] for title, names in groups.items()}
+    entries = [f'{{ "{title}" = [{", ".join(pages)}] }}' for title, pages in inside.items()]
+    return f'["index.md", {", ".join(entries)}]'
 
 
 def build(language: str) -> bool:
-    """Build the site of a language. A link that leads nowhere, or another warning, is a failure."""
+    """Build the site of a language. A warning is a failure, for example for a link that leads nowhere."""
     folder = stage(language)
     target = SITE if language == "en" else SITE / language
     up = "" if language == "en" else "../"
@@ -139,7 +136,7 @@ def build(language: str) -> bool:
         paths=[str(ROOT), str(ROOT / "generated")],
     )
     settings.write_text(text, encoding="utf-8")
-    command = ["zensical", "build", "--clean", "--strict", "-f", settings]
+    command = ["zensical", "build", "--clean", "--strict", "-f", str(settings)]
     done = subprocess.run(command, cwd=SITE.parent, check=False, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
@@ -147,7 +144,7 @@ def build(language: str) -> bool:
 
 
 def ask_nobody() -> None:
-    """Let a page that is opened without a server search with a file of the site, not of somebody else's server."""
+    """Put the search's helper into the site. Pages of Zensical load the helper from unpkg.com."""
     (SITE / "assets" / "iframe-worker.js").write_bytes(SHIM.read_bytes())
     for page in SITE.rglob("*.html"):
         local = os.path.relpath(SITE / "assets" / "iframe-worker.js", page.parent)
@@ -156,7 +153,7 @@ def ask_nobody() -> None:
 
 
 def main() -> int:
-    """Build both languages, and put the drawn documents beside them."""
+    """Build the sites of both languages, then draw the documents."""
     shutil.rmtree(STAGE, ignore_errors=True)
     if not all(build(language) for language in LANGUAGES):
         return 1

@@ -1,6 +1,7 @@
-"""Keep English pages and their Chinese twins together: twins.json has the digests of both, by section.
+"""Keep English pages and Chinese twins together: twins.json has the digests of both languages, by section.
 
-`make twins` records what changed in both. When one side changed alone, SAME=1 says that the other needs no change.
+If a section changed in both languages, `make twins` records the section. If a section changed in a single language,
+`make twins` refuses. SAME=1 says: the other language needs no change.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ LOCK = Path("tools/pages/twins.json")
 
 
 def twins(root: Path) -> dict[str, Path]:
-    """Give the Chinese twin of each English page that has one."""
+    """Give each English page with a Chinese twin, and the twin."""
     pages = {f"docs/{page.name}": page for page in sorted((root / "docs/zh-CN").glob("*.md"))}
     return {"README.md": root / "README.zh-CN.md", **pages}
 
@@ -46,7 +47,7 @@ def digests(root: Path) -> dict[str, list[list[str]]]:
 
 
 def changes(root: Path) -> dict[str, bool]:
-    """Name each section that differs from the record, and whether both sides of the section changed."""
+    """Name each section that differs from the record, and say whether both languages changed."""
     lock = root / LOCK
     recorded = json.loads(lock.read_text(encoding="utf-8")) if lock.exists() else {}
     changed = {}
@@ -59,7 +60,7 @@ def changes(root: Path) -> dict[str, bool]:
 
 
 def record(root: Path, *, same: bool) -> None:
-    """Write the digests of today. Refuse when one side of a section changed alone, unless the other needs no change."""
+    """Write the digests of today. Without `same`, refuse if a section changed in a single language."""
     alone = [section for section, both in changes(root).items() if not both]
     if alone and not same:
         names = "\n".join(alone)

@@ -1,1 +1,1 @@
-"""Before a release: what breaks, on which Pythons the tests pass, and what goes into the wheel."""
+"""Before a release: find breaks, run the tests on each Python, name the sources in the wheel."""

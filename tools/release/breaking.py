@@ -1,8 +1,8 @@
-"""Say what changed in openapi.yaml since BASE (a git ref; default: the last tag), and the versions to be raised.
+"""Say what changed in openapi.yaml since BASE, and the versions to be raised. BASE: a git ref, else the last tag.
 
-Two audiences: users of the API (oasdiff compares the documents; security types, weights and lifetimes
-are compared here) and users of the generated client (models, fields,
-functions and parameters are compared). Exit 1 if a version number or CHANGELOG.md does not agree with the changes.
+Users of the API see changes of the document: oasdiff compares the documents, and this program compares security types,
+weights and lifetimes. Users of the generated client see changes of models, fields, functions and parameters. Exit 1 if
+a version number or CHANGELOG.md does not agree with the changes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def git(*command: str) -> bytes:
 
 
 def api_changes(old: Path, new: Path) -> list[tuple[str, str]]:
-    """Return the changes for callers of the API, each with the level of version that the change asks for."""
+    """Return the changes for callers of the API. Each change has a level: major or minor."""
     run = subprocess.run(
         [OASDIFF, "changelog", old, new, "--format", "json"], capture_output=True, text=True, check=True
     )
@@ -46,15 +46,15 @@ def api_changes(old: Path, new: Path) -> list[tuple[str, str]]:
 
 
 def terms_changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the changes in the terms of a call, which stand in extensions that oasdiff does not read."""
+    """Return the changes of security types, weights and lifetimes. oasdiff does not read these extensions."""
     rows = []
     for path, item in old["paths"].items():
         for method, was in item.items():
             now = new["paths"].get(path, {}).get(method)
-            if not isinstance(was, dict) or now is None:  # no operation, or removed: oasdiff tells
+            if not isinstance(was, dict) or now is None:  # no operation; or removed, and oasdiff tells
                 continue
             cost, costs = was.get("x-request-weight", {}), now.get("x-request-weight", {})
-            # Changes without an order (a table, another scope, a number that is new or gone) may be worse: they break.
+            # If nobody can say whether a change is better (a table, another scope, a new number), the change breaks.
             cheaper = costs == {**cost, "weight": costs.get("weight")} and costs.get("weight", 1) < cost.get(
                 "weight", 0
             )
@@ -71,7 +71,7 @@ def terms_changes(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, s
 
 
 def client_changes(old: dict[str, str], new: dict[str, str]) -> list[tuple[str, str]]:
-    """Return the changes for importers of the generated client. A new parameter that must be given breaks, too."""
+    """Return the changes for importers of the generated client. A new parameter without a default breaks, too."""
     rows = []
     for row in changes(old, new):
         what, name, kind = row.split(": ", 2)
@@ -90,7 +90,7 @@ def next_version(version: Version, level: str) -> Version:
 
 
 def changelog() -> dict[str, bool]:
-    """Return the versions that CHANGELOG.md has a heading for, newest first, and whether anything stands below each."""
+    """Return the versions in CHANGELOG.md, newest first, and whether a list stands below the heading."""
     found: dict[str, bool] = {}
     tokens = MarkdownIt("commonmark").parse((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
     for node in SyntaxTreeNode(tokens).children:
@@ -102,7 +102,7 @@ def changelog() -> dict[str, bool]:
 
 
 def compare(base: str) -> list[str]:
-    """Print the changes since BASE, and return all that does not agree with them."""
+    """Print the changes since BASE, and return the faults of versions and CHANGELOG.md."""
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder)
         with tarfile.open(
@@ -131,7 +131,7 @@ def show(audience: str, rows: list[tuple[str, str]]) -> None:
 
 
 def document_disagrees(level: str, was: Version, now: Version, honest: Version) -> list[str]:
-    """Return the faults of info.version, which was `was` and is `now`."""
+    """Return the faults of info.version: `was` at BASE, `now` today."""
     if now < honest:
         return [f"openapi.yaml: info.version is {now}: make it {honest} or later"]
     if level == "none" and now != was:
@@ -140,7 +140,7 @@ def document_disagrees(level: str, was: Version, now: Version, honest: Version) 
 
 
 def package_disagrees(base: str, level: str, released: Version, honest: Version) -> list[str]:
-    """Return the faults of the package's version and CHANGELOG.md since BASE, which released `released`."""
+    """Return the faults of the package's version and of CHANGELOG.md. `released`: the package's version at BASE."""
     current = package_version(ROOT)
     if current < released:
         return [f"pyproject.toml: version {current} is below {released}, which is {base}'s"]
@@ -157,7 +157,7 @@ def package_version(folder: Path) -> Version:
 
 
 def main() -> int:
-    """Compare, then hold the versions against each other."""
+    """Compare with BASE, then compare pyproject.toml with CHANGELOG.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", nargs="?", metavar="BASE", help="a git ref; default: the last tag")
     base = parser.parse_args().base

@@ -1,4 +1,4 @@
-"""A hook of the build backend, named in `pyproject.toml`: the wheel tells the sources of the generated packages."""
+"""A hook of the build backend, named in pyproject.toml: the wheel names the sources of the generated packages."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ class TellSource(BuildHookInterface[Any]):
     """Adds the documents, and `source.json` with their digests and the generator's version, to the generated client."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add the files; an editable install has the documents beside it."""
+        """Add the files. An editable install needs no copies."""
         if version == "editable":
             return
         root = Path(self.root)
@@ -28,5 +28,5 @@ class TellSource(BuildHookInterface[Any]):
             build_data["force_include"][str(path)] = f"binance_options_client/{path.name}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Leave the wheel alone in the folder."""
+        """Delete source.json, so that only the wheel is left in the folder."""
         (Path(self.directory) / "source.json").unlink(missing_ok=True)

@@ -15,7 +15,7 @@ class BinanceError:
 
     Attributes:
         code (int): Binance's error code, below zero; the options error page lists them. Example: -1125.
-        msg (str): The error in words, for people. Example: This listenKey does not exist..
+        msg (str): The error in words, for people.
     """
 
     code: int

@@ -1,1 +1,1 @@
-"""Programs that get a listen key, one for each peer. An import of such a module loads what the peer needs."""
+"""A module for each peer: get a listen key, or read an event. The import of the module loads the peer."""

@@ -1,4 +1,4 @@
-"""The generated client, driven by hand: what everybody who generates from openapi.yaml has."""
+"""The generated client, driven by hand, as after generating from openapi.yaml."""
 
 from binance_options_client import AuthenticatedClient  # noqa: TID251  measured, not used
 from binance_options_client.api.user_data_stream import start_user_data_stream  # noqa: TID251  measured, not used

@@ -4,5 +4,5 @@ from binance_sdk_derivatives_trading_options.websocket_streams.models.order_trad
 
 
 def decode(frame: str) -> str:
-    """Read an event; give its order's status."""
+    """Read an event, and give the status of the order."""
     return OrderTradeUpdate.from_json(frame).o.X

@@ -1,0 +1,402 @@
+"""The steps of a check, and what is said of each. Pure.
+
+A step is told what was seen, and says a `Finding`. No text holds a secret: texts are made to be pasted.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, cast
+
+from listenkey._http.faults import is_certificate_fault
+from listenkey.errors import ApiError, KeyNotFound, Unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from listenkey._http.route import Route
+    from listenkey._http.way import Way
+    from listenkey.errors import ListenKeyError
+    from listenkey.stream._inside import Form, News
+
+Step = Literal[
+    "settings",
+    "connection",
+    "TLS",
+    "answer",
+    "clock",
+    "API key",
+    "listen key",
+    "keepalive",
+    "form path",
+    "form query",
+    "form subscribe",
+    "two at once",
+    "closing",
+]
+STEPS: tuple[Step, ...] = Step.__args__  # type: ignore[attr-defined]
+Verdict = Literal["ok", "note", "failed", "skipped"]
+# Options general-info page, "Timing security": a call is refused when its timestamp is over 1 s ahead of the server's
+# clock, or over `recvWindow`, by default 5 s, behind.
+AHEAD, BEHIND = 1.0, 5.0
+QUIET = "an account without orders looks the same"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a step found.
+
+    Attributes:
+        step: one of `STEPS`.
+        verdict: ``ok``; ``failed``; ``note``: neither, so read the text; ``skipped``: an earlier step failed, or there
+            is nothing to look at.
+        text: what was seen, and what to do. Without secrets.
+        facts: the same for programs: texts, numbers, True, False and None, by names. Seconds where no unit is named.
+        error: the error of a step that failed. None where no call failed.
+    """
+
+    step: Step
+    verdict: Verdict
+    text: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+    error: ListenKeyError | None = None
+
+
+@dataclass(frozen=True)
+class Called:
+    """A call, and what came of it.
+
+    Attributes:
+        error: why it failed. None: it went well.
+        way: how far its last attempt came.
+        seconds: how long it took.
+        expires_in: seconds from the answer to the key's end, by the answer's `expiration`. None without `expiration`.
+        used_weight: of the address. None when no answer has told.
+    """
+
+    error: ListenKeyError | None
+    way: Way
+    seconds: float
+    expires_in: float | None = None
+    used_weight: int | None = None
+
+
+@dataclass
+class Probe:
+    """A connection of the stream that is looked at. Times are seconds of one clock. None: it did not come.
+
+    Attributes:
+        form: how the connection names the key.
+        asked_at: when its handshake began.
+        error: why it could not be opened.
+        opened_at: when it was open.
+        is_refused: whether SUBSCRIBE was refused.
+        pong_at: when our ping was answered.
+        event, event_at, is_wrapped: the name of the first event, when it came, and whether it was wrapped.
+        beside_at: from when on the connections beside it are surely open. An event before tells nothing of them.
+        received_at: when the first event came from then on.
+        ended: why the server ended the connection.
+        closing_at: when our close frame was sent.
+        closing: seconds from our close frame to its answer.
+    """
+
+    form: Form
+    asked_at: float
+    error: ListenKeyError | None = None
+    opened_at: float | None = None
+    is_refused: bool = False
+    pong_at: float | None = None
+    event: str | None = None
+    event_at: float | None = None
+    is_wrapped: bool = False
+    beside_at: float = math.inf
+    received_at: float | None = None
+    ended: str | None = None
+    closing_at: float | None = None
+    closing: float | None = None
+
+    def note(self, news: News, now: float) -> None:
+        """Note what the connection brought."""
+        if news.what == "pong" and self.pong_at is None:
+            self.pong_at = now
+        elif news.what == "reply":
+            self.is_refused = self.is_refused or (self.form == "subscribe" and news.text != "")
+        elif news.what == "event":
+            if self.event is None:
+                self.event, self.event_at, self.is_wrapped = news.text, now, news.is_wrapped
+            if self.received_at is None and now >= self.beside_at:
+                self.received_at = now
+        elif news.what == "end" and (self.closing_at is None or news.text):
+            self.ended = news.text
+        elif news.what == "end":
+            self.closing = now - cast(float, self.closing_at)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.opened_at is None or self.ended is not None or None not in (self.pong_at, self.received_at)
+
+    @property
+    def opening(self) -> float | None:
+        """Seconds that the handshake took."""
+        return None if self.opened_at is None else self.opened_at - self.asked_at
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds from the open connection to its first event."""
+        return None if self.opened_at is None or self.event_at is None else self.event_at - self.opened_at
+
+
+# The way of a call
+
+
+def settings(route: Route, stream: Route, versions: Mapping[str, str]) -> Finding:
+    """Say where the calls and the stream go."""
+    proxy = f"proxy {route.proxy} ({route.proxy.source})" if route.proxy else "no proxy"
+    own = route.certificates.context is not None
+    trust = "those of the program" if own else str(route.certificates) if route.is_encrypted else "none needed"
+    written = ", ".join(f"{name} {version}" for name, version in versions.items())
+    facts = {
+        "base_url": route.url,
+        "stream_url": stream.url,
+        "proxy": str(route.proxy) if route.proxy else None,
+        "certificates": trust,
+        **versions,
+    }
+    text = f"{route.url}, stream {stream.url}, {proxy}, certificates: {trust}, {written}"
+    return Finding("settings", "ok", text, facts)
+
+
+def connection(call: Called, route: Route) -> Finding:
+    """Say whether the host has a name and an open port."""
+    way, error = call.way, call.error
+    host = f"the proxy {way.host}:{way.port}" if route.proxy else f"{way.host}:{way.port}"
+    facts = {"host": way.host, "port": way.port, "addresses": way.addresses, "connected": way.connected}
+    if not way.host and error is None:
+        return Finding("connection", "ok", "a connection that was open already", facts)
+    known = "" if way.host in way.addresses else _listed(way.addresses)
+    if way.connected is not None and not _is_blocked(call, route):
+        return Finding("connection", "ok", f"{host}{known}; connected in {_seconds(way.connected)}", facts)
+    if _is_proxys(error):
+        advice = ""
+    elif way.connected is not None:
+        advice = " The proxy takes the connection, and opens no way to the exchange."
+    elif not way.addresses:
+        advice = " The name was not found: check the name, and the DNS of this machine."
+    else:
+        advice = f" {host[0].upper()}{host[1:]}{known}: a firewall, or a network that needs a proxy, may be in the way."
+    return Finding("connection", "failed", f"{error}{advice}", facts, error)
+
+
+def _is_blocked(call: Called, route: Route) -> bool:
+    """Whether the proxy was reached, and the exchange was not."""
+    way = call.way
+    return route.proxy is not None and route.is_encrypted and not way.is_tls_begun and call.error is not None
+
+
+def _is_proxys(error: ListenKeyError | None) -> bool:
+    """Whether a proxy refused the way, and said so."""
+    return isinstance(error, ApiError) and (error.reason or "").startswith("No way to ")
+
+
+def _listed(addresses: Sequence[str]) -> str:
+    more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
+    return f" is {addresses[0]}{more}" if addresses else ""
+
+
+def tls(call: Called, route: Route) -> Finding:
+    """Say whether the exchange has proven who it is."""
+    way = call.way
+    facts = {"tls": way.tls or None, "issuer": way.issuer or None, "valid_until": _iso(way.valid_until)}
+    if not route.is_encrypted:
+        return Finding("TLS", "skipped", "plain http: there is no TLS", facts)
+    if not way.host:
+        return Finding("TLS", "ok", "a connection that was open already", facts)
+    if way.tls:
+        until = f" until {way.valid_until:%Y-%m-%d}" if way.valid_until else ""
+        return Finding("TLS", "ok", f"{way.tls}; certificate by {way.issuer or 'nobody'}{until}", facts)
+    advice = " Something in between may speak no TLS, or end it."
+    if is_certificate_fault(call.error):
+        is_of_time = re.search("expired|not yet valid", str(call.error)) is not None
+        advice = " Or this machine's clock is wrong." if is_of_time else ""
+    return Finding("TLS", "failed", f"{call.error}{advice}", facts, call.error)
+
+
+def _iso(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat()
+
+
+def answer(call: Called) -> Finding:
+    """Say whether the exchange answered as its pages say."""
+    error, way = call.error, call.way
+    facts = {"status": way.status, "seconds": call.seconds}
+    if error is None or isinstance(error, KeyNotFound | Unauthorized):
+        text = f"HTTP {way.status} in {_seconds(call.seconds)}"
+        return Finding("answer", "ok", text, facts)
+    return Finding("answer", "failed", str(error), facts | _code(error), error)
+
+
+def clock(way: Way) -> Finding:
+    """Compare this machine's clock with the answer's `Date`, which has whole seconds."""
+    if way.date is None or way.sent is None or way.received is None:
+        return Finding("clock", "note", "the answer has no Date, so nobody can compare")
+    ahead = max(0.0, (way.sent - way.date).total_seconds() - 1.0)  # at least: the Date may be a second old
+    behind = max(0.0, (way.date - way.received).total_seconds())
+    facts = {"ahead_at_least": ahead, "behind_at_least": behind}
+    if ahead <= AHEAD and behind <= BEHIND:
+        return Finding("clock", "ok", f"agrees with the server's Date, {way.date:%H:%M:%S} UTC", facts)
+    wrong = f"{ahead:.0f} s ahead of" if ahead else f"{behind:.0f} s behind"
+    text = f"this machine's clock is {wrong} the server's Date: set it right, because signed calls need it"
+    return Finding("clock", "failed", text, facts)
+
+
+# The keys
+
+
+def api_key(error: ListenKeyError | None, control: ListenKeyError | None, *, is_usual: bool) -> Finding:
+    """Say whether the API key is accepted, or which causes can be ruled out.
+
+    `error`: of a call that was answered. `control`: how the exchange refused an API key that was made up. `is_usual`:
+    whether the API key has the form of Binance's.
+    """
+    if not isinstance(error, Unauthorized):
+        return Finding("API key", "ok", "accepted")
+    text = f"{error} {_causes(error, control, is_usual=is_usual)}"
+    return Finding("API key", "failed", text, _code(error), error)
+
+
+def _causes(error: Unauthorized, control: ListenKeyError | None, *, is_usual: bool) -> str:
+    """Rule causes of a refusal out: the API key, its permission, the list of addresses."""
+    if error.code in (-5002, -5005, -5009):  # options error page: about the account, or the country
+        return "Ruled out: all three causes that an API key can have, because this code is about the account."
+    if not is_usual:
+        return f"{_COPY_AGAIN} Permission and address are not ruled out."
+    if error.code in (-2008, -2014):
+        return f"Ruled out: permission and address, because this code is about the API key alone. {_ENVIRONMENT}"
+    if isinstance(control, ApiError) and (control.code, control.reason) != (error.code, error.reason):
+        return (
+            f"Ruled out: an unknown API key, because one that was made up is refused otherwise (code {control.code}). "
+            f"Left: {_PERMISSION}, and {_ADDRESS}."
+        )
+    return (
+        f"Ruled out: an API key that was cut. Left: {_PERMISSION}, {_ADDRESS}, and an unknown API key. {_ENVIRONMENT}"
+    )
+
+
+_COPY_AGAIN = "Binance's API keys have 64 letters and digits, and this one has not: copy it again."
+_ENVIRONMENT = "Real and demo API keys are separate: is it of the other kind, or was it deleted?"
+_PERMISSION = "the permission 'Enable European Options'"
+_ADDRESS = "the list of addresses that may use it"
+
+
+def _code(error: ListenKeyError | None) -> dict[str, object]:
+    """Give status and code of an answer that is an error."""
+    return {name: value for name in ("status", "code") if (value := getattr(error, name, None)) is not None}
+
+
+def listen_key(before: Called, started: Called) -> Finding:
+    """Say whether there is a key now, and whether there was one before."""
+    if started.error is not None:
+        return Finding("listen key", "failed", str(started.error), _code(started.error), started.error)
+    said = _code(before.error)
+    text = "live before this check" if before.error is None else f"new (keepalive without a key: {_written(said)})"
+    text += ", no expiration" if started.expires_in is None else f", expiration in {int(started.expires_in)} s"
+    if started.used_weight is not None:
+        text += f", weight used by this address: {started.used_weight} in this minute"
+    facts = {"new": before.error is not None, "expires_in": started.expires_in, "used_weight": started.used_weight}
+    return Finding("listen key", "ok", text, facts | {"keepalive_without_key": said or None})
+
+
+def _written(said: Mapping[str, object]) -> str:
+    return f"HTTP {said['status']}" + (f", code {said['code']}" if "code" in said else "")
+
+
+def keepalive(call: Called) -> Finding:
+    """Say whether the key can be renewed."""
+    if call.error is None:
+        return Finding("keepalive", "ok", f"done in {_seconds(call.seconds)}", {"seconds": call.seconds})
+    return Finding("keepalive", "failed", str(call.error), _code(call.error), call.error)
+
+
+# The stream
+
+
+def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Finding:
+    """Say whether a form brings events. `probes`: first beside `others`, then perhaps alone."""
+    last, is_alone = probes[-1], len(probes) > 1
+    best = next((each for each in probes if each.event is not None), last)
+    step = cast(Step, f"form {last.form}")
+    facts = {
+        "opening": last.opening,
+        "pong": last.pong_at is not None,
+        "event": best.event,
+        "event_after": best.silence,
+        "wrapped": best.is_wrapped if best.event else None,
+        "beside_others": best is probes[0],
+        "ended": last.ended,
+    }
+    if last.error is not None:
+        text = str(last.error).removesuffix(" The stream goes on trying.")  # the check does not
+        return Finding(step, "failed", text, facts | _code(last.error), last.error)
+    text = f"{'alone: ' * is_alone}opened in {_seconds(last.opening)}"
+    if last.is_refused:
+        return Finding(step, "failed", f"{text}, and SUBSCRIBE was refused", facts)
+    text += ", ping answered" if last.pong_at is not None else ", no ping answered"
+    if best.event is not None:
+        text += (
+            f", first event after {_seconds(best.silence)}: {best.event}, {'wrapped' if best.is_wrapped else 'bare'}"
+        )
+        return Finding(step, "ok", text, facts)
+    if last.ended is not None:
+        return Finding(step, "failed", f"{text}, and lost: {last.ended}", facts)
+    text += f", no event in {wait:g} s"
+    if last.pong_at is None:
+        return Finding(step, "failed", f"{text}: the connection is dead", facts)
+    receiving = " and ".join(sorted({each.form for each in others if each.received_at is not None}))
+    if not receiving:
+        return Finding(step, "note", f"{text}: {QUIET}", facts)
+    if not is_alone:
+        return Finding(step, "failed", f"{text}, while form {receiving} brought events: use that form", facts)
+    return Finding(step, "note", f"{text}; beside others, form {receiving} brought events", facts)
+
+
+def two_at_once(older: Probe, newer: Probe, wait: float) -> Finding:
+    """Say whether two connections on one key both receive."""
+    received = [each.received_at is not None for each in (older, newer)]
+    facts = {"older": received[0], "newer": received[1], "older_ended": older.ended, "newer_ended": newer.ended}
+    if (error := older.error or newer.error) is not None:
+        return Finding("two at once", "failed", "one of the two could not be opened", facts, error)
+    for name, each, other in (("older", older, newer), ("newer", newer, older)):
+        if each.ended is not None and other.ended is None:
+            text = f"the {name} one was ended: {each.ended}. At a planned change of connections a Gap will say so"
+            return Finding("two at once", "failed", text, facts)
+    if all(received):
+        return Finding("two at once", "ok", "both connections received", facts)
+    if not any(received):
+        return Finding("two at once", "note", f"no event in {wait:g} s: {QUIET}", facts)
+    name = "older" if received[0] else "newer"
+    text = f"the {name} one alone received. At a planned change of connections a Gap may say so"
+    return Finding("two at once", "note", text, facts)
+
+
+def closing(probes: Sequence[Probe], wait: float) -> Finding:
+    """Say how long a connection took to close."""
+    closed = [each.closing for each in probes if each.closing is not None]
+    facts = {"seconds": max(closed, default=None)}
+    if closed:
+        return Finding("closing", "ok", f"the close frame was answered in {_seconds(max(closed))}", facts)
+    if all(each.opened_at is None or each.ended is not None for each in probes):
+        return Finding("closing", "skipped", "no connection was open", facts)
+    return Finding("closing", "failed", f"no close frame was answered in {wait:g} s", facts)
+
+
+def _seconds(seconds: float | None) -> str:
+    return f"{seconds or 0.0:.2f} s"
+
+
+def skipped(step: Step, why: str) -> Finding:
+    """Say why a step was not gone."""
+    return Finding(step, "skipped", f"not reached: {why}")

@@ -1,0 +1,237 @@
+"""The twins of the check: they make the calls, open the connections, and ask the course what comes next."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from listenkey._clock import clock
+from listenkey._http.exchange import AsyncExchange, Exchange, share
+from listenkey._http.masking import Secret
+from listenkey._http.route import Account
+from listenkey._http.way import watched
+from listenkey._inside import inside
+from listenkey._version import __version__
+from listenkey.check import _findings
+from listenkey.check._course import Connect, Control, course, is_enough, rest
+from listenkey.check._findings import Called, Finding, Probe
+from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited
+from listenkey.stream._inside import Opened, open_form, route_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from listenkey._http.outcome import Outcome
+    from listenkey.check._course import Course, Order
+    from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
+    from listenkey.stream._inside import Form
+
+LONGEST_WAIT = 1800.0  # seconds; nobody renews the key meanwhile
+LONGEST_CLOSING = 5.0  # seconds that the answer to a close frame may take
+SETTLING = 1.0  # seconds until an event can no longer have been sent before the last connection was open
+LOOK = 0.5  # seconds between two looks at the connections, if they bring nothing
+
+
+def check(client: ListenKeyClient, *, stream_url: str | None = None, wait: float = 30.0) -> Iterator[Finding]:
+    """Go the whole way to the account's events, step by step, and say of each step what was found.
+
+    For example:
+
+        for finding in check(client):
+            print(finding.verdict, finding.step, finding.text)
+
+    A step that fails is a Finding, and no error. The steps that need this step are skipped. The check changes nothing
+    that lasts: it makes a listen key, or renews the key that lives, and ends none. ``facts["new"]`` of the step "listen
+    key" tells whether the check made the key. The check makes three calls, and one with an API key that is made up if
+    yours is refused. It opens four connections of the stream side by side, and at most three more, one after the other.
+
+    Args:
+        client: the account's client. The check goes the client's way: its proxy, its certificates, its time limit.
+        stream_url: where the stream is, as for `listenkey.stream.UserDataStream`.
+        wait: seconds to wait for the first event, above 0 and at most 1800. A quiet account shows nothing: hold a
+            position, or place and cancel an order meanwhile.
+
+    Raises:
+        ConfigurationError: `wait` is no such number; an event loop runs in this thread, where `async_check` is for; or
+            the client is closed.
+    """
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise ConfigurationError("An event loop runs in this thread: use async_check there.")
+    return _walk(client, _Check(client, stream_url, wait))
+
+
+def async_check(
+    client: AsyncListenKeyClient, *, stream_url: str | None = None, wait: float = 30.0
+) -> AsyncIterator[Finding]:
+    """Go the whole way, for asyncio. As `check`, with ``async for``."""
+    return _async_walk(client, _Check(client, stream_url, wait))
+
+
+def _walk(client: ListenKeyClient, task: _Check) -> Iterator[Finding]:
+    while (step := task.next()) is not None:
+        if isinstance(step, Finding):
+            yield step
+        elif isinstance(step, Connect):
+            task.answer = asyncio.run(task.connect(step.forms))
+        elif isinstance(step, Control):
+            exchange = share(Exchange, task.inside.route)
+            try:
+                task.learn(exchange.send("keepalive", task.stranger()))
+            finally:
+                exchange.release()
+        else:
+            with task.calling() as brought:
+                if step.operation == "start":
+                    brought.append(client.start())
+                else:
+                    client.keepalive()
+
+
+async def _async_walk(client: AsyncListenKeyClient, task: _Check) -> AsyncIterator[Finding]:
+    while (step := task.next()) is not None:
+        if isinstance(step, Finding):
+            yield step
+        elif isinstance(step, Connect):
+            task.answer = await task.connect(step.forms)
+        elif isinstance(step, Control):
+            exchange = share(AsyncExchange, task.inside.route, asyncio.get_running_loop())
+            try:
+                task.learn(await exchange.send("keepalive", task.stranger()))
+            finally:
+                await exchange.release()
+        else:
+            with task.calling() as brought:
+                if step.operation == "start":
+                    brought.append(await client.start())
+                else:
+                    await client.keepalive()
+
+
+class _Check:
+    """The twins' common part: the course, the stream's connections, and the listen key."""
+
+    def __init__(self, client: ListenKeyClient | AsyncListenKeyClient, stream_url: str | None, wait: float) -> None:
+        if not isinstance(wait, int | float) or not 0 < wait <= LONGEST_WAIT:
+            raise ConfigurationError(f"wait must be a number of seconds, above 0 and at most {LONGEST_WAIT:g}.")
+        self.inside = inside(client)
+        self._client, self._stream_url, self._wait = client, stream_url, wait
+        self._key = Secret("")
+        self._course = self._whole()
+        self.answer: object = None  # to the order that the course gave last
+
+    def next(self) -> Finding | Order | None:
+        """Give what comes next. None: all is said."""
+        answer, self.answer = self.answer, None
+        with contextlib.suppress(StopIteration):
+            return self._course.send(answer)
+        return None
+
+    def _whole(self) -> Course:
+        route = self.inside.route
+        try:
+            self._stream = route_of(self.inside, self._stream_url)
+            for each in (route, self._stream):
+                each.ssl_context()
+        except ConfigurationError as error:
+            yield Finding("settings", "failed", str(error), error=error)
+            return (yield from rest("settings"))
+        python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+        yield _findings.settings(route, self._stream, {"version": __version__, "Python": python})
+        return (yield from course(route, self._wait, is_usual_key=self.inside.is_usual_key))
+
+    # Calls
+
+    @contextlib.contextmanager
+    def calling(self) -> Iterator[list[ListenKey]]:
+        """Watch a call, which appends what it brings. Its error becomes a part of the answer."""
+        began, brought, failure = clock(), list["ListenKey"](), None
+        with watched() as way:
+            try:
+                yield brought
+            except ConfigurationError:  # the client is closed
+                raise
+            except ListenKeyError as error:
+                failure = error
+        expires_in = None
+        for key in brought:
+            self._key = Secret(key.value)
+            if not key.estimated:
+                expires_in = (key.expires_at - (way.date or datetime.now(UTC))).total_seconds()
+        self.answer = Called(failure, way, clock() - began, expires_in, self._client.used_weight)
+
+    def stranger(self) -> Account:
+        """Make an API key up, for a call that is counted."""
+        self.inside.address.count(clock())
+        return Account(Secret(secrets.token_hex(32)), self.inside.timeout)
+
+    def learn(self, outcome: Outcome) -> None:
+        """Note what came of the stranger's call."""
+        self.answer = outcome.result if isinstance(outcome.result, ListenKeyError) else None
+
+    # Connections
+
+    async def connect(self, forms: tuple[Form, ...]) -> list[Probe]:
+        """Open connections in their order, look at them side by side, and close them."""
+        exchange = share(AsyncExchange, self._stream, asyncio.get_running_loop())
+        probes, opened, readers = list[Probe](), list[tuple[Probe, Opened]](), list[asyncio.Task[None]]()
+        news = asyncio.Event()
+        try:
+            for form in forms:
+                probes.append(probe := Probe(form, clock()))
+                if (connection := await self._open(exchange, probe)) is not None:
+                    opened.append((probe, connection))
+                    read = _read(probe, connection, news.set)  # at once: it counts when an event comes
+                    readers.append(asyncio.create_task(read, name="listenkey-check"))
+            if readers:
+                await self._look(probes, news)
+                for probe, connection in opened:
+                    probe.closing_at = clock()
+                    connection.close()
+                await asyncio.wait(readers, timeout=min(self._wait, LONGEST_CLOSING))
+        finally:
+            for _, connection in opened:
+                connection.abort()
+            for reader in readers:
+                reader.cancel()
+            try:
+                if readers:
+                    await asyncio.wait(readers)
+            finally:
+                await exchange.release()
+        return probes
+
+    async def _open(self, exchange: AsyncExchange, probe: Probe) -> Opened | None:
+        try:
+            connection = await open_form(exchange, probe.form, self._key, self.inside.timeout)
+        except ListenKeyError as error:
+            probe.error = error
+            if isinstance(error, RateLimited):  # counts for everyone on this address
+                self.inside.address.rate_limit_wait.refused(error, probe.asked_at, clock())
+            return None
+        probe.opened_at = clock()
+        return connection
+
+    async def _look(self, probes: list[Probe], news: asyncio.Event) -> None:
+        """Wait until enough is seen."""
+        now = clock()
+        for probe in probes:
+            probe.beside_at = now + min(SETTLING, self._wait / 20)
+        while (left := now + self._wait - clock()) > 0 and not is_enough(probes, clock()):
+            news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(LOOK, left)):
+                    await news.wait()
+
+
+async def _read(probe: Probe, connection: Opened, tell: Callable[[], None]) -> None:
+    """Ping, and note all that comes, up to the end."""
+    connection.ping()
+    while probe.ended is None and probe.closing is None:
+        for news in await connection.next():
+            probe.note(news, clock())
+        tell()

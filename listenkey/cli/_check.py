@@ -1,0 +1,111 @@
+"""`listenkey check`: a line for each step, made to be pasted into an issue."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+from listenkey.check import STEPS, Finding, check
+from listenkey.cli._api_key import asked
+from listenkey.cli._exits import in_our_words, status_of_error
+from listenkey.cli._screen import is_terminal
+from listenkey.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+    from contextlib import AbstractContextManager
+
+    from listenkey import ListenKeyClient
+    from listenkey.cli._screen import Screen
+
+COLOURS = {"ok": "\x1b[32m", "note": "\x1b[33m", "failed": "\x1b[31m", "skipped": "\x1b[2m"}
+WRONG_CLOCK, NO_STREAM = 8, 9  # exit statuses; every other step has the status that any command has for its error
+BEFORE_THE_STREAM = STEPS.index("keepalive")
+OFFER = "The check made this listen key. By now another program may use it, too. End it? [y/N] "
+
+
+def run(args: argparse.Namespace, screen: Screen, client: AbstractContextManager[ListenKeyClient]) -> int:
+    """Check, and offer to end a key that the check made. Returns the exit status: of the first step that failed."""
+    found = _Found(args, screen)
+    stream_url = args.stream_url or (None if args.demo else os.environ.get("LISTENKEY_STREAM_URL"))
+    try:
+        with client as entered:
+            for finding in check(entered, stream_url=stream_url, wait=args.wait):
+                found.tell(finding)
+            screen.end_line()
+            if found.made_key and (args.yes or _is_asked_for(screen)):
+                entered.delete()
+                screen.say("listenkey: the listen key was ended.")
+            elif found.made_key:
+                screen.say("listenkey: the listen key that the check made lives on, for an hour at most.")
+    except ConfigurationError as error:  # the client cannot be made
+        found.tell(Finding("settings", "failed", str(error), error=error))
+        for step in STEPS[1:]:
+            found.tell(Finding(step, "skipped", "not reached: settings failed"))
+    return found.status
+
+
+def _is_asked_for(screen: Screen) -> bool:
+    """Ask a person. Without a person: no."""
+    if not is_terminal(sys.stdin):
+        return False
+    screen.say(OFFER, end="")
+    return asked(sys.stdin.readline, screen).strip().lower() in ("y", "yes")
+
+
+class _Found:
+    """What was found so far."""
+
+    def __init__(self, args: argparse.Namespace, screen: Screen) -> None:
+        self._is_json, self._wait, self._screen = args.json, args.wait, screen
+        self.status = 0
+        self.made_key = False
+
+    def tell(self, finding: Finding) -> None:
+        """Print a finding."""
+        if finding.verdict == "failed" and not self.status:
+            self.status = status_of(finding)
+        self.made_key = self.made_key or finding.facts.get("new") is True
+        with self._screen.cleared():
+            print(as_json(finding) if self._is_json else as_text(finding, _columns()), flush=True)
+        if finding.step == "keepalive" and finding.verdict == "ok":
+            hint = f"○ waiting up to {self._wait:g} s for an event: place and cancel an order now"
+            self._screen.show(lambda: hint)
+
+
+def status_of(finding: Finding) -> int:
+    """Return the exit status of a step that failed."""
+    if finding.step == "clock":
+        return WRONG_CLOCK
+    if STEPS.index(finding.step) > BEFORE_THE_STREAM or finding.error is None:
+        return NO_STREAM
+    return status_of_error(finding.error)
+
+
+def as_json(finding: Finding) -> str:
+    """Write a finding for programs."""
+    text = in_our_words(finding.text)
+    return json.dumps({"step": finding.step, "verdict": finding.verdict, "text": text, "facts": dict(finding.facts)})
+
+
+def as_text(finding: Finding, columns: int | None) -> str:
+    """Write a finding for people. `columns`: of a terminal, which has colours, too. None: one line without colour."""
+    head, text = f"{finding.verdict:8}{finding.step:16}", in_our_words(finding.text)
+    if columns is None:
+        return head + text
+    lines = textwrap.wrap(head + text, max(columns, 60), subsequent_indent=" " * len(head), break_long_words=False)
+    colour = "" if os.environ.get("NO_COLOR") else COLOURS[finding.verdict]
+    whole = "\n".join(lines)
+    return f"{colour}{whole[:8]}\x1b[0m{whole[8:]}" if colour else whole
+
+
+def _columns() -> int | None:
+    if not is_terminal(sys.stdout):
+        return None
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except OSError:  # the terminal is gone
+        return 80

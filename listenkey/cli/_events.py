@@ -1,0 +1,106 @@
+"""`listenkey events`: the account's events, a line each, for a night: through losses, restarts and rotations."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from listenkey import ConfigurationError, ListenKeyError, ListenKeyKeeper, RateLimited, ServerError, TransportError
+from listenkey.cli._exits import in_our_words
+from listenkey.cli._lines import as_fields, as_raw, for_people, kind_of, live
+from listenkey.cli._output import File, StandardOutput
+from listenkey.cli._screen import is_terminal
+from listenkey.stream import Gap, UserDataStream
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Generator
+
+    from listenkey import ListenKeyClient
+    from listenkey.cli._screen import Screen
+    from listenkey.stream import Item
+
+LOOK = 1.0  # seconds between two looks at output and clock, while nothing comes
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before a new start, doubled
+
+
+def run(args: argparse.Namespace, screen: Screen, client: ListenKeyClient) -> int:
+    """Print items until the user ends it, or a refusal that a person has to mend. Returns the exit status."""
+    flow = _Flow(args, screen, client)
+    with File(args.output) if args.output else StandardOutput() as output, contextlib.closing(flow.items()) as items:
+        for item in items:
+            if item is None:
+                output.look()
+            elif flow.is_wanted(item):
+                line = flow.line(item, datetime.now(UTC))
+                with screen.cleared():
+                    output.write(line)
+                flow.printed += 1
+                flow.events += not isinstance(item, Gap)
+            if flow.is_over():
+                return 0
+    return 0
+
+
+class _Flow:
+    """What comes, what of it is printed, and for how long."""
+
+    def __init__(self, args: argparse.Namespace, screen: Screen, client: ListenKeyClient) -> None:
+        self._args, self._screen, self._client = args, screen, client
+        self._ends_at = time.monotonic() + (math.inf if args.duration is None else args.duration)
+        self._look = min(LOOK, args.duration or LOOK)
+        self._is_for_people = is_terminal(sys.stdout) and not (args.json or args.raw or args.output)
+        self.printed = self.events = 0  # lines; those of them that are no Gap
+
+    def is_wanted(self, item: Item) -> bool:
+        """Whether an item is printed. A Gap always is: without it nobody knows what is missing."""
+        return not self._args.type or isinstance(item, Gap) or kind_of(item) in self._args.type
+
+    def is_over(self) -> bool:
+        """Whether enough is printed, or the time is over."""
+        return self.events == self._args.limit or time.monotonic() >= self._ends_at
+
+    def line(self, item: Item, at: datetime) -> str:
+        """Write an item."""
+        if self._is_for_people:
+            return for_people(item, at.astimezone())
+        return json.dumps(as_raw(item, at) if self._args.raw else as_fields(item, at), default=str)
+
+    def items(self) -> Generator[Item | None]:
+        """Give what comes; None now and then, while nothing does. Starts anew whenever waiting may help."""
+        has_worked, wait = False, SHORTEST_WAIT
+        stream_url = self._args.stream_url or (None if self._args.demo else os.environ.get("LISTENKEY_STREAM_URL"))
+        while True:
+            keeper = ListenKeyKeeper(self._client)
+            stream = UserDataStream(keeper, stream_url=stream_url, form=self._args.form)
+            try:
+                with keeper, stream:
+                    has_worked, wait = True, SHORTEST_WAIT
+                    self._show(keeper, stream)
+                    while True:
+                        yield stream.next_within(self._look)
+            except ListenKeyError as error:
+                if isinstance(error, ConfigurationError) or not (has_worked or _may_pass(error)):
+                    raise
+                pause = error.retry_after or wait
+                why = in_our_words(str(error)).removesuffix(" Start the command anew.")  # the command does
+                self._screen.say(f"listenkey: {why} Next start in {pause:.0f} s.")
+            wait = min(2 * wait, LONGEST_WAIT)
+            starts_at = time.monotonic() + pause
+            while time.monotonic() < starts_at:
+                time.sleep(self._look)
+                yield None
+
+    def _show(self, keeper: ListenKeyKeeper, stream: UserDataStream) -> None:
+        self._screen.show(lambda: live(keeper.status(), datetime.now().astimezone(), stream.status(), self.printed))
+
+
+def _may_pass(error: ListenKeyError) -> bool:
+    """Whether a first start that failed may go well later, without a person."""
+    return isinstance(error, ServerError | RateLimited | TransportError)

@@ -1,0 +1,101 @@
+"""A loss, from the moment at which events may be missing until its Gap; and how long nothing can come. Pure."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from listenkey.stream._pace import Pace
+
+Reason = Literal["reconnected", "mute", "key_replaced", "key_expired", "started"]
+RANKS: dict[Reason, int] = {"reconnected": 0, "mute": 1, "key_replaced": 2, "key_expired": 3, "started": 4}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Events may be missing, for a reason, since a moment. None: since the start."""
+
+    reason: Reason
+    began_at: float | None
+
+
+class Gaps:
+    """The losses that no Gap has told yet.
+
+    A loss first waits for a new main socket (`lost`), then for a proof of the key (`unproven`). A single Gap tells all
+    losses that came together.
+    """
+
+    def __init__(self) -> None:
+        self.lost: Loss | None = Loss("started", None)  # no main socket is there yet to make it good
+        self.unproven: Loss | None = None  # the main socket is there, and its events wait for a proof of the key
+        self.astray_at = math.inf  # since when events may have been sent to a socket that brought nothing
+
+    def lose(self, loss: Loss) -> bool:
+        """Note a loss. True: a Gap that waited for a proof is part of the loss now, and the events behind it too."""
+        was_unproven = self.unproven is not None
+        losses = [each for each in (loss, self.unproven, self.lost) if each is not None]
+        begun = [each.began_at for each in losses]
+        earliest = None if None in begun else min(each for each in begun if each is not None)
+        reason = max((each.reason for each in losses), key=lambda each: RANKS[each])
+        self.lost, self.unproven = Loss(reason, earliest), None
+        return was_unproven
+
+    def await_proof(self, loss: Loss) -> None:
+        """Let a loss wait for a proof of the main socket's key."""
+        self.unproven = loss
+
+    def take_lost(self) -> Loss | None:
+        """Return the loss that waited for a main socket."""
+        lost, self.lost = self.lost, None
+        return lost
+
+    def take_unproven(self) -> Loss | None:
+        """Return the loss that waited for a proof."""
+        unproven, self.unproven = self.unproven, None
+        return unproven
+
+    def stray(self, moment: float) -> None:
+        """Note that since a moment the server may have sent events to a socket alone, and they never came."""
+        self.astray_at = min(self.astray_at, moment)
+
+    def take_astray(self) -> float:
+        """Return since when events may have gone astray. Infinite: none have."""
+        moment, self.astray_at = self.astray_at, math.inf
+        return moment
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether events may have gone astray."""
+        return self.astray_at < math.inf
+
+    @property
+    def current(self) -> Loss | None:
+        """The loss that the next Gap will tell of."""
+        return self.lost or self.unproven
+
+
+class Blindness:
+    """How long nothing can come, and when to warn of it."""
+
+    def __init__(self, now: float, pace: Pace) -> None:
+        self._pace = pace
+        self.begin(now)
+
+    def begin(self, now: float) -> None:
+        """Note that nothing can come from now on."""
+        self.began_at: float | None = now
+        self.warnings = 0
+        self.warn_at = now + self._pace.blind
+
+    def end(self) -> None:
+        """Note that events come again."""
+        self.began_at, self.warn_at = None, math.inf
+
+    def seconds(self, now: float) -> float:
+        """How long nothing could come."""
+        return 0.0 if self.began_at is None else now - self.began_at
+
+    def warned(self, now: float) -> None:
+        """Note a warning. The next is due after three times as long, up to half an hour."""
+        self.warnings += 1
+        self.warn_at = now + min(self._pace.longest_blind, self._pace.blind * 3.0 ** min(self.warnings, 10))

@@ -1,0 +1,81 @@
+"""What a check may see of the stream's connections: its only door into this room."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from listenkey._http.exchange import AsyncExchange
+from listenkey._http.masking import Secret, cleaned, described
+from listenkey.stream import _forms
+from listenkey.stream._events import Decoder, Expired, Reply, Shutdown, UnknownEvent
+from listenkey.stream._forms import Form
+from listenkey.stream._streams import route_of
+from listenkey.stream._websocket import WebSocket
+
+__all__ = ["Form", "News", "Opened", "open_form", "route_of"]
+LONGEST_NAME = 40  # characters of an event's name
+
+
+@dataclass(frozen=True)
+class News:
+    """What a connection brought.
+
+    Attributes:
+        what: an answer to our ping, the answer to SUBSCRIBE, an event, the connection's end.
+        text: "" or "refused" for an answer; the event's name; why the connection has ended.
+        is_wrapped: whether the event came inside ``{"stream": …, "data": …}``.
+    """
+
+    what: Literal["pong", "reply", "event", "end"]
+    text: str = ""
+    is_wrapped: bool = False
+
+
+class Opened:
+    """An open connection of the stream."""
+
+    def __init__(self, socket: WebSocket, key: Secret) -> None:
+        self._socket, self._key, self._decoder = socket, key, Decoder()
+
+    def ping(self) -> None:
+        """Send a ping."""
+        self._socket.ping()
+
+    def close(self) -> None:
+        """Send a close frame."""
+        self._socket.close()
+
+    def abort(self) -> None:
+        """End the connection at once. May be repeated."""
+        self._socket.abort()
+
+    async def next(self) -> list[News]:
+        """Wait for news. The last is the end."""
+        try:
+            data = await self._socket.read()
+        except Exception as error:  # noqa: BLE001  whatever a library raises here is an end
+            return [News("end", described(error, self._key))]
+        news = [self._meaning(each) for each in self._socket.received(data)] if data else []
+        is_clean, why = self._socket.ending()
+        if why is not None or not data:
+            news.append(News("end", "" if is_clean else why or "the server ended it without a close frame"))
+        return news
+
+    def _meaning(self, message: bytes | int) -> News:
+        if isinstance(message, int):  # the number of our ping
+            return News("pong")
+        read = self._decoder.read(message, [self._key])
+        if isinstance(read, Reply):
+            return News("reply", "" if read.accepted else "refused")
+        if isinstance(read, Expired | Shutdown):
+            name = "listenKeyExpired" if isinstance(read, Expired) else "serverShutdown"
+        else:
+            name = (read.kind if isinstance(read, UnknownEvent) else read.event_type) or "no name"
+        return News("event", cleaned(name, self._key)[:LONGEST_NAME], b'"stream"' in message)
+
+
+async def open_form(exchange: AsyncExchange, form: Form, key: Secret, seconds: float) -> Opened:
+    """Open a connection that names the key in this form. Raises as `AsyncExchange.upgrade`."""
+    socket = await _forms.open_form(exchange, form, key, seconds)
+    if form == "subscribe":
+        socket.send(_forms.subscription(key))
+    return Opened(socket, key)

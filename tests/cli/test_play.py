@@ -1,0 +1,49 @@
+"""listenkey sandbox --play: a recorded day, for any program."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from listenkey import ListenKeyClient
+from listenkey.stream import UserDataStream
+from tests.conftest import API_KEY
+from tests.sandbox.test_play import DAY, told, written
+
+COMMAND = [sys.executable, "-m", "listenkey", "sandbox", "--play"]
+
+
+def test_a_recording_is_played_to_a_stream(tmp_path: Path) -> None:
+    path = written(tmp_path, *DAY[:5])
+    command = [*COMMAND, str(path), "--speed", "100"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = re.sub(r"export LISTENKEY_BASE_URL=(\S+)\n", r"\1", process.stdout.readline())
+        with ListenKeyClient(API_KEY, base_url=url) as client, UserDataStream(client) as stream:
+            assert [told(stream.next_within(45)) for _ in range(5)] == ["started", 1, 2, "reconnected", 3]
+            assert process.stderr.readline().startswith("sandbox on ")
+            assert process.stderr.readline() == f"{path} has ended: 3 events were sent\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.jsonl"], "nowhere.jsonl"),
+        (["{odd}"], "line 1 is none that `listenkey events --raw` writes."),
+        (["{odd}", "--speed", "0"], "speed must be a number above 0, not 0.0."),
+    ],
+)
+def test_what_cannot_be_played_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text("odd\n", encoding="utf-8")
+    command = [*COMMAND, *(each.format(odd=odd) for each in arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=45)
+    assert run.returncode == 2
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr

@@ -1,0 +1,285 @@
+"""Many accounts, one flow: each item with the name of its account; a slow or failed account delays no other."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from listenkey import (
+    AsyncListenKeyClient,
+    ConfigurationError,
+    ListenKeyClient,
+    ListenKeyError,
+    TransportError,
+    Unauthorized,
+)
+from listenkey.sandbox import Sandbox
+from listenkey.stream import (
+    AsyncMergedStreams,
+    AsyncUserDataStream,
+    Gap,
+    Item,
+    MergedStreams,
+    RiskLevelChange,
+    UserDataStream,
+    merged,
+)
+from tests.conftest import API_KEY
+
+ACCOUNTS = {"key-of-a": "a", "key-of-b": "b", "key-of-c": "c"}
+Told = tuple[str, Item | ListenKeyError]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(accounts=ACCOUNTS) as sandbox:
+        yield sandbox
+
+
+class Flow:
+    """The flow of either twin. `take()` gives the next item, and `leave()` leaves the block."""
+
+    def __init__(self, twin: str, urls: dict[str, tuple[str, str]]) -> None:
+        self._stack = contextlib.ExitStack()
+        self._runner = self._stack.enter_context(asyncio.Runner())
+        self.ended = False
+        if twin == "sync":
+            clients = {
+                name: self._stack.enter_context(ListenKeyClient(key, base_url=url)) for name, (key, url) in urls.items()
+            }
+            streams = merged({name: UserDataStream(client) for name, client in clients.items()})
+            assert isinstance(streams, MergedStreams)
+            self.streams: Any = streams
+            self._stack.enter_context(streams)
+            self.take: Callable[[], Told] = lambda: next(streams)
+            return
+        apart = {name: AsyncListenKeyClient(key, base_url=url) for name, (key, url) in urls.items()}
+
+        async def enter() -> AsyncMergedStreams:
+            found = merged({name: AsyncUserDataStream(client) for name, client in apart.items()})
+            return await found.__aenter__()
+
+        several = self._runner.run(enter())
+        for client in apart.values():
+            self._stack.callback(self._close, client)
+        self.streams = several
+        self._stack.callback(lambda: self._runner.run(self._leave(several)))
+        self.take = lambda: self._runner.run(self._next(several))
+
+    async def _next(self, streams: AsyncIterator[Told]) -> Told:
+        return await anext(streams)
+
+    async def _leave(self, streams: AsyncMergedStreams) -> None:
+        await streams.__aexit__()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1
+
+    def _close(self, client: AsyncListenKeyClient) -> None:
+        self._runner.run(client.aclose())
+
+    def leave(self) -> None:
+        self._stack.close()
+
+    def events(self, count: int) -> list[tuple[str, int]]:
+        """Take events up to a count; pass over Gaps."""
+        found: list[tuple[str, int]] = []
+        while len(found) < count:
+            name, item = self.take()
+            if isinstance(item, RiskLevelChange):
+                found.append((name, item.raw["E"]))
+        return found
+
+
+@pytest.fixture(params=["sync", "async"])
+def flow(request: pytest.FixtureRequest) -> Iterator[Callable[[dict[str, tuple[str, str]]], Flow]]:
+    flows: list[Flow] = []
+
+    def make(urls: dict[str, tuple[str, str]]) -> Flow:
+        flows.append(Flow(request.param, urls))
+        return flows[-1]
+
+    yield make
+    for each in flows:
+        each.leave()
+    assert [thread.name for thread in threading.enumerate() if thread.name == "listenkey-merged"] == []
+
+
+def event(number: int) -> dict[str, object]:
+    return {"e": "RISK_LEVEL_CHANGE", "E": number, "mb": "1", "mm": "1"}
+
+
+def all_of(sandbox: Sandbox, *names: str) -> dict[str, tuple[str, str]]:
+    return {name: (f"key-of-{name}", sandbox.url) for name in names}
+
+
+def begun(flow: Flow, *names: str) -> None:
+    """Take the first item of each account."""
+    waiting = set(names)
+    while waiting:
+        name, item = flow.take()
+        assert isinstance(item, Gap)
+        waiting.remove(name)
+
+
+def test_every_item_comes_with_the_name_of_its_account(
+    flow: Callable[[dict[str, tuple[str, str]]], Flow], sandbox: Sandbox
+) -> None:
+    flowing = flow(all_of(sandbox, "a", "b", "c"))
+    begun(flowing, "a", "b", "c")
+    for number in range(100):
+        for name in "abc":
+            assert sandbox.emit(event(number), name) == 1
+    taken = flowing.events(300)
+    assert {name: [number for each, number in taken if each == name] for name in "abc"} == {
+        name: list(range(100)) for name in "abc"
+    }
+
+
+def test_a_busy_account_delays_no_other(flow: Callable[[dict[str, tuple[str, str]]], Flow], sandbox: Sandbox) -> None:
+    flowing = flow(all_of(sandbox, "a", "b"))
+    begun(flowing, "a", "b")
+    for number in range(1000):
+        sandbox.emit(event(number), "a")
+    flowing.events(1)
+    sandbox.emit(event(7), "b")
+    time.sleep(0.5)  # until it waits in its stream, at the latest
+    assert ("b", 7) in flowing.events(50)
+
+
+def test_an_account_that_is_refused_tells_its_error_and_the_others_go_on(
+    flow: Callable[[dict[str, tuple[str, str]]], Flow], sandbox: Sandbox
+) -> None:
+    flowing = flow({**all_of(sandbox, "a"), "stranger": ("key-of-a-stranger", sandbox.url)})
+    first = dict(flowing.take() for _ in range(2))
+    assert isinstance(first["stranger"], Unauthorized)
+    assert isinstance(first["a"], Gap)
+    sandbox.emit(event(1))
+    assert flowing.events(1) == [("a", 1)]
+
+
+def test_the_flow_ends_when_no_account_goes_on(
+    flow: Callable[[dict[str, tuple[str, str]]], Flow], sandbox: Sandbox
+) -> None:
+    flowing = flow({name: (f"key-of-{name}", sandbox.url) for name in ("stranger", "thief")})
+    assert {flowing.take()[0], flowing.take()[0]} == {"stranger", "thief"}
+    with pytest.raises((StopIteration, StopAsyncIteration)):
+        flowing.take()
+
+
+def test_an_account_that_is_slow_to_start_delays_neither_the_others_nor_the_end(
+    flow: Callable[[dict[str, tuple[str, str]]], Flow], sandbox: Sandbox
+) -> None:
+    with Sandbox() as slow:
+        slow.faults.add("silent", times=None)
+        flowing = flow({**all_of(sandbox, "a"), "slow": (API_KEY, slow.url)})
+        begun(flowing, "a")
+        sandbox.emit(event(1))
+        assert flowing.events(1) == [("a", 1)]
+        flowing.leave()
+
+
+def test_the_block_is_entered_once(sandbox: Sandbox) -> None:
+    with ListenKeyClient("key-of-a", base_url=sandbox.url) as client:
+        with merged({"a": UserDataStream(client)}) as items:
+            assert next(items)[0] == "a"
+            assert repr(items) == "<MergedStreams of 1 accounts>"
+        with pytest.raises(StopIteration):
+            next(items)
+        with pytest.raises(ConfigurationError, match="merged before"):
+            items.__enter__()
+
+
+async def entered_once(sandbox: Sandbox) -> None:
+    async with AsyncListenKeyClient("key-of-a", base_url=sandbox.url) as client:
+        async with merged({"a": AsyncUserDataStream(client)}) as items:
+            assert (await anext(items))[0] == "a"
+            assert repr(items) == "<AsyncMergedStreams of 1 accounts>"
+        with pytest.raises(StopAsyncIteration):
+            await anext(items)
+        with pytest.raises(ConfigurationError, match="merged before"):
+            await items.__aenter__()
+
+
+def test_the_async_block_is_entered_once(sandbox: Sandbox) -> None:
+    asyncio.run(entered_once(sandbox))
+
+
+def test_streams_of_two_kinds_are_no_flow(sandbox: Sandbox) -> None:
+    streams: Any = {
+        "a": UserDataStream(ListenKeyClient("key-of-a", base_url=sandbox.url)),
+        "b": AsyncUserDataStream(AsyncListenKeyClient("key-of-b", base_url=sandbox.url)),
+    }
+    refused: list[Any] = [streams, {}, {"a": 1}]
+    for given in refused:
+        with pytest.raises(ConfigurationError, match=r"^merged\(\) needs one stream or more"):
+            merged(given)
+
+
+def test_an_interrupt_loses_no_item(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ListenKeyClient("key-of-a", base_url=sandbox.url) as client, merged({"a": UserDataStream(client)}) as items:
+        next(items)
+        sandbox.emit(event(1))
+        taking = items._moved_to
+
+        def interrupted(hand: Any) -> bool:
+            if taking(hand):
+                raise KeyboardInterrupt
+            return False
+
+        with monkeypatch.context() as patched:
+            patched.setattr(items, "_moved_to", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                next(items)
+        _, item = next(items)
+    assert isinstance(item, RiskLevelChange)
+
+
+class Broken(UserDataStream):
+    def next_within(self, seconds: float) -> Item | None:
+        raise ZeroDivisionError
+
+
+class BrokenApart(AsyncUserDataStream):
+    async def __anext__(self) -> Item:
+        raise ZeroDivisionError
+
+
+def test_a_bug_reaches_the_program(sandbox: Sandbox) -> None:
+    with (
+        ListenKeyClient("key-of-a", base_url=sandbox.url) as client,
+        merged({"a": Broken(client)}) as items,
+        pytest.raises(ZeroDivisionError),
+    ):
+        next(items)
+
+    async def main() -> None:
+        async with (
+            AsyncListenKeyClient("key-of-a", base_url=sandbox.url) as client,
+            merged({"a": BrokenApart(client)}) as items,
+        ):
+            with pytest.raises(ZeroDivisionError):
+                await anext(items)
+
+    asyncio.run(main())
+
+
+def test_without_a_thread_nothing_is_left(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started = threading.Thread.start, list[str]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "listenkey-merged":
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread.name)
+        start(thread)
+
+    with ListenKeyClient("key-of-a", base_url=sandbox.url) as client:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(TransportError, match=r"^No thread is left for another account\.$"):
+            merged({"a": UserDataStream(client), "b": UserDataStream(client)}).__enter__()
+    assert [thread.name for thread in threading.enumerate() if thread.name == "listenkey-merged"] == []
