@@ -31,7 +31,7 @@ def test_the_readme_links_every_page() -> None:
     assert [page.name for page in PAGES[1:] if f"](docs/{page.name})" not in README] == []
 
 
-@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *CHINESE, *OTHERS], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_lines_are_short(page: Path) -> None:
     """120 columns, but for code, the rows of tables, and a line that would be short without its addresses."""
     text = page.read_text(encoding="utf-8")
