@@ -5,7 +5,6 @@ A step is told what was seen, and says a `Finding`. No text holds a secret: text
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
@@ -94,10 +93,10 @@ class Probe:
         error: why it could not be opened.
         opened_at: when it was open.
         is_refused: whether SUBSCRIBE was refused.
-        pong_at: when our ping was answered.
+        pong_at: when our ping was answered. The ping is sent once the connections beside are open, too: an event after
+            its answer was sent to all of them, as far as the server does so.
         event, event_at, is_wrapped: the name of the first event, when it came, and whether it was wrapped.
-        beside_at: from when on the connections beside it are surely open. An event before tells nothing of them.
-        received_at: when the first event came from then on.
+        received_at: when the first event came after the answer to the ping.
         ended: why the server ended the connection.
         closing_at: when our close frame was sent.
         closing: seconds from our close frame to its answer.
@@ -112,7 +111,6 @@ class Probe:
     event: str | None = None
     event_at: float | None = None
     is_wrapped: bool = False
-    beside_at: float = math.inf
     received_at: float | None = None
     ended: str | None = None
     closing_at: float | None = None
@@ -127,7 +125,7 @@ class Probe:
         elif news.what == "event":
             if self.event is None:
                 self.event, self.event_at, self.is_wrapped = news.text, now, news.is_wrapped
-            if self.received_at is None and now >= self.beside_at:
+            if self.received_at is None and self.pong_at is not None:
                 self.received_at = now
         elif news.what == "end" and (self.closing_at is None or news.text):
             self.ended = news.text
@@ -137,7 +135,7 @@ class Probe:
     @property
     def is_told(self) -> bool:
         """Whether there is nothing to wait for."""
-        return self.opened_at is None or self.ended is not None or None not in (self.pong_at, self.received_at)
+        return self.opened_at is None or self.ended is not None or self.received_at is not None
 
     @property
     def opening(self) -> float | None:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT = 1800.0  # seconds; nobody renews the key meanwhile
 LONGEST_CLOSING = 5.0  # seconds that the answer to a close frame may take
-SETTLING = 1.0  # seconds until an event can no longer have been sent before the last connection was open
 LOOK = 0.5  # seconds between two looks at the connections, if they bring nothing
 
 
@@ -187,6 +186,8 @@ class _Check:
                     opened.append((probe, connection))
                     read = _read(probe, connection, news.set)  # at once: it counts when an event comes
                     readers.append(asyncio.create_task(read, name="listenkey-check"))
+            for _, connection in opened:
+                connection.ping()
             if readers:
                 await self._look(probes, news)
                 for probe, connection in opened:
@@ -218,10 +219,8 @@ class _Check:
 
     async def _look(self, probes: list[Probe], news: asyncio.Event) -> None:
         """Wait until enough is seen."""
-        now = clock()
-        for probe in probes:
-            probe.beside_at = now + min(SETTLING, self._wait / 20)
-        while (left := now + self._wait - clock()) > 0 and not is_enough(probes, clock()):
+        ends_at = clock() + self._wait
+        while (left := ends_at - clock()) > 0 and not is_enough(probes, clock()):
             news.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(LOOK, left)):
@@ -229,8 +228,7 @@ class _Check:
 
 
 async def _read(probe: Probe, connection: Opened, tell: Callable[[], None]) -> None:
-    """Ping, and note all that comes, up to the end."""
-    connection.ping()
+    """Note all that comes, up to the end."""
     while probe.ended is None and probe.closing is None:
         for news in await connection.next():
             probe.note(news, clock())

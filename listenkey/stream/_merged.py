@@ -87,11 +87,10 @@ class MergedStreams:
                 )
                 self._threads.append(thread)
                 thread.start()
-        except RuntimeError as error:
+        except BaseException as error:  # no thread is left, or Ctrl-C
             self.__exit__()
-            raise TransportError("No thread is left for another account.") from error
-        except BaseException:
-            self.__exit__()
+            if isinstance(error, RuntimeError):
+                raise TransportError("No thread is left for another account.") from error
             raise
         return self
 

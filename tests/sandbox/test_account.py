@@ -1,8 +1,11 @@
 """The sandbox holds an account: the events and the three answers of a snapshot agree."""
 
 import json
+import math
+import os
 import random
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -373,3 +376,51 @@ def test_threads_may_change_the_account_together(listenkey_sandbox: Sandbox) -> 
     for thread in threads:
         thread.join()
     assert snapshot(listenkey_sandbox)["positions"][0]["quantity"] == "200"
+
+
+def trade(sandbox: Sandbox, chance: random.Random) -> None:
+    """Change the account a while, and let the stream meet losses."""
+    opened: list[int] = []
+    for _ in range(300):
+        kind = chance.randrange(36)
+        if kind < 12:
+            side = chance.choice(("BUY", "SELL"))
+            opened.append(sandbox.order(chance.choice((CALL, PUT)), side, chance.randrange(1, 9), 10))
+        elif kind < 32 and opened:
+            number = opened.pop(chance.randrange(len(opened)))
+            if kind < 20:
+                sandbox.fill(number, chance.choice((None, "0.3", 1)), chance.randrange(1, 20))
+            else:
+                sandbox.cancel(number)
+        elif kind == 32:
+            sandbox.position(PUT, chance.randrange(-3, 3), 5)
+        elif kind == 33:
+            sandbox.faults.add("stream-drop")
+        elif kind == 34 and chance.random() < 0.3:
+            sandbox.expire()
+        elif kind == 35:
+            sandbox.faults.add("stream-frame", text='{"e":"NEW_KIND"}')
+        time.sleep(0.01 * chance.random())
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("seed", range(int(os.environ.get("TRADING_SEEDS", "2"))))  # more by hand
+def test_a_state_is_right_through_losses_and_snapshots_that_fail(seed: int) -> None:
+    chance = random.Random(seed)
+    with (
+        Sandbox(life=36.0, limit=None) as sandbox,
+        ListenKeyClient(API_KEY, base_url=sandbox.url, key_life=36.0) as client,
+        UserDataStream(client, forever=True) as stream,
+    ):
+        trading = threading.Thread(target=trade, args=(sandbox, chance))
+        trading.start()
+        account, until = AccountState(), math.inf
+        while time.monotonic() < until or account.stale or stream.status().blind_since or stream.status().waiting:
+            if (item := stream.next_within(0.1)) is not None:
+                account.apply(item)
+            if account.stale and chance.random() < 0.7:  # else the snapshot fails
+                account.load(**snapshot(sandbox))
+            if until == math.inf and not trading.is_alive():
+                until = time.monotonic() + 1
+        assert account.epoch > 1
+        assert contents(account) == contents(state_of(snapshot(sandbox)))

@@ -311,6 +311,7 @@ def test_answers_of_an_older_epoch_are_left_out() -> None:
     assert (state.orders, state.stale is None) == ({}, False)
     state.load(open_orders=[row(order(1, 1))], positions=[], margin_account=EMPTY, epoch=state.epoch)
     assert (opened(state), state.stale) == ([1], None)
+    assert repr(state) == "<AccountState epoch 2: 1 orders, 0 positions>"
 
 
 def test_a_snapshot_without_a_loss_heals_what_was_lost_in_silence() -> None:
