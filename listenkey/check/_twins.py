@@ -1,4 +1,4 @@
-"""The twins of the check: they make the calls, open the connections, and ask the course what comes next."""
+"""The twins of the check: they ask the course for the next step, make the calls, and open the connections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOOK = 0.5  # seconds between two looks at the connections, if they bring nothin
 
 
 def check(client: ListenKeyClient, *, stream_url: str | None = None, wait: float = 30.0) -> Iterator[Finding]:
-    """Go the whole way to the account's events, step by step, and say of each step what was found.
+    """Go the whole way to the account's events, step by step, and give a Finding for each step.
 
     For example:
 
@@ -124,7 +124,7 @@ class _Check:
         self.answer: object = None  # to the order that the course gave last
 
     def next(self) -> Finding | Order | None:
-        """Give what comes next. None: all is said."""
+        """Give the next Finding or order. None: there are no more."""
         answer, self.answer = self.answer, None
         with contextlib.suppress(StopIteration):
             return self._course.send(answer)
@@ -147,7 +147,7 @@ class _Check:
 
     @contextlib.contextmanager
     def calling(self) -> Iterator[list[ListenKey]]:
-        """Watch a call, which appends what it brings. Its error becomes a part of the answer."""
+        """Watch a call. The block appends the key of the call. An error of the call becomes a part of the answer."""
         began, brought, failure = clock(), list["ListenKey"](), None
         with watched() as way:
             try:
@@ -164,12 +164,12 @@ class _Check:
         self.answer = Called(failure, way, clock() - began, expires_in, self._client.used_weight)
 
     def stranger(self) -> Account:
-        """Make an API key up, for a call that is counted."""
+        """Make an API key up, and count the call that will carry the API key."""
         self.inside.address.count(clock())
         return Account(Secret(secrets.token_hex(32)), self.inside.timeout)
 
     def learn(self, outcome: Outcome) -> None:
-        """Note what came of the stranger's call."""
+        """Note the answer to the call with the made-up API key."""
         self.answer = outcome.result if isinstance(outcome.result, ListenKeyError) else None
 
     # Connections
