@@ -1,15 +1,18 @@
 """listenkey sandbox --play: a recorded day, for any program."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from listenkey import ListenKeyClient
-from listenkey.stream import UserDataStream
+from listenkey.sandbox import Sandbox
+from listenkey.stream import OrderTradeUpdate, UnknownEvent, UserDataStream
 from tests.conftest import API_KEY
 from tests.sandbox.test_play import DAY, told, written
 
@@ -47,3 +50,33 @@ def test_what_cannot_be_played_is_told(tmp_path: Path, arguments: list[str], sai
     assert run.returncode == 2
     assert said in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_what_events_raw_writes_can_be_played(listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    environment = {**os.environ, "BINANCE_API_KEY": API_KEY, "LISTENKEY_BASE_URL": listenkey_sandbox.url}
+    command = [sys.executable, "-m", "listenkey", "events", "--raw", "--limit", "3"]
+    with (
+        path.open("w", encoding="utf-8") as file,
+        subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE, env=environment, text=True) as recorder,
+    ):
+        while "started" not in path.read_text(encoding="utf-8"):
+            time.sleep(0.05)
+            assert recorder.poll() is None
+        number = listenkey_sandbox.order("BTC-260626-90000-C", "BUY", 1, 100)
+        listenkey_sandbox.emit({"e": "NEW_KIND", "id": 2**63 - 1})
+        listenkey_sandbox.cancel(number)
+        assert recorder.wait(45) == 0
+    with (
+        Sandbox() as sandbox,
+        ListenKeyClient(API_KEY, base_url=sandbox.url) as client,
+        UserDataStream(client) as stream,
+    ):
+        assert told(stream.next_within(45)) == "started"
+        assert sandbox.play(path) == 3
+        placed, unknown, ended = (stream.next_within(45) for _ in range(3))
+    assert isinstance(placed, OrderTradeUpdate)
+    assert isinstance(unknown, UnknownEvent)
+    assert isinstance(ended, OrderTradeUpdate)
+    assert (placed.order.order_id, placed.order.status, ended.order.status) == (number, "NEW", "CANCELED")
+    assert unknown.raw == {"e": "NEW_KIND", "id": 2**63 - 1}
