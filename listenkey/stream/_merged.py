@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from itertools import starmap
 from typing import Self, overload
 
+from listenkey._lock import is_held_here
 from listenkey.errors import ConfigurationError, ListenKeyError, TransportError
 from listenkey.stream._events import Item
 from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
@@ -101,6 +102,8 @@ class MergedStreams:
         for name, stream in self._streams.items():
             stream._leave()  # without waiting: each thread waits for its own
             self._turns[name].release()
+        if is_held_here():  # the threads need the lock to leave
+            return
         until = time.monotonic() + LEAVING
         for thread in self._threads:
             if thread.ident is not None and thread is not threading.current_thread():
