@@ -274,6 +274,12 @@ def test_what_a_snapshot_does_not_have_has_ended() -> None:
     assert (list(state.orders), state.positions, state.balances, state.greeks) == ([2], {}, {}, {})
 
 
+def test_an_event_that_comes_again_after_the_loss_proves_nothing_newer() -> None:
+    state = loaded(order(1, 3), position("A", 3, 5), GAP, order(1, 3), position("A", 3, 5))
+    assert [each.order_id for each in state.load(open_orders=[], positions=[])] == [1]
+    assert (state.orders, state.positions) == ({}, {})
+
+
 def test_an_order_that_came_while_the_snapshot_was_under_way_stays() -> None:
     state = loaded(order(1, 1), GAP, order(3, 5))
     assert [each.order_id for each in state.load(open_orders=[row(order(2, 4))])] == [1]
