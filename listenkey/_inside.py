@@ -20,13 +20,13 @@ class Inside:
 
     Attributes:
         route: the way to the exchange.
-        wishes: how the caller wants to get to it, and to the stream.
-        address: what the exchange counts for this way.
+        wishes: how the caller wants to get to the exchange, and to the stream.
+        address: the waits, turns and weight of the address by which the calls leave.
         timeout: seconds that an attempt may take.
         attempts: how often a call is tried.
         key_life: seconds that a listen key is taken to live.
         is_usual_key: whether the API key has the form of Binance's: 64 letters and digits.
-        start_once: makes one attempt at `start()`, and gives a `Started`. To be awaited, for the async client.
+        start_once: makes one attempt at `start()`, and gives a `Started`. For the async client: await the call.
     """
 
     route: Route

@@ -1,11 +1,11 @@
-"""The lock of this package: there is one, so there is no order in which two could be taken wrongly.
+"""The lock of keepers and streams. With a single lock, there is no order in which two locks could be taken wrongly.
 
-A signal handler, or a finalizer that a garbage collection runs, may call what a user may call, in the middle of
-anything, in a thread that holds the lock. So the lock can be taken again by its own thread, and these rules hold:
+A signal handler may call whatever a user may call. So may a finalizer that a garbage collection runs. Both may come at
+any place, also in a thread that holds the lock. So a thread may take the lock again, and these rules hold:
 
 - Under the lock nothing waits, nothing is sent, nothing is logged, and no function of a user is called. No thread is
   started: Python waits until the new thread runs, and a finalizer in the new thread may wait for the lock.
-- Each part under the lock is right even when another part runs in its middle, in the same thread.
+- A part under the lock is right even if another part runs in the middle of the first part, in the same thread.
 - Whoever waits for another thread asks `is_held_here` first: the other thread may be waiting for the lock.
 - The lock is Python's own, taken by `with`. A lock with an `__exit__` of ours would stay taken for ever when Ctrl-C, or
   a signal handler that raises, comes at a line of that `__exit__`.

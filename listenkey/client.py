@@ -122,7 +122,7 @@ class _Client:
         self._open()
 
     def _open(self) -> None:
-        """Load what the calls need."""
+        """Load the modules that the calls need. The async client loads them in an event loop, at the first call."""
 
     @property
     def used_weight(self) -> int | None:
@@ -230,7 +230,7 @@ class ListenKeyClient(_Client):
 
         Returns:
             True when a key was ended, False when there was none. False after a retry may mean that an earlier attempt,
-            whose answer was lost, ended it.
+            whose answer was lost, ended the key.
 
         Raises:
             As `start()`.

@@ -14,15 +14,14 @@ from listenkey._http.masking import Secret
 from listenkey.errors import ConfigurationError
 
 
-class AddressSetting(
-    NamedTuple
-):  # of the kinds of classes, Python makes this kind fastest: an import must not take long
+# A NamedTuple, and no dataclass: Python makes a NamedTuple faster, and an import must not take long.
+class AddressSetting(NamedTuple):
     """A setting that names an address.
 
     Attributes:
-        name: of the setting, for errors.
+        name: the setting's name, for errors.
         encrypted, plain: the schemes, with TLS and in clear.
-        example: of a value.
+        example: a value that can work.
     """
 
     name: str
@@ -40,7 +39,7 @@ def read_address(setting: AddressSetting, value: Secret | type, plain_http_host:
     url = parsed(value)
     if url is None:
         raise ConfigurationError(f"{setting.name} is not a URL: it must be like {setting.example}.")
-    if url.userinfo or "@" in str(value):  # a password may end what passes for the host
+    if url.userinfo or "@" in str(value):  # in user:pa/ss@host, httpx takes the user for the host
         raise ConfigurationError(f"{setting.name} must not carry a user or a password.")
     if not has_address(url) or re.search("[?#]", str(value)):
         raise ConfigurationError(f"{setting.name} must be a scheme, a host and at most a port and a path.")

@@ -88,11 +88,11 @@ class AsyncConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
             raise httpcore.WriteError("the connection is closed") from self._error
 
     def try_to_send(self, data: bytes) -> bool:
-        """Write without waiting: what we send is a kilobyte at most. False: the connection is closed."""
+        """Write without waiting: we send a kilobyte at most. False: the connection is closed."""
         if self._is_over or self._transport.is_closing():
             return False
         self._transport.write(data)
-        if self._transport.get_write_buffer_size() > MOST_UNSENT:  # it pings on and on, and reads no answer
+        if self._transport.get_write_buffer_size() > MOST_UNSENT:  # the other side pings on and on, and reads no answer
             self._error = ConnectionError("the other side takes nothing any more")
             self._transport.abort()
         return True
@@ -100,7 +100,7 @@ class AsyncConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, *_: object, **__: object
     ) -> httpcore.AsyncNetworkStream:
-        if self._unread:  # a proxy's own bytes would pass for what the exchange says by TLS
+        if self._unread:  # a proxy's own bytes would pass for bytes of the exchange
             raise httpcore.ConnectError("bytes came before the TLS handshake")
         if self._is_over:  # asyncio would wait for an end that has come already
             raise httpcore.ConnectError(str(self._error or NO_HANDSHAKE)) from self._error
@@ -122,7 +122,7 @@ class AsyncConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  as in the base class
         if info != "is_readable":
             return self._transport.get_extra_info(info)
-        # A kept connection is of no more use when the other side has closed it, or has sent bytes unasked.
+        # When the other side has closed a kept connection, or has sent bytes unasked, the connection is of no use.
         return bool(self._unread) or self._is_over or has_news(self._transport.get_extra_info("socket").fileno())
 
     def abort(self) -> None:

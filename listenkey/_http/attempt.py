@@ -1,8 +1,8 @@
-"""One attempt: the needs of its way, its deadline, and all that becomes known of the answer.
+"""One attempt: the account, the deadline, the connections, and all that becomes known of the answer.
 
-httpx and httpcore bound each read, and not the sum of all reads. An attempt has one deadline. A context variable
-carries the attempt to the connections and transports of this room, and to the log records of httpx and httpcore. Only
-this file writes an attempt: the others call its `note_…` methods.
+httpx and httpcore bound each read, and not the sum of all reads. An attempt has a deadline for all reads together. A
+context variable carries the attempt to the connections and transports of this room, and to the log records of httpx and
+httpcore. Only this file writes an attempt: the other files call the `note_…` methods.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ class Abortable(Protocol):
 
 
 class Attempt:
-    """An attempt. In its `with` block it is the one under way, and an error that ends the block is noted.
+    """An attempt. The `with` block makes the attempt the one under way, and notes an error that ends the block.
 
     Args:
         account: whose attempt this is.
-        proxy: on the way.
+        proxy: the proxy on the way. None: there is no proxy.
     """
 
     def __init__(self, account: Account, proxy: Proxy | None = None) -> None:
         self.account, self._proxy = account, proxy
         self.sent = datetime.now(UTC)
-        self.requests = 1  # that are sent: one more when a kept connection was dead
+        self.requests = 1  # sent so far: 2 if a kept connection was dead
         self.used_weight: int | None = None  # of the address, as the answer says
         self.answer: RawAnswer | None = None
         self.is_complete = False  # whether the whole answer came
         self.parsed: object = None
         self.failure: Exception | None = None  # the error that ended the block
-        self.refusal: Exception | None = None  # what an address of the host said, until another one is connected
-        self.connections: list[Abortable] = []  # httpcore leaves them open when it fails on the way to a request
+        self.refusal: Exception | None = None  # of an address of the host, until another address is connected
+        self.connections: list[Abortable] = []  # made for this attempt; httpcore does not close all that fail
         self._is_upgraded = False
         self._ends_at = time.monotonic() + account.timeout
 
@@ -67,7 +67,7 @@ class Attempt:
         if not isinstance(error, Exception):
             return False
         self.failure = error  # whatever a library raises here is: no answer
-        return not isinstance(error, AssertionError)  # of a mock of httpx, which says what the program did wrong
+        return not isinstance(error, AssertionError)  # a mock of httpx tells a mistake of the program
 
     def left(self) -> float:
         """Seconds until the deadline. Raises httpcore.ReadTimeout when there are none."""
@@ -94,10 +94,10 @@ class Attempt:
         for connection in self.connections:
             connection.abort()
 
-    # What happens, in the order in which it may.
+    # The news of an attempt, in the order in which the news may come.
 
     def note_refusal(self, error: OSError) -> None:
-        """Note what an address of the host said. Silence says nothing."""
+        """Note that an address of the host refused the connection. Silence is no refusal."""
         if not isinstance(error, TimeoutError):
             self.refusal = httpcore.ConnectError(str(error))
             self.refusal.__cause__ = error
@@ -130,7 +130,7 @@ class Attempt:
         return httpcore.Response(head.status, content=body.whole or b"")
 
     def note_mocked(self, response: httpx.Response) -> None:
-        """Note an answer that did not come through our pool: a program's mock of httpx made it, and it is read."""
+        """Note an answer that did not come through our pool: a mock of httpx made the answer, whose body is read."""
         if self.answer is None:
             self.used_weight = used_weight(response.headers)
             self.answer = RawAnswer(response.status_code, response.headers, response.content[: MAX_BODY + 1])

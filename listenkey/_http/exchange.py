@@ -1,6 +1,6 @@
-"""One attempt at one call, bounded in time: an answer or an error out.
+"""One attempt at one call, bounded in time: an operation in, an answer or an error out.
 
-The route of one request:
+The steps of a request:
 
 1. `Exchange.send` begins an `Attempt` with the API key and a deadline. A context variable carries the attempt.
 2. The generated function asks httpx, httpx asks its own transport, and the transport asks our pool.
@@ -70,7 +70,7 @@ OPERATIONS: dict[Operation, GeneratedOperation] = {
 
 @dataclass(frozen=True)
 class Upgraded:
-    """A connection that speaks another protocol now: the head of the 101, what comes, and the connection itself."""
+    """A connection that speaks another protocol now: the head of the 101, the stream to read, and the connection."""
 
     head: bytes = field(repr=False)
     stream: httpcore.AsyncNetworkStream
@@ -151,7 +151,7 @@ class AsyncExchange(AnyExchange):
     async def upgrade(self, target: Secret, headers: Iterable[tuple[str, str]], account: Account) -> Upgraded:
         """Ask for a WebSocket at `target`: path and query, with the listen key. Raises the error that the outcome is.
 
-        The account's `api_key` is hidden in every text, and not sent: for a stream it is the listen key.
+        The account's `api_key` is hidden in every text, and not sent. For a stream, `api_key` is the listen key.
         """
         outcome = await self._upgrade(target, headers, account)
         if isinstance(outcome, ListenKeyError):
@@ -184,8 +184,9 @@ class AsyncExchange(AnyExchange):
             await self._transport.aclose()
 
 
-# Without a lock: a collection may run a user's finalizer at any place here, which may close or make clients. Where two
-# make an exchange at once, or one closes what another has just got, both go on with what they have.
+# Without a lock: a garbage collection may run a user's finalizer at any place here, and the finalizer may make or close
+# clients. If two clients make an exchange at once, each goes on with its own exchange. If a client closes an exchange
+# that another client has just got, the other client goes on with that exchange.
 exchanges: WeakValueDictionary[object, AnyExchange] = WeakValueDictionary()
 E = TypeVar("E", bound=AnyExchange)
 
@@ -211,7 +212,7 @@ def share(kind: type[E], route: Route, loop: asyncio.AbstractEventLoop | None = 
 
 
 def is_last(exchange: AnyExchange) -> bool:
-    """Count a client less. The last one closes the connections, and the next client gets a new exchange."""
+    """Count a client less. The last client closes the connections, and the next client gets a new exchange."""
     exchange.users.pop()
     key = type(exchange), exchange.route, id(exchange.loop)
     if not exchange.users and exchanges.get(key) is exchange:

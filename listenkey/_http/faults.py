@@ -4,6 +4,10 @@ import ssl
 
 from listenkey.errors import ApiError, ListenKeyError, ServerError, TransportError, Unauthorized
 
+# Parts of the errors' texts by which the check tells whose fault an error is.
+GOES_ON = "The stream goes on trying."
+NO_WAY = "No way to "  # a proxy refused
+
 
 def is_refusal(error: ListenKeyError) -> bool:
     """Whether the API key, this address or a proxy's login is refused: repeating the call soon makes matters worse."""

@@ -35,10 +35,10 @@ class BoundedStream(httpcore.NetworkStream):
         self._stream.write(buffer, attempt_under_way.get().left())
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # the system cannot close it, and has forgotten it
+        with contextlib.suppress(OSError):  # the system cannot close the socket, and has forgotten the socket
             self._stream.close()
 
-    abort = close  # as an attempt says it
+    abort = close  # the name that an attempt calls
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None

@@ -14,7 +14,7 @@ from binance_options_client.models import ListenKeyResponse
 from binance_options_client.types import Unset
 
 from listenkey._http.answer import date_of, error_in, instant
-from listenkey._http.faults import is_certificate_fault, system_error
+from listenkey._http.faults import GOES_ON, NO_WAY, is_certificate_fault, system_error
 from listenkey._http.masking import cleaned, described
 from listenkey.errors import (
     ApiError,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from listenkey._http.attempt import Attempt
     from listenkey._http.route import Route
 
-GOES_ON = "The stream goes on trying."
 PROXY_ADVICE = {
     403: "The proxy does not let this program through: ask the proxy's administrator to allow the address.",
     407: "The proxy does not accept the user and the password, or wants them.",
@@ -56,8 +55,8 @@ class Outcome:
 
     Attributes:
         result: the answer, or the error that the outcome is.
-        requests: how many were sent: one, and one more when a kept connection was dead.
-        used_weight: of the address, as the answer says. None when it does not.
+        requests: how many were sent: 1, or 2 if a kept connection was dead.
+        used_weight: of the address, as the answer says. None when the answer does not say.
     """
 
     result: Success | ListenKeyError = field(repr=False, compare=False)
@@ -130,7 +129,7 @@ def no_answer(
     cause = without_secrets(failure, text, account.api_key)
     error: ListenKeyError
     if status is not None and route.proxy is not None:
-        reason = f"No way to {route} ({status}): check {route.proxy.source}"
+        reason = f"{NO_WAY}{route} ({status}): check {route.proxy.source}"
         error = ApiError(status, reason=reason, advice=PROXY_ADVICE.get(status, ""))
     else:
         error = TransportError(f"No answer from {route} {why(cause, text, account.timeout, comfort)}")

@@ -135,9 +135,9 @@ def route_to(setting: AddressSetting, value: Secret | type, wishes: Wishes) -> R
     """Find the way to an address. Raises ConfigurationError for a setting that cannot work.
 
     Args:
-        setting: what names the address.
-        value: of that setting.
-        wishes: of the caller.
+        setting: the setting that names the address.
+        value: the value of the setting.
+        wishes: how the caller wants to get there.
     """
     own = wishes.ssl_context
     if own is not None and not isinstance(own, ssl.SSLContext):
@@ -172,7 +172,7 @@ def proxy_of_environment(url: httpx.URL) -> Proxy | str | None:
 def certificates_of_environment(trust_env: bool) -> Certificates:
     """Read the environment's settings, and find faults that the loading of certificates would pass over in silence."""
     file, folder = (os.environ.get(name, "") if trust_env else "" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
-    key_log = os.environ.get("SSLKEYLOGFILE", "")  # Python's own setting: nobody can pass over it
+    key_log = os.environ.get("SSLKEYLOGFILE", "")  # Python itself reads this variable
     if file and not Path(file).is_file():
         raise ConfigurationError(f"SSL_CERT_FILE names {file!r}, and there is no such file.")
     if folder and not file and not any(map(has_certificates, folder.split(os.pathsep))):

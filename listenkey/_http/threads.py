@@ -30,7 +30,7 @@ class Job:
         result, error = None, None
         try:
             result = self._work()
-        except BaseException as failure:  # noqa: BLE001  whoever waits gets the error
+        except BaseException as failure:  # noqa: BLE001  for the caller who waits
             error = failure
         finished()
         with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits

@@ -25,7 +25,7 @@ DEAD = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError, s
 
 
 def maker(twin: Literal["", "Async"], route: Route, ssl_context: ssl.SSLContext | None, backend: object) -> Any:  # noqa: ANN401
-    """Have one of httpcore's pools, which makes the connections of a route."""
+    """Make a pool of httpcore's, which makes the connections of a route."""
     options: dict[str, Any] = {"ssl_context": ssl_context, "keepalive_expiry": KEPT_SECONDS, "network_backend": backend}
     if route.proxy is None:
         return httpcore.__dict__[f"{twin}ConnectionPool"](**options)
@@ -44,7 +44,7 @@ def maker(twin: Literal["", "Async"], route: Route, ssl_context: ssl.SSLContext 
 def is_all_read(response: httpcore.Response) -> bool:
     """Whether httpcore holds no bytes behind the answer. Such bytes would pass for the answer to the next call.
 
-    httpcore has no public way to tell. Where its private way is another, no connection is kept.
+    httpcore has no public way to tell. If a version of httpcore has another private way, no connection is kept.
     """
     parser = getattr(getattr(response.stream, "_connection", None), "_h11_state", None)
     return parser is not None and parser.trailing_data == (b"", False)

@@ -1,7 +1,7 @@
-"""How far an attempt came: name, connection, TLS, answer. For who looks for a fault; other calls are not watched.
+"""How far an attempt came: name, connection, TLS, answer. The check looks here for a fault.
 
-httpcore tells its steps to a `trace` function. What httpcore tells holds secrets, so nothing of it is kept but the
-attributes of a `Way`.
+httpcore tells its steps to a `trace` function. The steps hold secrets, so a `Way` keeps its attributes and nothing
+else. Only the calls inside `watched` have a `Way`.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from listenkey._http.masking import cleaned
 
 @dataclass
 class Way:
-    """How far the last attempt came that opened a connection. None and "" stand for what was not reached.
+    """How far an attempt came: the last attempt that opened a connection. None and "": this step was not reached.
 
     Attributes:
         host, port: where the connection goes: the exchange, or the proxy. "" if no connection was opened.
@@ -27,7 +27,7 @@ class Way:
         connected: seconds that look-up and connection took.
         is_tls_begun: whether a TLS handshake with the exchange began.
         tls: the version, such as TLSv1.3.
-        issuer: who signed the certificate, by its own words.
+        issuer: who signed the certificate, as the certificate says.
         valid_until: when the certificate ends, in UTC.
         status: the HTTP status of the answer.
         date: the `Date` of the answer.
@@ -109,7 +109,7 @@ def watched() -> Iterator[Way]:
 
 
 def extensions(*, is_async: bool) -> dict[str, Any]:
-    """Give the extensions of a request, so that httpcore tells its steps, if somebody watches."""
+    """Give the extensions of a request. If the call is watched, httpcore tells its steps."""
     way = way_under_watch.get()
     return {} if way is None else {"trace": way.note_async if is_async else way.note}
 

@@ -9,10 +9,10 @@ share an Address, sync and async alike. For a client:
     address.rate_limit_wait.refused(error, sent, clock())  # a 429 or 418 that answered a user's own call
     address.used_weight                          # the weight by the last answer. None until an answer had a weight
 
-A user's own call takes no turn. It is counted, and it is sent even during a wait: the user decides.
+A user's own call takes no turn. The call is counted, and is sent even during a wait: the user decides.
 
-Closing a client changes nothing here. An Address lives while someone holds it, and until its wait is over and its
-minute of weight has passed. A forked child keeps the waits, and begins with no turns.
+Closing a client changes nothing here. An Address lives while a client or keeper holds the Address, and until the wait
+is over and a minute has passed since the last call. A forked child keeps the waits, and begins with no turns.
 
 Nobody waits for an Address: no thread, signal handler or finalizer. See Locks in CONTRIBUTING.md.
 """
@@ -37,7 +37,7 @@ ONCE = ((),)
 
 
 class Orders:
-    """Carries out orders one at a time. Nobody waits here, as one would wait for a lock.
+    """Carries out orders one at a time. Unlike at a lock, nobody waits here.
 
     If a thread is at work here, others leave their orders to that thread and go on. So does a finalizer or a signal
     handler whose own thread is at work here: a collection may run a user's finalizer at any place in our code.
@@ -50,7 +50,7 @@ class Orders:
     def give(self, order: Callable[[], object]) -> None:
         """Carry out the order, now or as soon as the orders before are carried out."""
         self._orders.append(order)
-        while self._orders:  # who found no token has left an order, perhaps after the last look at the orders
+        while self._orders:  # a thread that found no token may have left an order after our last look
             hand: list[None] = []
             try:
                 with suppress(IndexError):
@@ -76,7 +76,10 @@ class Address:
         self.begin_anew(-math.inf, None)
 
     def begin_anew(self, until: float, error: RateLimited | None) -> None:
-        """Know nothing but a wait: in a forked child, where a thread of the parent's may be at work for ever."""
+        """Start with a wait, and without turns and counts.
+
+        A forked child starts again: a thread that was at work in the parent holds the token for ever.
+        """
         self._give = Orders().give
         self._numbers = count(1)
         self._turns = Turns(self.minute)
@@ -132,7 +135,7 @@ class Address:
 
 addresses: WeakValueDictionary[Hashable, Address] = WeakValueDictionary()
 making: dict[Hashable, Address] = {}
-busy: set[Address] = set()  # kept, though nobody may hold them
+busy: set[Address] = set()  # kept here, because perhaps nobody else holds them
 
 
 def address_of(base_url: str, proxy: Hashable = None) -> Address:
@@ -141,10 +144,10 @@ def address_of(base_url: str, proxy: Hashable = None) -> Address:
     for address in list(busy):
         if address.is_idle(now):
             busy.discard(address)
-            if not address.is_idle(now):  # it was used meanwhile
+            if not address.is_idle(now):  # the address was used meanwhile
                 busy.add(address)
     key = url.scheme, url.netloc, proxy
-    # Who comes while another makes the Address of this key gets the same: the first to put one into `making` made it.
+    # Two threads may ask for the same key at once. Both take the Address that came into `making` first.
     new = Address()
     made = making.setdefault(key, new)
     try:

@@ -57,7 +57,7 @@ class RateLimitWait:
     """The wait that a 429 or 418 asks of an address, whose clients and keepers share it.
 
     Args:
-        give: takes an order of ours and carries it out, one order at a time: `Orders.give` of the address.
+        give: carries out our orders, one order at a time: `Orders.give` of the address.
         until: when the wait is over.
         error: the 429 or 418.
     """
@@ -72,7 +72,10 @@ class RateLimitWait:
     def refused(
         self, error: RateLimited, sent: float, now: float, *, scale: float = 1.0, random: Random = JITTER
     ) -> None:
-        """Note the 429 or 418 that answered a request. A wait of our own choice leaves each lease a last try."""
+        """Note the 429 or 418 that answered a request.
+
+        If Binance does not say how long, the wait that we choose ends early enough for every lease to try once more.
+        """
         self._give(lambda: self._refused(error, sent, now, scale, random))
 
     def _refused(self, error: RateLimited, sent: float, now: float, scale: float, random: Random) -> None:
@@ -92,7 +95,7 @@ class RateLimitWait:
             self.error, self.until = error, now + wait  # in this order: who reads meanwhile needs the error
 
     def answered(self, lease: KeyHolder) -> None:
-        """Note a success: this lease has a key to lose. A success after the wait ends the wait's story."""
+        """Note a success: this lease has a key to lose. After a success, the next ban counts as the first again."""
         self._give(lambda: self._answered(lease, lease.sent))
 
     def _answered(self, lease: KeyHolder, sent: float) -> None:

@@ -1,7 +1,7 @@
-"""The course of a check: which step follows which, and what each step needs. Pure: it says what to do, and is told.
+"""The course of a check: the order of the steps, and the needs of each step. Pure: `_twins` tells the news.
 
-`course` is a generator. It gives a Finding, or an order: `Call`, `Control`, `Connect`. Whoever drives it sends back
-what came of the order: a Called, the error of the call, the Probes.
+`course` is a generator, which gives Findings and orders. The driver sends the answer to an order back: for a `Call` a
+Called, for a `Control` the error of the call, for a `Connect` the Probes.
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
-"""The steps of a check, and what is said of each. Pure.
+"""The steps of a check, and the words for each step. Pure.
 
-A step is told what was seen, and says a `Finding`. No text holds a secret: texts are made to be pasted.
+A function for each step makes a `Finding` of the news. No text holds a secret: people paste the texts into issues.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
-from listenkey._http.faults import is_certificate_fault
+from listenkey._http.faults import GOES_ON, NO_WAY, is_certificate_fault
 from listenkey.errors import ApiError, KeyNotFound, Unauthorized
 
 if TYPE_CHECKING:
@@ -67,12 +66,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Called:
-    """A call, and what came of it.
+    """A call, and the news of the call.
 
     Attributes:
-        error: why it failed. None: it went well.
-        way: how far its last attempt came.
-        seconds: how long it took.
+        error: why the call failed. None: the call went well.
+        way: how far the last attempt came.
+        seconds: how long the call took.
         expires_in: seconds from the answer to the key's end, by the answer's `expiration`. None without `expiration`.
         used_weight: of the address. None when no answer has told.
     """
@@ -86,21 +85,21 @@ class Called:
 
 @dataclass
 class Probe:
-    """A connection of the stream that is looked at. Times are seconds of one clock. None: it did not come.
+    """A connection of the stream that is looked at. Times are seconds of a single clock. None: this did not happen.
 
     Attributes:
         form: how the connection names the key.
-        asked_at: when its handshake began.
-        error: why it could not be opened.
-        opened_at: when it was open.
+        asked_at: when the handshake began.
+        error: why the connection could not be opened.
+        opened_at: when the connection was open.
         is_refused: whether SUBSCRIBE was refused.
-        pong_at: when our ping was answered.
-        event, event_at, is_wrapped: the name of the first event, when it came, and whether it was wrapped.
-        beside_at: from when on the connections beside it are surely open. An event before tells nothing of them.
-        received_at: when the first event came from then on.
+        pong_at: when our ping was answered. The ping is sent once the connections beside are open, too: an event after
+            its answer was sent to all of them, as far as the server does so.
+        event, event_at, is_wrapped: the name of the first event, when that event came, and whether it was wrapped.
+        received_at: when the first event came after the answer to the ping.
         ended: why the server ended the connection.
         closing_at: when our close frame was sent.
-        closing: seconds from our close frame to its answer.
+        closing: seconds from our close frame to the answer.
     """
 
     form: Form
@@ -112,7 +111,6 @@ class Probe:
     event: str | None = None
     event_at: float | None = None
     is_wrapped: bool = False
-    beside_at: float = math.inf
     received_at: float | None = None
     ended: str | None = None
     closing_at: float | None = None
@@ -127,7 +125,7 @@ class Probe:
         elif news.what == "event":
             if self.event is None:
                 self.event, self.event_at, self.is_wrapped = news.text, now, news.is_wrapped
-            if self.received_at is None and now >= self.beside_at:
+            if self.received_at is None and self.pong_at is not None:
                 self.received_at = now
         elif news.what == "end" and (self.closing_at is None or news.text):
             self.ended = news.text
@@ -137,7 +135,7 @@ class Probe:
     @property
     def is_told(self) -> bool:
         """Whether there is nothing to wait for."""
-        return self.opened_at is None or self.ended is not None or None not in (self.pong_at, self.received_at)
+        return self.opened_at is None or self.ended is not None or self.received_at is not None
 
     @property
     def opening(self) -> float | None:
@@ -199,7 +197,7 @@ def _is_blocked(call: Called, route: Route) -> bool:
 
 def _is_proxys(error: ListenKeyError | None) -> bool:
     """Whether a proxy refused the way, and said so."""
-    return isinstance(error, ApiError) and (error.reason or "").startswith("No way to ")
+    return isinstance(error, ApiError) and (error.reason or "").startswith(NO_WAY)
 
 
 def _listed(addresses: Sequence[str]) -> str:
@@ -339,7 +337,7 @@ def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Findi
         "ended": last.ended,
     }
     if last.error is not None:
-        text = str(last.error).removesuffix(" The stream goes on trying.")  # the check does not
+        text = str(last.error).removesuffix(f" {GOES_ON}")  # the check does not
         return Finding(step, "failed", text, facts | _code(last.error), last.error)
     text = f"{'alone: ' * is_alone}opened in {_seconds(last.opening)}"
     if last.is_refused:

@@ -1,4 +1,4 @@
-"""The twins of the check: they make the calls, open the connections, and ask the course what comes next."""
+"""The twins of the check: they ask the course for the next step, make the calls, and open the connections."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT = 1800.0  # seconds; nobody renews the key meanwhile
 LONGEST_CLOSING = 5.0  # seconds that the answer to a close frame may take
-SETTLING = 1.0  # seconds until an event can no longer have been sent before the last connection was open
 LOOK = 0.5  # seconds between two looks at the connections, if they bring nothing
 
 
 def check(client: ListenKeyClient, *, stream_url: str | None = None, wait: float = 30.0) -> Iterator[Finding]:
-    """Go the whole way to the account's events, step by step, and say of each step what was found.
+    """Go the whole way to the account's events, step by step, and give a Finding for each step.
 
     For example:
 
@@ -125,7 +124,7 @@ class _Check:
         self.answer: object = None  # to the order that the course gave last
 
     def next(self) -> Finding | Order | None:
-        """Give what comes next. None: all is said."""
+        """Give the next Finding or order. None: there are no more."""
         answer, self.answer = self.answer, None
         with contextlib.suppress(StopIteration):
             return self._course.send(answer)
@@ -148,7 +147,7 @@ class _Check:
 
     @contextlib.contextmanager
     def calling(self) -> Iterator[list[ListenKey]]:
-        """Watch a call, which appends what it brings. Its error becomes a part of the answer."""
+        """Watch a call. The block appends the key of the call. An error of the call becomes a part of the answer."""
         began, brought, failure = clock(), list["ListenKey"](), None
         with watched() as way:
             try:
@@ -165,12 +164,12 @@ class _Check:
         self.answer = Called(failure, way, clock() - began, expires_in, self._client.used_weight)
 
     def stranger(self) -> Account:
-        """Make an API key up, for a call that is counted."""
+        """Make an API key up, and count the call that will carry the API key."""
         self.inside.address.count(clock())
         return Account(Secret(secrets.token_hex(32)), self.inside.timeout)
 
     def learn(self, outcome: Outcome) -> None:
-        """Note what came of the stranger's call."""
+        """Note the answer to the call with the made-up API key."""
         self.answer = outcome.result if isinstance(outcome.result, ListenKeyError) else None
 
     # Connections
@@ -187,6 +186,8 @@ class _Check:
                     opened.append((probe, connection))
                     read = _read(probe, connection, news.set)  # at once: it counts when an event comes
                     readers.append(asyncio.create_task(read, name="listenkey-check"))
+            for _, connection in opened:
+                connection.ping()
             if readers:
                 await self._look(probes, news)
                 for probe, connection in opened:
@@ -218,10 +219,8 @@ class _Check:
 
     async def _look(self, probes: list[Probe], news: asyncio.Event) -> None:
         """Wait until enough is seen."""
-        now = clock()
-        for probe in probes:
-            probe.beside_at = now + min(SETTLING, self._wait / 20)
-        while (left := now + self._wait - clock()) > 0 and not is_enough(probes, clock()):
+        ends_at = clock() + self._wait
+        while (left := ends_at - clock()) > 0 and not is_enough(probes, clock()):
             news.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(LOOK, left)):
@@ -229,8 +228,7 @@ class _Check:
 
 
 async def _read(probe: Probe, connection: Opened, tell: Callable[[], None]) -> None:
-    """Ping, and note all that comes, up to the end."""
-    connection.ping()
+    """Note all that comes, up to the end."""
     while probe.ended is None and probe.closing is None:
         for news in await connection.next():
             probe.note(news, clock())

@@ -1,8 +1,9 @@
 """The command `listenkey`: the package for people at a terminal, for shells and for service managers.
 
-`main` is the way in. `_options` reads the command line, `_commands` runs the command that was named, `_lines` says
-what is printed, `_exits` says how a command ends, `_screen` alone writes to standard error. The command uses the public
-names of the package alone, and nothing in the package uses the command.
+Programs enter by `main`. `_options` reads the command line, and `_commands` runs a command. `_events` and `_check` have
+the two long commands, `_supervisor` and `_launch` run the program of `keep`, `_api_key` finds the API key. Pure:
+`_lines` (the texts of the results). `_exits` says how a command ends, `_output` writes results, `_screen` alone writes
+to standard error. The command uses public names of the package alone, and nothing in the package uses the command.
 
 This file loads next to nothing: Ctrl-C is answered before the rest is loaded.
 """

@@ -11,9 +11,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from listenkey import ConfigurationError, ListenKeyError, ListenKeyKeeper, RateLimited, ServerError, TransportError
-from listenkey.cli._exits import in_our_words
-from listenkey.cli._lines import as_fields, as_raw, for_people, kind_of, live
+from listenkey.cli._lines import as_fields, as_raw, for_people, kind_of, live_stream
 from listenkey.cli._output import File, StandardOutput
 from listenkey.cli._screen import is_terminal
 from listenkey.stream import Gap, UserDataStream
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from listenkey.stream import Item
 
 LOOK = 1.0  # seconds between two looks at output and clock, while nothing comes
-SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds before a new start, doubled
 
 
 def run(args: argparse.Namespace, screen: Screen, client: ListenKeyClient) -> int:
@@ -73,34 +70,9 @@ class _Flow:
         return json.dumps(as_raw(item, at) if self._args.raw else as_fields(item, at), default=str)
 
     def items(self) -> Generator[Item | None]:
-        """Give what comes; None now and then, while nothing does. Starts anew whenever waiting may help."""
-        has_worked, wait = False, SHORTEST_WAIT
+        """Give what comes; None now and then, while nothing does."""
         stream_url = self._args.stream_url or (None if self._args.demo else os.environ.get("LISTENKEY_STREAM_URL"))
-        while True:
-            keeper = ListenKeyKeeper(self._client)
-            stream = UserDataStream(keeper, stream_url=stream_url, form=self._args.form)
-            try:
-                with keeper, stream:
-                    has_worked, wait = True, SHORTEST_WAIT
-                    self._show(keeper, stream)
-                    while True:
-                        yield stream.next_within(self._look)
-            except ListenKeyError as error:
-                if isinstance(error, ConfigurationError) or not (has_worked or _may_pass(error)):
-                    raise
-                pause = error.retry_after or wait
-                why = in_our_words(str(error)).removesuffix(" Start the command anew.")  # the command does
-                self._screen.say(f"listenkey: {why} Next start in {pause:.0f} s.")
-            wait = min(2 * wait, LONGEST_WAIT)
-            starts_at = time.monotonic() + pause
-            while time.monotonic() < starts_at:
-                time.sleep(self._look)
-                yield None
-
-    def _show(self, keeper: ListenKeyKeeper, stream: UserDataStream) -> None:
-        self._screen.show(lambda: live(keeper.status(), datetime.now().astimezone(), stream.status(), self.printed))
-
-
-def _may_pass(error: ListenKeyError) -> bool:
-    """Whether a first start that failed may go well later, without a person."""
-    return isinstance(error, ServerError | RateLimited | TransportError)
+        with UserDataStream(self._client, stream_url=stream_url, form=self._args.form, forever=True) as stream:
+            self._screen.show(lambda: live_stream(stream.status(), datetime.now().astimezone(), self.printed))
+            while True:
+                yield stream.next_within(self._look)

@@ -53,6 +53,7 @@ WORDS = (
     (r"\bits attribute is None\b", "its value is null"),
     (r"\bor None for no limit\b", "or 0 for no limit"),
     (r"\bor None for every (request|connection)\b", r"or null for every \1"),
+    (r"\bor None for any\b", "or null for any"),
     (r"\bor to None\b", "or to null"),
     (r"\bbody must be bytes, text or something JSON can hold\b", "body must be JSON"),
 )

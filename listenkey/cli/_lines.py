@@ -143,19 +143,21 @@ SAID: Mapping[str, Callable[[Any], str]] = {
 }
 
 
-def live(key: KeeperStatus, now: datetime, stream: StreamStatus | None = None, printed: int = 0) -> str:
-    """Say what a person needs: trouble first, then the next renewal and the end of the key, in clock times."""
+def live(key: KeeperStatus, now: datetime) -> str:
+    """Say what a person needs of a key: trouble first, then the next renewal and the end of the key, in clock times."""
     wait, left = (timedelta(seconds=round(seconds or 0)) for seconds in (key.next_renewal, key.time_left))
     clock = "%H:%M" if left > timedelta(minutes=10) else "%H:%M:%S"
     head, verb = "● alive", "renews"
-    if stream is not None:
-        head = f"● {stream.state} · {printed} printed"
-        if (since := stream.blind_since) is not None:
-            why = in_our_words(str(stream.last_error)) if stream.last_error else stream.state
-            head = fit(f"▲ blind since {since.astimezone(now.tzinfo):%H:%M:%S}: {why}", 44)
     if key.last_error is not None:
         error, verb = in_our_words(str(key.last_error)), "tries"
-        if key.at_risk or not head.startswith("▲"):
-            head = fit(f"■ AT RISK: {error}" if key.at_risk else f"▲ {error}", 32)
+        head = fit(f"■ AT RISK: {error}" if key.at_risk else f"▲ {error}", 32)
     when = f"{now + wait:{clock}}, in {wait.seconds // 60}:{wait.seconds % 60:02}"
     return f"{head} · {verb} {when} · valid until {now + left:{clock}}"
+
+
+def live_stream(stream: StreamStatus, now: datetime, printed: int) -> str:
+    """Say what a person needs of a stream: since when and why no event can come, or the state."""
+    if (since := stream.blind_since) is None:
+        return f"● {stream.state} · {printed} printed"
+    why = in_our_words(str(stream.last_error)) if stream.last_error else stream.state
+    return f"▲ blind since {since.astimezone(now.tzinfo):%H:%M:%S} · {printed} printed · {why}"

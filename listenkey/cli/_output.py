@@ -9,6 +9,7 @@ import signal
 import stat
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -27,6 +28,15 @@ def wait_for_reader(seconds: float) -> None:
         reader.register(sys.stdout, 0)  # 0: its end alone
         if reader.poll(1000 * seconds):
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def is_cut(path: str) -> bool:
+    """Whether the last line of a file has no end."""
+    if not Path(path).is_file() or not Path(path).stat().st_size:
+        return False
+    with Path(path).open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 class StandardOutput:
@@ -75,6 +85,9 @@ class File:
         before, self._file = self._file, open(self._path, "a", encoding="utf-8")  # noqa: PTH123, SIM115  closed above
         if before is not None:
             before.close()
+        if is_cut(self._path):  # the machine went down: the next line must not continue that line
+            self._file.write("\n")
+            self._file.flush()
         return self._file
 
     def write(self, line: str) -> None:

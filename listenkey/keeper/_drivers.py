@@ -141,7 +141,7 @@ class AnyKeeper:
         return deletes
 
     def _halt(self, cause: BaseException) -> None:
-        with contextlib.suppress(Exception):  # the log itself may be what broke
+        with contextlib.suppress(Exception):  # perhaps the log itself broke
             self._call(self._keeping.broke_down, cause)
 
     def __repr__(self) -> str:
@@ -301,7 +301,7 @@ class ListenKeyKeeper(AnyKeeper):
         try:
             while self._step():
                 pass
-        except BaseException as bug:  # noqa: BLE001  whatever it is, a dead keeper says so
+        except BaseException as bug:  # noqa: BLE001  a keeper that is dead must not look alive
             self._halt(bug)
 
 

@@ -49,5 +49,5 @@ class InsideKeeper:
 
     def stop_listening(self, listener: Callable[[], None]) -> None:
         """Call the function no more."""
-        with contextlib.suppress(ValueError):  # it is taken off already
+        with contextlib.suppress(ValueError):  # the listener is off already
             self._keeper._waker.listeners.remove(listener)

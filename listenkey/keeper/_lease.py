@@ -78,7 +78,7 @@ class Lease:
         return now >= self.deadline
 
     def start_anew(self) -> None:
-        """Go on without a key: it is lost."""
+        """Go on without a key: the key is lost."""
         self.deadline = math.inf
 
     def send(self, now: float) -> None:

@@ -1,7 +1,8 @@
 """The decisions of a keeper: when to send, whether the key still holds, the log's text. Pure: callers pass the time.
 
-`keeper.py` calls a Keeping through one door: one caller at a time, a `now` that never goes back, `look(now)` before
-every other call. After each call the door writes `log` and, if `changed` is set, wakes everyone who waits.
+The drivers call a Keeping in a single place, `AnyKeeper._call`: one caller at a time, a `now` that never goes back,
+`look(now)` before every other call. After each call the driver writes `log`. If `changed` is set, the driver wakes all
+who wait.
 """
 
 import copy
@@ -171,11 +172,11 @@ class Keeping:
                 again = again and self._failures < self._attempts
             if not again:
                 raise error
-        self._last_error = error.with_traceback(None)  # kept for half an hour, it would keep what its frames hold
+        self._last_error = error.with_traceback(None)  # the error is kept for half an hour, and would keep its frames
         text = "no listen key; next try in %(wait).0f s: %(error)s"
         level = logging.DEBUG if failures else logging.INFO
         if (self.state == "starting" or self.is_key_lost) and failures & (failures + 1) == 0:
-            level = logging.WARNING  # nobody raises it: at the first failure, the second, the fourth, the eighth …
+            level = logging.WARNING  # no error is raised. Warns of failure 1, 2, 4, 8 …
         self._record(level, "failed", text, wait=wait, error=error, failures=failures + 1)
         self.look(now)
 

@@ -42,7 +42,7 @@ class Waker:
             if self.wakes == seen:
                 sleeper.acquire(timeout=seconds)
         finally:
-            with contextlib.suppress(ValueError, IndexError):  # it was woken; or another thread changes the row
+            with contextlib.suppress(ValueError, IndexError):  # woken already, or another thread changes the row
                 self._sleepers.remove(sleeper)
 
 
@@ -52,7 +52,7 @@ class AsyncWaker:
     def __init__(self) -> None:
         self.wakes: int = 0
         self.listeners: list[Callable[[], None]] = []
-        self.loop: asyncio.AbstractEventLoop | None = None  # the one that may wait
+        self.loop: asyncio.AbstractEventLoop | None = None  # the loop that may wait
         self._waiting: set[asyncio.Future[None]] = set()
 
     def this_loop(self) -> asyncio.AbstractEventLoop:

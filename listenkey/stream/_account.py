@@ -485,8 +485,9 @@ class AccountState:
                 average_price=row.need("entryPrice", "decimal"),
             )
             at = row.may("time", "time") or BEGINNING  # older pages do not have it
-            if position.quantity:
-                found[position.symbol] = self._positions.seen(position, at)
+            found[position.symbol] = seen = self._positions.seen(position, at)
+            if not position.quantity:  # none is held; an event that is older and comes later revives nothing
+                seen.value, seen.has_ended = None, True
         return found
 
     def _read_account(

@@ -1,6 +1,7 @@
-"""Carries out the commands of a Link, in an event loop: the one file of this room that moves bytes and time.
+"""Carries out the commands of a Link, in an event loop: opens and reads sockets, and tells the Link news and the time.
 
-Both twins have this driver. Connections are made as REST's are: see `_websocket`.
+Both twins have this driver. The code that makes the connections of the calls makes these connections, too: see
+`_websocket`.
 """
 
 import asyncio

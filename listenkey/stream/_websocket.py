@@ -1,6 +1,6 @@
-"""A WebSocket over a connection that was made as REST's are. The library websockets knows the protocol, and no socket.
+"""A WebSocket over a connection that the code of the calls has made. The library websockets knows the protocol alone.
 
-`listenkey.stream` alone enters here. Importing this module needs the package websockets.
+Importing this module needs the package websockets.
 """
 
 import logging

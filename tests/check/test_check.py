@@ -387,3 +387,69 @@ def test_nothing_is_left(listenkey_sandbox: Sandbox) -> None:
     while listenkey_sandbox.stream.connections and time.monotonic() < until:
         time.sleep(0.01)
     assert listenkey_sandbox.stream.connections == 0
+
+
+# Through a proxy
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Let HTTPS_PROXY name a proxy. Gives its host and port."""
+
+    def name(url: str) -> str:
+        for variable in ("NO_PROXY", "no_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.delenv(variable, raising=False)
+        where = url.removeprefix("http://")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{where}")
+        return where
+
+    return name
+
+
+PASSWORD = "a-password-that-nobody-sees"
+BEYOND = {"url": "https://exchange.test", "stream_url": "wss://exchange.test"}
+
+
+def test_the_steps_behind_a_proxy_are_told_apart(
+    checked: Checked, scripted: Callable[..., str], proxy: Callable[[str], str], authority: Any
+) -> None:
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("exchange.test").configure_cert(server)
+    authority.configure_trust(client)
+
+    def tunnel(connection: Any) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n")
+        with server.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+            date = format_datetime(datetime.now(UTC), usegmt=True).encode()
+            secured.sendall(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\nDate: " + date + b"\r\n\r\n")
+
+    where = proxy(scripted(tunnel))
+    found = checked(**BEYOND, ssl_context=client)
+    assert failed(found) == "API key"
+    assert f"proxy http://{where} (HTTPS_PROXY)" in found["settings"].text
+    assert found["connection"].text.startswith(f"the proxy {where}; connected in ")
+    assert found["TLS"].text.startswith("TLSv1.3; certificate by trustme")
+    assert found["answer"].facts["status"] == 401
+    assert found["clock"].verdict == "ok"  # by the exchange's Date, not the proxy's
+    assert PASSWORD not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (
+            b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+            "(407): check HTTPS_PROXY. The proxy does not accept the user and the password, or wants them. (HTTP 407)",
+        ),
+        (b"", " The proxy takes the connection, and opens no way to the exchange."),
+    ],
+)
+def test_a_proxy_that_opens_no_way(
+    checked: Checked, scripted: Callable[..., str], proxy: Callable[[str], str], answer: bytes, text: str
+) -> None:
+    proxy(scripted(lambda connection: connection.sendall(answer)))
+    found = checked(**BEYOND)
+    assert failed(found) == "connection"
+    assert found["connection"].text.endswith(text)
+    assert PASSWORD not in repr(found)

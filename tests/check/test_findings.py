@@ -180,7 +180,7 @@ def test_when_enough_is_seen() -> None:
     assert not is_enough([told, quiet], 7.9)
     assert is_enough([told, quiet], 8.0)  # five seconds after the first event
     assert is_enough([probe(None), probe(ended="why")], 1.0)
-    assert not is_enough([probe(received=3.0), told], 3.1)  # no answer to the ping yet
+    assert not is_enough([probe(event="A", event_at=2.0), told], 3.1)  # an event of before: it tells nothing of others
 
 
 def test_who_is_worth_a_look_alone() -> None:

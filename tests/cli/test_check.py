@@ -25,6 +25,11 @@ def test_a_line_for_each_step(listenkey_sandbox: Sandbox) -> None:
     assert [line and line[2].rstrip() for line in lines] == list(STEPS)
     assert (done.returncode, done.stderr) == (0, LIVES_ON)  # there is nobody to ask
     assert not re.search(rf"{API_KEY}|[0-9A-Za-z]{{64}}", done.stdout)
+    picture = (Path(__file__).parents[2] / "docs/pictures/terminal.svg").read_text(encoding="utf-8")
+    shown = re.findall(r">((?:ok|note)  .*?)</text>", picture)
+    assert shown
+    said = [re.sub(r"[\d.]+", "0", line) for line in done.stdout.splitlines()]
+    assert [line for line in shown if re.sub(r"[\d.]+", "0", line) not in said] == []
     again = run(environment(listenkey_sandbox.url), "check", "--wait", "0.3", "--yes")
     assert again.stderr == ""  # the key was there before: nobody is asked, and nothing is ended
     assert "DELETE" not in [request.method for request in listenkey_sandbox.requests]

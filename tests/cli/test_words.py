@@ -20,7 +20,7 @@ import listenkey
 from listenkey import KeeperStatus, ServerError, TransportError
 from listenkey.cli import _exits, _options
 from listenkey.cli._exits import in_our_words
-from listenkey.cli._lines import COUNTS, fields, live
+from listenkey.cli._lines import COUNTS, fields, live, live_stream
 from listenkey.sandbox import Sandbox
 from listenkey.stream import Gap, StreamStatus, UnknownEvent
 from tests.cli.test_commands import environment, run
@@ -42,7 +42,9 @@ NEVER = {
     "another event loop": "no command uses asyncio",
     "asyncio": "no command uses asyncio",
     "An event loop runs": "no command runs in one",
-    "forever=True needs": "the command has a loop of its own, which a refusal ends",
+    "forever=True needs": "the command gives a client",
+    "merged() needs": "no command merges",
+    "This is the sandbox of": "a page for every language",
     "needs a client of type": "the command makes the client",
     "is not running": "the command enters blocks",
     "is entered once": "the command enters blocks once",
@@ -260,40 +262,43 @@ BLIND = dataclasses.replace(STREAM, state="connecting", blind_since=NOW, key_pro
 
 
 @pytest.mark.parametrize(
-    ("key", "stream", "text"),
+    ("key", "text"),
     [
-        ({}, STREAM, "● connected · 12 printed · renews 09:27, in 27:10 · valid until 09:58"),
-        (
-            {},
-            dataclasses.replace(BLIND, last_error=TransportError("No answer from https://a.test (refused).")),
-            "▲ blind since 09:00:00: No answer from http… · renews 09:27, in 27:10 · valid until 09:58",
-        ),
-        (
-            {},
-            BLIND,
-            "▲ blind since 09:00:00: connecting · renews 09:27, in 27:10 · valid until 09:58",
-        ),
+        ({}, "● alive · renews 09:27, in 27:10 · valid until 09:58"),
         (
             {"last_error": ServerError(503), "next_renewal": 5.0},
-            STREAM,
             "▲ Binance had a fault. The call… · tries 09:00, in 0:05 · valid until 09:58",
         ),
         (
             {"last_error": TransportError("short"), "at_risk": True, "next_renewal": 61.0},
-            BLIND,
             "■ AT RISK: short · tries 09:01, in 1:01 · valid until 09:58",
         ),
     ],
 )
-def test_what_the_live_line_of_events_says(key: dict[str, Any], stream: Any, text: str) -> None:
-    assert live(dataclasses.replace(KEY, **key), NOW, stream, 12) == text
+def test_what_the_live_line_of_keep_says(key: dict[str, Any], text: str) -> None:
+    assert live(dataclasses.replace(KEY, **key), NOW) == text
+
+
+@pytest.mark.parametrize(
+    ("stream", "text"),
+    [
+        (STREAM, "● connected · 12 printed"),
+        (BLIND, "▲ blind since 09:00:00 · 12 printed · connecting"),
+        (
+            dataclasses.replace(BLIND, last_error=TransportError("No answer from https://a.test (refused).")),
+            "▲ blind since 09:00:00 · 12 printed · No answer from https://a.test (refused).",
+        ),
+    ],
+)
+def test_what_the_live_line_of_events_says(stream: Any, text: str) -> None:
+    assert live_stream(stream, NOW, 12) == text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
 def test_the_live_line_of_events_on_a_terminal(listenkey_sandbox: Sandbox) -> None:
     from tests.cli.test_commands import on_terminal
 
-    typed = {"● connected · 1 printed · renews": "\x03"}
+    typed = {"● connected · 1 printed": "\x03"}
     status, shown = on_terminal(environment(listenkey_sandbox.url), "events", typed=typed)
     assert status == 130
     assert "  gap: started, events may be missing" in shown

@@ -18,7 +18,7 @@ from tests.repository.test_programs import ROOT
 
 NAMES = list(twins(ROOT))
 SHELL = {"sh", "bash", "console"}  # their comments may be translated
-DRAWINGS = {"", "text", "mermaid"}  # their words may be translated
+DRAWINGS = {"", "text"}  # their words may be translated
 NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*", re.ASCII)
 NAME = re.compile(r"-?\d+(?:[.,]\d+)*|[A-Za-z]+_\w+|[A-Z][a-z]+[A-Z]\w*|[A-Za-z]+\(\)", re.ASCII)
 
@@ -32,8 +32,9 @@ def shape(token: Token) -> tuple[str, str, str]:
 
 
 def target(page: Path, link: str) -> Path | str:
-    """Name what a link leads to, without the heading: headings are translated."""
-    return link if "://" in link else Path(os.path.normpath(page.parent / (link.partition("#")[0] or page.name)))
+    """Name what a link leads to, without the heading: headings are translated. A picture may have words, too."""
+    path = link.partition("#")[0].replace(".zh-CN.svg", ".svg")
+    return link if "://" in link else Path(os.path.normpath(page.parent / (path or page.name)))
 
 
 def facts(page: Path, token: Token, other: dict[Path, Path]) -> Counter[object]:
@@ -46,7 +47,8 @@ def facts(page: Path, token: Token, other: dict[Path, Path]) -> Counter[object]:
             return Counter(re.sub(r"(^|\s+)#.*", "", line) for line in token.content.splitlines())
         return Counter(enumerate(token.content.splitlines(), 1))
     counted: Counter[object] = Counter()
-    for child in token.children or []:
+    pictured = [words for child in token.children or [] for words in child.children or []]
+    for child in [*(token.children or []), *pictured]:
         if child.type == "text":
             counted.update(NUMBER.findall(child.content))
         elif child.type == "code_inline":
@@ -91,6 +93,16 @@ def test_the_first_line_leads_to_the_other_language(name: str) -> None:
         assert twin in [target(page, str(child.attrs["href"])) for child in paragraph.children or [] if child.attrs]
 
 
+@pytest.mark.parametrize("chinese", sorted((ROOT / "docs").rglob("*.zh-CN.svg")), ids=lambda path: path.name)
+def test_a_chinese_picture_draws_the_same(chinese: Path) -> None:
+    words = re.compile(r"(?<=>)[^<>{}]+(?=<)")
+    there = chinese.read_text(encoding="utf-8")
+    here = chinese.with_name(chinese.name.replace(".zh-CN", "")).read_text(encoding="utf-8")
+    assert words.sub("", there) == words.sub("", here)
+    numbers = [[NUMBER.findall(text) for text in words.findall(picture)] for picture in (here, there)]
+    assert numbers[0] == numbers[1]
+
+
 def test_no_section_changed_in_one_language_alone() -> None:
     assert [*changes(ROOT)] == [], "translate what changed, then: make twins"
 
@@ -116,7 +128,7 @@ def edit(page: Path, old: str, new: str) -> None:
     [
         ("2400", "2401", "'2400'"),
         ("`at_risk`", "`risk`", "'`at_risk`'"),
-        ("status().at_risk", "status().risk", "'at_risk'"),
+        ("45", "46", "'45'"),  # in what stands for a picture
         ("worked = False  # whether", "worked = False  # if", "worked = False  # whether"),
         ("**", "", "'**'"),
         ("https://developers.binance.com/", "https://example.com/", "https://developers.binance.com/"),
@@ -130,6 +142,23 @@ def test_a_change_of_one_twin_is_named(copy: Path, folder: str, old: str, new: s
     edit(copy / folder / "keeper.md", old, new)
     assert named in "".join(differences(copy, "docs/keeper.md"))
     assert differences(copy, "docs/errors.md") == []
+
+
+@pytest.mark.parametrize("folder", ["docs", "docs/zh-CN"])
+def test_a_name_changed_in_a_drawing_is_named(copy: Path, folder: str) -> None:
+    edit(copy / folder / "errors.md", "├─ TransportError", "├─ TransferError")
+    assert "'TransferError'" in "".join(differences(copy, "docs/errors.md"))
+
+
+AHEAD = re.compile(r"\]\((?!https?://)([^)\s#]+\.md)(?:#[^)\s]*)?\)(\W英文\W)?")
+
+
+def test_a_link_to_an_english_page_is_marked() -> None:
+    """Except the first one of a page, which says English."""
+    chinese = set(twins(ROOT).values())
+    found = [(page, *ahead) for page in chinese for ahead in AHEAD.findall(page.read_text(encoding="utf-8"))[1:]]
+    assert {bool(mark) for _, _, mark in found} == {True, False}
+    assert [(page, link) for page, link, mark in found if bool(mark) == (target(page, link) in chinese)] == []
 
 
 def test_a_chinese_page_links_chinese_pages(copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from markdown_it import MarkdownIt
@@ -30,7 +31,7 @@ def test_the_readme_links_every_page() -> None:
     assert [page.name for page in PAGES[1:] if f"](docs/{page.name})" not in README] == []
 
 
-@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *CHINESE, *OTHERS], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_lines_are_short(page: Path) -> None:
     """120 columns, but for code, the rows of tables, and a line that would be short without its addresses."""
     text = page.read_text(encoding="utf-8")
@@ -66,7 +67,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     for link in links(page):
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
-        if "://" not in link and (not target.exists() or (anchor and anchor not in anchors(target))):
+        if "://" not in link and (not target.exists() or (anchor and unquote(anchor) not in anchors(target))):
             broken.append(link)
     assert broken == []
 

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -45,6 +46,15 @@ def test_a_room_says_what_it_is_for(room: str) -> None:
     text = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8")))
     assert text is not None
     assert text.count(".") >= 3
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_names_its_files(room: str) -> None:
+    text = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8")))
+    named = set(re.findall(r"`(\w+)`", str(text)))
+    files = {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"}
+    assert files - named == set()
+    assert {name for name in named if name.startswith("_")} <= files
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -254,6 +254,18 @@ def test_positions_and_balances_are_absolute_and_the_later_time_wins() -> None:
     assert state.positions["A"].quantity == 7
 
 
+def test_a_position_of_0_in_a_snapshot_is_none_and_stays_none() -> None:
+    held = {"symbol": "A", "quantity": "0.00", "entryPrice": "0", "markValue": "0", "time": number(9)}
+    state = loaded(positions=[held])
+    assert state.positions == {}
+    state.apply(position("A", 7, 5))
+    assert state.positions == {}, "the event is older than the end of the position"
+    state.apply(position("A", 10, 5))
+    assert state.positions["A"].quantity == 5
+    state.load(positions=[{**held, "time": number(11)}])
+    assert state.positions == {}
+
+
 def test_greeks_and_totals() -> None:
     state = loaded(greeks("BTCUSDT", 2, 5), greeks("BTCUSDT", 1, 3), totals(2, 50), totals(1, 30))
     assert state.greeks["BTCUSDT"].delta == 5

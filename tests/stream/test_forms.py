@@ -31,6 +31,7 @@ class Exchange:
     def __init__(self, serves: set[Form], refuses: set[Form]) -> None:
         self._serves, self._refuses = serves, refuses
         self.url = ""
+        self.reply: dict[str, Any] | None = {"result": None}  # to SUBSCRIBE
         self.opened: list[Form] = []
         self.open: dict[ServerConnection, Form] = {}
 
@@ -43,7 +44,9 @@ class Exchange:
         form = form_of(connection.request.path)
         if form == "subscribe":
             asked = json.loads(await connection.recv())
-            await connection.send(json.dumps({"result": None, "id": asked["id"]}))
+            if self.reply is None:
+                return  # which closes the connection
+            await connection.send(json.dumps({**self.reply, "id": asked["id"]}))
         self.opened.append(form)
         self.open[connection] = form
         try:
@@ -119,6 +122,56 @@ def test_a_form_that_is_refused_is_no_trouble(listenkey_sandbox: Sandbox) -> Non
             await server.emit(EVENT)
             assert isinstance(await anext(stream), RiskLevelChange)
             assert stream.status().form == "query"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("reply", [{"error": {"code": 2, "msg": "no"}}, None])
+def test_a_subscription_that_is_refused_is_no_trouble(listenkey_sandbox: Sandbox, reply: dict[str, Any] | None) -> None:
+    async def run() -> None:
+        async with exchange("path") as server, AsyncListenKeyClient(API_KEY, base_url=listenkey_sandbox.url) as client:
+            server.reply = reply
+            async with AsyncUserDataStream(client, stream_url=server.url, form="auto") as stream:
+                assert isinstance(await anext(stream), Gap)
+                await until(lambda: sorted(server.open.values()) == ["path", "query"])
+                await server.emit(EVENT)
+                assert isinstance(await anext(stream), RiskLevelChange)
+                assert stream.status().form == "path"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("way", ["close", "abort"])
+def test_connections_that_end_before_any_event(listenkey_sandbox: Sandbox, way: str) -> None:
+    """The others go on; when the last has ended, all are opened anew."""
+
+    async def end(connection: ServerConnection) -> None:
+        if way == "close":
+            await connection.close(1001)
+        else:
+            connection.transport.abort()
+
+    async def run() -> None:
+        async with (
+            exchange(*FORMS) as server,
+            AsyncListenKeyClient(API_KEY, base_url=listenkey_sandbox.url) as client,
+            AsyncUserDataStream(client, stream_url=server.url, form="auto") as stream,
+        ):
+            assert isinstance(await anext(stream), Gap)
+            first, second, third = server.open
+            await end(first)
+            await end(second)
+            assert await stream.next_within(0.1) is None
+            assert stream.status().state == "connected"
+            await end(third)
+            await until(lambda: len(server.opened) == 6 and len(server.open) == 3)
+            assert stream.status().form is None
+            await server.emit(EVENT)
+            gap = await anext(stream)
+            assert isinstance(gap, Gap)
+            assert gap.reason == "reconnected"
+            assert isinstance(await anext(stream), RiskLevelChange)
+            assert stream.status().form in FORMS
 
     asyncio.run(run())
 

@@ -22,6 +22,7 @@ from typing import Any, cast
 
 import pytest
 from websockets.client import ClientProtocol  # noqa: TID251  speaks as the stream does
+from websockets.frames import Frame, Opcode  # noqa: TID251
 from websockets.uri import parse_uri  # noqa: TID251
 from websockets.utils import accept_key  # noqa: TID251
 
@@ -783,6 +784,37 @@ def test_a_burst_reaches_a_program_that_only_reads(read: Open, sandbox: Sandbox)
         seen = reader.runner.run(take())
     writer.join()
     assert seen == list(range(20_000))
+
+
+def test_50_000_events_in_one_write_reach_a_program_that_only_reads(
+    scripted: Callable[..., str], read: Open, sandbox: Sandbox
+) -> None:
+    """The first of them come with the answer to the handshake."""
+    text = '{"e":"RISK_LEVEL_CHANGE","E":1,"mb":"1","mm":"%d"}'
+    events = b"".join(Frame(Opcode.TEXT, (text % i).encode()).serialize(mask=False) for i in range(50_000))
+
+    def script(connection: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(4096)
+        (key,) = re.findall(rb"(?i)sec-websocket-key: *(\S+)", head)
+        accept = f"Sec-WebSocket-Accept: {accept_key(key.decode())}"
+        answer = f"HTTP/1.1 101 -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{accept}\r\n\r\n"
+        connection.sendall(answer.encode() + events)
+        while connection.recv(4096):
+            pass
+
+    reader = read(stream_url=scripted(script, reads_head=False).replace("http", "ws"))
+    assert reader.until("started") == ["started"]
+    if reader.kind == "sync":
+        seen = [name(next(reader.stream)) for _ in range(50_000)]
+    else:
+
+        async def take() -> list[object]:
+            return [name(await anext(reader.stream)) for _ in range(50_000)]
+
+        seen = reader.runner.run(take())
+    assert seen == list(range(50_000))
 
 
 def test_a_message_of_many_empty_frames_fills_no_memory() -> None:

@@ -32,7 +32,7 @@ ENGLISH = {
     "Reference": ["events", *(f"reference/{module}" for module in MODULES), "generated-client", "other-languages"],
     "Project": ["decisions", "versions", "verified", "benchmarks", "changelog", "contributing", "security"],
 }
-CHINESE = {"指南": ["stream", "keeper", "errors"]}
+CHINESE = {"指南": ["proxies-and-certificates", "stream", "account", "keeper", "errors", "testing", "command-line"]}
 LANGUAGES = {"en": ENGLISH, "zh-CN": CHINESE}
 FENCES = {".py": "python", ".yaml": "yaml", ".service": "ini", "": "dockerfile"}
 
