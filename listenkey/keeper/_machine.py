@@ -102,7 +102,7 @@ class Keeping:
         elif not self._warned_of_risk and lease.at_risk(now):
             self._warned_of_risk = True
             text = "listen key at risk: lost in %(left).0f s, next renewal in %(wait).0f s; last error: %(error)s"
-            left, wait = lease.deadline - now, max(0.0, lease.next_send - now)
+            left, wait = lease.deadline - now, max(0.0, lease.next_send_at - now)
             self._record(logging.WARNING, "at_risk", text, left=left, wait=wait, error=error)
 
     # The life of a keeper: enter; next_step, then renewed or failed, again and again; leave or broke_down.
@@ -118,12 +118,12 @@ class Keeping:
     def next_step(self, now: float) -> float | None:
         """Tell the loop the next step: wait so many seconds and ask again, send now (0.0), or end (None)."""
         lease = self._lease
-        lease.grace_used = False  # here is the loop, alive: the next long gap is a sleep
+        lease.is_grace_used = False  # here is the loop, alive: the next long gap is a sleep
         if self.state not in ("starting", "running"):
             return None
         if self.state == "starting" and not self.is_endless:
             self._rate_limit_wait.raise_if_rate_limited(now)
-        wait = max(0.0, min(lease.next_send, lease.deadline) - now)
+        wait = max(0.0, min(lease.next_send_at, lease.deadline) - now)
         if not wait:
             wait = self._address.turn(lease, self._wake, now)
             if waiting := self._address.waiting(now):
@@ -163,7 +163,7 @@ class Keeping:
         if self.state not in ("starting", "running"):
             return
         self._failures += 1
-        wait = max(0.0, self._lease.next_send - now)
+        wait = max(0.0, self._lease.next_send_at - now)
         if self.state == "starting":
             if self.is_endless:
                 again = isinstance(error, TransportError | ServerError | RateLimited)
@@ -238,11 +238,11 @@ class Keeping:
         """Say how the keeper is doing."""
         self._raise_unless_entered()
         lease, running = self._lease, self.state == "running"
-        next_send = now if lease.under_way else lease.next_send
+        next_send_at = now if lease.is_under_way else lease.next_send_at
         return KeeperStatus(
             state=cast(Literal["running", "lost", "closed"], self.state),
-            key_age=now - lease.sent,
-            next_renewal=max(0.0, next_send - now) if running else None,
+            key_age=now - lease.sent_at,
+            next_renewal=max(0.0, next_send_at - now) if running else None,
             time_left=max(0.0, lease.deadline - now) if running else None,
             at_risk=running and self._warned_of_risk,
             last_error=self._last_error,
@@ -286,7 +286,7 @@ class Keeping:
 
     def proof(self, now: float) -> tuple[ListenKey, float]:
         """Give the key, and when the request was sent that last proved the key."""
-        return self.key(now), self._lease.sent
+        return self.key(now), self._lease.sent_at
 
     def outcome(self, now: float, number: int) -> ListenKey | None:
         """Give the key after the outcome of that number. Raises the error that the outcome was."""

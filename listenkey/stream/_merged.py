@@ -1,7 +1,8 @@
 """The streams of many accounts as one flow, for both twins: each item with the name of its account.
 
-Each stream has a thread (or a task) of its own that enters the stream, reads it, and leaves it. At most one item of an
-account waits here; the others wait in the account's own stream. So accounts take turns, and a busy one delays no other.
+Each stream has a thread (or a task) of its own, which enters, reads and leaves the stream. At most one item of an
+account waits here. Further items wait in the account's own stream. So accounts take turns, and a busy account delays no
+other.
 """
 
 import asyncio
@@ -19,8 +20,8 @@ from listenkey.stream._events import Item
 from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
 
 Told = tuple[str, Item | ListenKeyError]
-LEAVING = 5.0  # seconds that leaving waits for the threads; one that is in the middle of a call ends after it
-ONCE = ((),)
+LEAVING = 5.0  # seconds that leaving waits for the threads. A thread ends after the call that it is making
+ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
 
 @overload
