@@ -1,7 +1,7 @@
 """The decisions of a keeper: when to send, whether the key still holds, the log's text. Pure: callers pass the time.
 
 The drivers call a Keeping in a single place, `AnyKeeper._call`: one caller at a time, a `now` that never goes back,
-`look(now)` before every other call. After each call the driver writes `log`. If `changed` is set, the driver wakes all
+`look(now)` before every other call. After each call the driver writes `log`. If `has_changed` is set, the driver wakes all
 who wait.
 """
 
@@ -75,7 +75,7 @@ class Keeping:
         self.is_key_lost = False  # of an endless keeper, until there is a key again
         self._rate_limit_wait = address.rate_limit_wait
         self.state: Literal["new", "starting", "running", "lost", "closed"] = "new"
-        self.changed = False
+        self.has_changed = False
         self.log: list[tuple[int, str, dict[str, object]]] = []  # level, text, attributes of the record
         self._key: ListenKey | None = None
         self._keys = 0  # how many different keys there were
@@ -92,7 +92,7 @@ class Keeping:
             return
         if gap := lease.look(now):
             self._record(logging.INFO, "woke", "asleep or paused for %(seconds).0f s: renewing", seconds=gap)
-            self.changed = True
+            self.has_changed = True
         # Another keeper may have met the 429 or 418 that this keeper waits out.
         error = self._last_error or (self._rate_limit_wait.error if now < self._rate_limit_wait.until else None)
         if lease.lost(now):
@@ -138,7 +138,7 @@ class Keeping:
         failures = self._lease.failures
         believed = self._lease.renewed(now, started.life)
         self._address.done(self._lease, now)
-        self.changed = True
+        self.has_changed = True
         if not believed and not self._warned_of_life:
             self._warned_of_life = True
             text = "a life of %(told).0f s is not believed: going on with %(life).0f s"
@@ -159,7 +159,7 @@ class Keeping:
         failures = self._lease.failures
         self._lease.failed(now, error)  # even when the block is left: a ban counts for the other keepers
         self._address.done(self._lease, now)
-        self.changed = True
+        self.has_changed = True
         if self.state not in ("starting", "running"):
             return
         self._failures += 1
@@ -187,7 +187,7 @@ class Keeping:
         if self.state != "lost":
             self.state = "closed"
         self._address.ended(self._lease, now)
-        self.changed = True
+        self.has_changed = True
 
     def broke_down(self, now: float, cause: BaseException) -> None:
         """End, because the loop has ended. Unless the block was left, the key is lost."""
@@ -211,14 +211,14 @@ class Keeping:
             self._record(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
 
     def _lose(self, now: float, why: str, cause: BaseException | None) -> None:
-        self.state, self._cause, self.changed = "lost", cause, True
+        self.state, self._cause, self.has_changed = "lost", cause, True
         self._why_lost = f"{why} Start anew, with a new keeper."
         self._address.ended(self._lease, now)
         self._record(logging.ERROR, "lost", "%(why)s", why=why)
 
     def _start_anew(self, why: str) -> None:
         """Go on without a key, as an endless keeper does."""
-        self.is_key_lost = self.changed = True
+        self.is_key_lost = self.has_changed = True
         self._lease.start_anew()
         self._record(logging.WARNING, "lost", "%(why)s Starting anew.", why=why)
 
@@ -275,14 +275,14 @@ class Keeping:
         """Ask for a renewal. A request under way will do. Returns the number of the outcome to wait for."""
         self.key(now)
         self._lease.ask(now)
-        self.changed = True
+        self.has_changed = True
         return self._renewals + self._failures + 1
 
     def ask_soon(self, now: float) -> None:
         """Ask for a renewal, without the pause after a success."""
         self.key(now)
         self._lease.ask(now, pauses=False)
-        self.changed = True
+        self.has_changed = True
 
     def proof(self, now: float) -> tuple[ListenKey, float]:
         """Give the key, and when the request was sent that last proved the key."""
