@@ -1,8 +1,8 @@
 """The decisions of a keeper: when to send, whether the key still holds, the log's text. Pure: callers pass the time.
 
 The drivers call a Keeping in a single place, `AnyKeeper._call`: one caller at a time, a `now` that never goes back,
-`look(now)` before every other call. After each call the driver writes `log`. If `has_changed` is set, the driver wakes all
-who wait.
+`look(now)` before every other call. After each call the driver writes `log`. If `has_changed` is set, the driver
+wakes all who wait.
 """
 
 import copy
