@@ -67,11 +67,11 @@ DAY = [
 HEARD = [*(1, 2, "reconnected", 3, "key", 4, "key", 5, "reconnected", 6, "reconnected", 8, "reconnected", 7)]
 
 
-@pytest.mark.listenkey_sandbox(life=36.0)  # a client waits longer after each loss: here a hundredth
+@pytest.mark.listenkey_sandbox(life=240.0)  # a client waits longer after each loss: here a fifteenth
 def test_every_event_arrives_and_every_gap_is_one(listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
     path = written(tmp_path, *DAY)
     with (
-        ListenKeyClient(API_KEY, base_url=listenkey_sandbox.url, key_life=36.0) as client,
+        ListenKeyClient(API_KEY, base_url=listenkey_sandbox.url, key_life=240.0) as client,
         UserDataStream(client) as stream,
     ):
         assert told(next(stream)) == "started"
