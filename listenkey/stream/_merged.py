@@ -1,7 +1,7 @@
 """The streams of many accounts as one flow, for both twins: each item with the name of its account.
 
-Each stream has a thread (or a task) of its own that enters the stream, reads it, and leaves it. At most one item of an
-account waits here; the others wait in the account's own stream. So accounts take turns, and a busy one delays no other.
+Each stream has a thread (or a task) of its own that enters the stream, reads it, and leaves it. A few items of an
+account wait here; the others wait in the account's own stream. So accounts take turns, and a busy one delays no other.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from listenkey.stream._events import Item
 from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
 
 Told = tuple[str, Item | ListenKeyError]
+WAITING = 32  # items of an account that wait here; with one alone, a program that only reads would be too slow
 LEAVING = 5.0  # seconds that leaving waits for the threads; one that is in the middle of a call ends after it
 ONCE = ((),)
 
@@ -66,9 +67,7 @@ class MergedStreams:
     def __init__(self, streams: Mapping[str, UserDataStream]) -> None:
         self._streams = dict(streams)
         self._threads: list[threading.Thread] = []
-        self._turns = {
-            name: threading.Semaphore(0) for name in self._streams
-        }  # released when the account's item is taken
+        self._room = {name: threading.Semaphore(WAITING) for name in self._streams}  # for items that wait here
         self._row: deque[Told] = deque()
         self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._bug: BaseException | None = None
@@ -99,7 +98,7 @@ class MergedStreams:
         self._arrived.put(None)
         for name, stream in self._streams.items():
             stream._leave()  # without waiting: each thread waits for its own
-            self._turns[name].release()
+            self._room[name].release()
         until = time.monotonic() + LEAVING
         for thread in self._threads:
             if thread.ident is not None and thread is not threading.current_thread():
@@ -133,7 +132,7 @@ class MergedStreams:
             with contextlib.suppress(queue.Empty):
                 self._arrived.get(timeout=1.0)
             return False
-        self._turns[hand[0][0]].release()
+        self._room[hand[0][0]].release()
         return True
 
     def _follow(self, name: str, stream: UserDataStream) -> None:
@@ -141,8 +140,8 @@ class MergedStreams:
             with stream:
                 while not self._left:
                     if (item := stream.next_within(1.0)) is not None:
+                        self._room[name].acquire()
                         self._give(name, item)
-                        self._turns[name].acquire()
         except StopIteration:
             pass  # the block was left
         except ListenKeyError as error:
@@ -169,7 +168,8 @@ class AsyncMergedStreams:
     def __init__(self, streams: Mapping[str, AsyncUserDataStream]) -> None:
         self._streams = dict(streams)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._row: asyncio.Queue[tuple[Told, asyncio.Event] | None] = asyncio.Queue()  # None: look again
+        self._room = {name: asyncio.Semaphore(WAITING) for name in self._streams}  # for items that wait here
+        self._row: asyncio.Queue[Told | None] = asyncio.Queue()  # None: look again
         self._left = False
 
     def __repr__(self) -> str:
@@ -195,9 +195,8 @@ class AsyncMergedStreams:
         while not self._left:
             if self._row.empty() and all(task.done() for task in self._tasks):
                 break
-            if (found := await self._row.get()) is not None:
-                told, taken = found
-                taken.set()
+            if (told := await self._row.get()) is not None:
+                self._room[told[0]].release()
                 return told
             for task in self._tasks:
                 if task.done() and not task.cancelled() and (bug := task.exception()) is not None:
@@ -209,13 +208,9 @@ class AsyncMergedStreams:
         try:
             async with stream:
                 async for item in stream:
-                    await self._give((name, item))
+                    await self._room[name].acquire()
+                    self._row.put_nowait((name, item))
         except ListenKeyError as error:
-            await self._give((name, error))
+            self._row.put_nowait((name, error))
         finally:
             asyncio.get_running_loop().call_soon(self._row.put_nowait, None)  # when this task is done
-
-    async def _give(self, told: Told) -> None:
-        taken = asyncio.Event()
-        self._row.put_nowait((told, taken))
-        await taken.wait()
