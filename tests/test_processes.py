@@ -269,7 +269,7 @@ for _ in range(3):
         lease.send(0.0)
         lease.renewed(1.0, None)
         pause = _keeping.Keeping(lease, address, print, 3, "").pause(0.0)
-        print(lease.next_send, pause, _backoff(TransportError(), 1), flush=True)
+        print(lease.next_send_at, pause, _backoff(TransportError(), 1), flush=True)
         os._exit(0)
     os.wait()
 """

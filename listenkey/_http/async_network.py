@@ -23,7 +23,7 @@ from listenkey._http.attempt import attempt_under_way
 from listenkey._http.network import NO_ADDRESS, NO_HANDSHAKE, SocketAddress
 from listenkey._http.route import LONGEST_TIMEOUT
 from listenkey._http.threads import threads
-from listenkey._http.way import note_addresses
+from listenkey._http.tracing import note_addresses
 
 HEAD_START = 0.25  # seconds until the next address of a host is tried beside the last (RFC 8305)
 MOST_UNREAD = 2**20  # bytes; no more is read from the system until somebody takes them

@@ -18,7 +18,7 @@ import httpx
 
 from listenkey._http.answer import MAX_BODY, RawAnswer, used_weight
 from listenkey._http.masking import masked
-from listenkey._http.way import extensions
+from listenkey._http.tracing import extensions
 
 if TYPE_CHECKING:
     from listenkey._http.addresses import Proxy

@@ -115,7 +115,7 @@ class Exchange(AnyExchange):
         super().__init__(route, loop)
         self._transport = Transport(route)
         self.users = self._transport.pool.idle.users
-        self._generated = self._client(transport=self._transport, event_hooks={"response": [stop]})
+        self._generated = self._client(transport=self._transport, event_hooks={"response": [check_answer]})
         self._generated.get_httpx_client()  # made now, or each thread would make an httpx client
 
     def send(self, operation: Operation, account: Account) -> Outcome:
@@ -137,7 +137,7 @@ class AsyncExchange(AnyExchange):
         super().__init__(route, loop)
         self._transport = AsyncTransport(route)
         self.users = self._transport.pool.idle.users
-        self._generated = self._client(transport=self._transport, event_hooks={"response": [async_stop]})
+        self._generated = self._client(transport=self._transport, event_hooks={"response": [async_check_answer]})
 
     async def send(self, operation: Operation, account: Account) -> Outcome:
         """Make one attempt."""
@@ -220,17 +220,21 @@ def is_last(exchange: AnyExchange) -> bool:
     return not exchange.users
 
 
-def stop(response: httpx.Response) -> None:
+# The response hooks of httpx.
+
+
+def check_answer(response: httpx.Response) -> None:
     response.read()
-    note(response)
+    note_answer(response)
 
 
-async def async_stop(response: httpx.Response) -> None:
+async def async_check_answer(response: httpx.Response) -> None:
     await response.aread()
-    note(response)
+    note_answer(response)
 
 
-def note(response: httpx.Response) -> None:
+def note_answer(response: httpx.Response) -> None:
+    """Note an answer that a mock made, and let the generated parser read an answer with the status 200 alone."""
     attempt_under_way.get().note_mocked(response)
     if response.status_code != 200:
         raise NotForTheParserError

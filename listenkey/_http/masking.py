@@ -8,7 +8,7 @@ import re
 from listenkey._http.faults import system_error
 
 LONGEST_TEXT = 200  # characters of somebody else's text
-NO_WORD = 16  # characters; a longer API key is part of no word by chance
+LONGEST_WORD = 16  # characters; an API key of this length or more is part of no word by chance
 LISTEN_KEY = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{64}(?![0-9A-Za-z])")  # as the pages show it; API keys look alike
 # Where a quotation begins. The apostrophe of "can't" begins none; in b't the quotation is of bytes.
 QUOTATION = re.compile(r"""["({\[:]|(?<![A-Za-z]{2})'|'(?!(?:d|ll|m|re|s|t|ve)\b)""")
@@ -33,7 +33,7 @@ def masked(text: str, api_key: str) -> str:
 
     A short API key, made up for a test, is taken out as a whole word: the key "e" is in every text.
     """
-    if len(api_key) >= NO_WORD:
+    if len(api_key) >= LONGEST_WORD:
         text = text.replace(api_key, "***")
     else:
         text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(api_key)}(?![0-9A-Za-z])", "***", text)

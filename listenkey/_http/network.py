@@ -14,7 +14,7 @@ import httpcore
 
 from listenkey._http.answer import MAX_BODY
 from listenkey._http.attempt import attempt_under_way
-from listenkey._http.way import note_addresses
+from listenkey._http.tracing import note_addresses
 
 SocketAddress = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]  # as socket.getaddrinfo gives it
 NO_ADDRESS = "the host has no address"

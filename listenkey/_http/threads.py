@@ -75,16 +75,21 @@ class Threads:
 
     def have_spare(self) -> None:
         """See that a thread waits for work. Raises RuntimeError when there is no thread, and Python starts none."""
-        with self._lock:
-            while self._running < min(self._unfinished + 1, MOST):
-                thread = threading.Thread(target=self._work, args=[self._jobs], name="listenkey-blocking", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    if not self._running:
-                        raise
+        while True:
+            with self._lock:
+                if self._running >= min(self._unfinished + 1, MOST):
                     return
                 self._running += 1
+            thread = threading.Thread(target=self._work, args=[self._jobs], name="listenkey-blocking", daemon=True)
+            try:
+                thread.start()  # without the lock: a finalizer in the new thread may ask for a thread, too
+            except BaseException as error:
+                with self._lock:
+                    self._running -= 1
+                    has_others = self._running > 0
+                if isinstance(error, RuntimeError) and has_others:
+                    return
+                raise
 
     def _work(self, jobs: "SimpleQueue[tuple[Job, Hashable]]") -> None:
         while True:

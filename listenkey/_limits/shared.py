@@ -33,7 +33,7 @@ from listenkey._limits.turns import AT_ONCE, MINUTE, Turns
 from listenkey._limits.wait import KeyHolder, RateLimitWait
 from listenkey.errors import RateLimited
 
-ONCE = ((),)
+ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
 
 class Orders:
@@ -129,7 +129,7 @@ class Address:
     def _grant(self, now: float) -> None:
         if now >= self.rate_limit_wait.until:
             # After a 429 or 418 one request asks whether the wait was long enough.
-            for wake in self._turns.grant(now, 1 if self.rate_limit_wait.untested else AT_ONCE):
+            for wake in self._turns.grant(now, 1 if self.rate_limit_wait.is_untested else AT_ONCE):
                 wake()
 
 

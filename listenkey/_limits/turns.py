@@ -125,7 +125,7 @@ class Turns:
 
     def _has_room(self, lease: KeyHolder, now: float) -> bool:
         used, ours = self.used(now), len(self._turns)
-        if now >= lease.in_danger_from:
+        if now >= lease.in_danger_at:
             most = WEIGHT - RESERVE
         else:
             most = WEIGHT // 2

@@ -37,11 +37,11 @@ class KeyHolder(Protocol):
     """The schedule of a keeper, as far as the limits of an address look at it."""
 
     @property
-    def sent(self) -> float:
+    def sent_at(self) -> float:
         """When the request was sent that last renewed the key."""
 
     @property
-    def last_try(self) -> float:
+    def last_try_at(self) -> float:
         """When the last request must be sent, to be answered and once repeated before the deadline."""
 
     @property
@@ -49,7 +49,7 @@ class KeyHolder(Protocol):
         """When the key is lost."""
 
     @property
-    def in_danger_from(self) -> float:
+    def in_danger_at(self) -> float:
         """From when on the renewal is late."""
 
 
@@ -64,7 +64,7 @@ class RateLimitWait:
 
     def __init__(self, give: Callable[[Callable[[], object]], None], until: float, error: RateLimited | None) -> None:
         self.until, self.error = until, error
-        self.untested = until > -math.inf  # whether no request has succeeded since the wait
+        self.is_untested = until > -math.inf  # whether no request has succeeded since the wait
         self._leases: WeakSet[KeyHolder] = WeakSet()  # each has a key to lose
         self._bans = 0  # in a row, without a stated end
         self._give = give
@@ -79,7 +79,7 @@ class RateLimitWait:
         self._give(lambda: self._refused(error, sent, now, scale, random))
 
     def _refused(self, error: RateLimited, sent: float, now: float, scale: float, random: Random) -> None:
-        self.untested = True
+        self.is_untested = True
         stated = error.retry_after
         if isinstance(error, Banned):
             stated = stated or None  # a ban whose stated end is past is not over: the server still refuses
@@ -87,7 +87,7 @@ class RateLimitWait:
             wait = min(max(stated, 0.0), LONGEST_BAN)
         elif isinstance(error, Banned):
             self._bans += sent >= self.until  # a request from before is about the same ban
-            wait = growing_wait(BAN_WAIT * scale, self._bans, (lease.last_try for lease in self._leases), now)
+            wait = growing_wait(BAN_WAIT * scale, self._bans, (lease.last_try_at for lease in self._leases), now)
         else:
             wait = RATE_LIMIT_WAIT * scale
         wait += random.uniform(0, min(wait / 2, LONGEST_JITTER * scale))
@@ -96,11 +96,11 @@ class RateLimitWait:
 
     def answered(self, lease: KeyHolder) -> None:
         """Note a success: this lease has a key to lose. After a success, the next ban counts as the first again."""
-        self._give(lambda: self._answered(lease, lease.sent))
+        self._give(lambda: self._answered(lease, lease.sent_at))
 
     def _answered(self, lease: KeyHolder, sent: float) -> None:
         if sent >= self.until:
-            self._bans, self.untested = 0, False
+            self._bans, self.is_untested = 0, False
         self._leases.add(lease)
 
     def ended(self, lease: KeyHolder) -> None:

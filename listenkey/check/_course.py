@@ -56,7 +56,7 @@ def course(route: Route, wait: float, *, is_usual_key: bool) -> Course:
             return (yield from rest(finding.step))
     answer = say.answer(before)
     yield answer
-    yield say.clock(before.way)
+    yield say.clock(before.trace)
     if answer.verdict == "failed":
         return (yield from rest("clock", "answer"))
     control = None

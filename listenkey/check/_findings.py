@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from listenkey._http.route import Route
-    from listenkey._http.way import Way
+    from listenkey._http.tracing import Trace
     from listenkey.errors import ListenKeyError
     from listenkey.stream._inside import Form, News
 
@@ -70,14 +70,14 @@ class Called:
 
     Attributes:
         error: why the call failed. None: the call went well.
-        way: how far the last attempt came.
+        trace: how far the last attempt came.
         seconds: how long the call took.
         expires_in: seconds from the answer to the key's end, by the answer's `expiration`. None without `expiration`.
         used_weight: of the address. None when no answer has told.
     """
 
     error: ListenKeyError | None
-    way: Way
+    trace: Trace
     seconds: float
     expires_in: float | None = None
     used_weight: int | None = None
@@ -170,19 +170,19 @@ def settings(route: Route, stream: Route, versions: Mapping[str, str]) -> Findin
 
 def connection(call: Called, route: Route) -> Finding:
     """Say whether the host has a name and an open port."""
-    way, error = call.way, call.error
-    host = f"the proxy {way.host}:{way.port}" if route.proxy else f"{way.host}:{way.port}"
-    facts = {"host": way.host, "port": way.port, "addresses": way.addresses, "connected": way.connected}
-    if not way.host and error is None:
+    trace, error = call.trace, call.error
+    host = f"the proxy {trace.host}:{trace.port}" if route.proxy else f"{trace.host}:{trace.port}"
+    facts = {"host": trace.host, "port": trace.port, "addresses": trace.addresses, "connected": trace.connected}
+    if not trace.host and error is None:
         return Finding("connection", "ok", "a connection that was open already", facts)
-    known = "" if way.host in way.addresses else _listed(way.addresses)
-    if way.connected is not None and not _is_blocked(call, route):
-        return Finding("connection", "ok", f"{host}{known}; connected in {_seconds(way.connected)}", facts)
+    known = "" if trace.host in trace.addresses else _listed(trace.addresses)
+    if trace.connected is not None and not _is_blocked(call, route):
+        return Finding("connection", "ok", f"{host}{known}; connected in {_seconds(trace.connected)}", facts)
     if _is_proxys(error):
         advice = ""
-    elif way.connected is not None:
+    elif trace.connected is not None:
         advice = " The proxy takes the connection, and opens no way to the exchange."
-    elif not way.addresses:
+    elif not trace.addresses:
         advice = " The name was not found: check the name, and the DNS of this machine."
     else:
         advice = f" {host[0].upper()}{host[1:]}{known}: a firewall, or a network that needs a proxy, may be in the way."
@@ -191,8 +191,8 @@ def connection(call: Called, route: Route) -> Finding:
 
 def _is_blocked(call: Called, route: Route) -> bool:
     """Whether the proxy was reached, and the exchange was not."""
-    way = call.way
-    return route.proxy is not None and route.is_encrypted and not way.is_tls_begun and call.error is not None
+    trace = call.trace
+    return route.proxy is not None and route.is_encrypted and not trace.is_tls_begun and call.error is not None
 
 
 def _is_proxys(error: ListenKeyError | None) -> bool:
@@ -207,15 +207,15 @@ def _listed(addresses: Sequence[str]) -> str:
 
 def tls(call: Called, route: Route) -> Finding:
     """Say whether the exchange has proven who it is."""
-    way = call.way
-    facts = {"tls": way.tls or None, "issuer": way.issuer or None, "valid_until": _iso(way.valid_until)}
+    trace = call.trace
+    facts = {"tls": trace.tls or None, "issuer": trace.issuer or None, "valid_until": _iso(trace.valid_until)}
     if not route.is_encrypted:
         return Finding("TLS", "skipped", "plain http: there is no TLS", facts)
-    if not way.host:
+    if not trace.host:
         return Finding("TLS", "ok", "a connection that was open already", facts)
-    if way.tls:
-        until = f" until {way.valid_until:%Y-%m-%d}" if way.valid_until else ""
-        return Finding("TLS", "ok", f"{way.tls}; certificate by {way.issuer or 'nobody'}{until}", facts)
+    if trace.tls:
+        until = f" until {trace.valid_until:%Y-%m-%d}" if trace.valid_until else ""
+        return Finding("TLS", "ok", f"{trace.tls}; certificate by {trace.issuer or 'nobody'}{until}", facts)
     advice = " Something in between may speak no TLS, or end it."
     if is_certificate_fault(call.error):
         is_of_time = re.search("expired|not yet valid", str(call.error)) is not None
@@ -229,23 +229,23 @@ def _iso(when: datetime | None) -> str | None:
 
 def answer(call: Called) -> Finding:
     """Say whether the exchange answered as its pages say."""
-    error, way = call.error, call.way
-    facts = {"status": way.status, "seconds": call.seconds}
+    error, trace = call.error, call.trace
+    facts = {"status": trace.status, "seconds": call.seconds}
     if error is None or isinstance(error, KeyNotFound | Unauthorized):
-        text = f"HTTP {way.status} in {_seconds(call.seconds)}"
+        text = f"HTTP {trace.status} in {_seconds(call.seconds)}"
         return Finding("answer", "ok", text, facts)
     return Finding("answer", "failed", str(error), facts | _code(error), error)
 
 
-def clock(way: Way) -> Finding:
+def clock(trace: Trace) -> Finding:
     """Compare this machine's clock with the answer's `Date`, which has whole seconds."""
-    if way.date is None or way.sent is None or way.received is None:
+    if trace.date is None or trace.sent is None or trace.received is None:
         return Finding("clock", "note", "the answer has no Date, so nobody can compare")
-    ahead = max(0.0, (way.sent - way.date).total_seconds() - 1.0)  # at least: the Date may be a second old
-    behind = max(0.0, (way.date - way.received).total_seconds())
+    ahead = max(0.0, (trace.sent - trace.date).total_seconds() - 1.0)  # at least: the Date may be a second old
+    behind = max(0.0, (trace.date - trace.received).total_seconds())
     facts = {"ahead_at_least": ahead, "behind_at_least": behind}
     if ahead <= AHEAD and behind <= BEHIND:
-        return Finding("clock", "ok", f"agrees with the server's Date, {way.date:%H:%M:%S} UTC", facts)
+        return Finding("clock", "ok", f"agrees with the server's Date, {trace.date:%H:%M:%S} UTC", facts)
     wrong = f"{ahead:.0f} s ahead of" if ahead else f"{behind:.0f} s behind"
     text = f"this machine's clock is {wrong} the server's Date: set it right, because signed calls need it"
     return Finding("clock", "failed", text, facts)

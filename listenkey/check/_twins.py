@@ -13,7 +13,7 @@ from listenkey._clock import clock
 from listenkey._http.exchange import AsyncExchange, Exchange, share
 from listenkey._http.masking import Secret
 from listenkey._http.route import Account
-from listenkey._http.way import watched
+from listenkey._http.tracing import watched
 from listenkey._inside import inside
 from listenkey._version import __version__
 from listenkey.check import _findings
@@ -149,7 +149,7 @@ class _Check:
     def calling(self) -> Iterator[list[ListenKey]]:
         """Watch a call. The block appends the key of the call. An error of the call becomes a part of the answer."""
         began, brought, failure = clock(), list["ListenKey"](), None
-        with watched() as way:
+        with watched() as trace:
             try:
                 yield brought
             except ConfigurationError:  # the client is closed
@@ -160,8 +160,8 @@ class _Check:
         for key in brought:
             self._key = Secret(key.value)
             if not key.estimated:
-                expires_in = (key.expires_at - (way.date or datetime.now(UTC))).total_seconds()
-        self.answer = Called(failure, way, clock() - began, expires_in, self._client.used_weight)
+                expires_in = (key.expires_at - (trace.date or datetime.now(UTC))).total_seconds()
+        self.answer = Called(failure, trace, clock() - began, expires_in, self._client.used_weight)
 
     def stranger(self) -> Account:
         """Make an API key up, and count the call that will carry the API key."""

@@ -73,7 +73,7 @@ class AnyKeeper:
                     keeping.look(now)
                     return decide(now, *args, **kwargs)
                 finally:
-                    has_changed, keeping.changed = keeping.changed, False
+                    has_changed, keeping.has_changed = keeping.has_changed, False
                     log, keeping.log = keeping.log, []
                     if has_changed:
                         self._waker.wake()

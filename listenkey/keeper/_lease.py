@@ -41,20 +41,20 @@ class Lease:
         self._sends: tuple[float, ...] = ()  # a deque would take 600 bytes more, and there may be 10,000 of us
         self._due_at = self._paused_until = self._looked_at = -math.inf
         self._refusals = 0  # since the last success
-        self.sent = -math.inf  # when the request was sent that last renewed the key
+        self.sent_at = -math.inf  # when the request was sent that last renewed the key
         self.life = assumed
         self.deadline = math.inf
         self.failures = 0  # since the last success
-        self.under_way = False
-        self.grace_used = False  # whether a minute was granted after a sleep; the loop's next step takes this back
+        self.is_under_way = False
+        self.is_grace_used = False  # whether a minute was granted after a sleep; the loop's next step takes this back
 
     @property
-    def last_try(self) -> float:
+    def last_try_at(self) -> float:
         """When the last request must be sent, to be answered and once repeated before the deadline."""
         return self.deadline - 2 * self._timeout - LONGEST_WAIT * self._scale
 
     @property
-    def in_danger_from(self) -> float:
+    def in_danger_at(self) -> float:
         """From when on the renewal is late. Infinite for a lease without a key."""
         return self.deadline - (1 - AT_RISK) * self.life
 
@@ -64,14 +64,14 @@ class Lease:
         return self._minute / 2
 
     @property
-    def next_send(self) -> float:
+    def next_send_at(self) -> float:
         """When the next request is sent."""
         burst = self._sends[0] + BURST_WINDOW * self._scale if len(self._sends) == BURST else -math.inf
         return max(self._due_at, self._paused_until, burst, self._rate_limit_wait.until)
 
     def at_risk(self, now: float) -> bool:
         """Whether the renewal is late or was refused, or the next try is too late."""
-        return self._refusals > 0 or now >= self.in_danger_from or self.next_send >= self.deadline
+        return self._refusals > 0 or now >= self.in_danger_at or self.next_send_at >= self.deadline
 
     def lost(self, now: float) -> bool:
         """Whether the key has to be taken for dead."""
@@ -85,7 +85,7 @@ class Lease:
         """Note that a request is sent now."""
         self._sends = (*self._sends[1 - BURST :], now)
         self._looked_at = now
-        self.under_way = True
+        self.is_under_way = True
 
     def renewed(self, now: float, life: float | None) -> bool:
         """Note the answer to the request under way: a key that lives `life` seconds, None when the server does not say.
@@ -96,21 +96,21 @@ class Lease:
         shortest = 2 * FLOOR * self._scale
         believed = life is None or life >= shortest
         self.life = self._assumed if life is None or life <= 0 else min(self._assumed, max(life, shortest))
-        self.sent = self._sends[-1]
-        self.deadline = self.sent + self.life
-        self._due_at = self.sent + self.life * self._random.uniform(*DUE)
+        self.sent_at = self._sends[-1]
+        self.deadline = self.sent_at + self.life
+        self._due_at = self.sent_at + self.life * self._random.uniform(*DUE)
         self._paused_until = now + FLOOR * self._scale
         self.failures = self._refusals = 0
-        self.grace_used = False
+        self.is_grace_used = False
         self._rate_limit_wait.answered(self)
-        self._looked_at = self.sent
+        self._looked_at = self.sent_at
         self.look(now)  # the machine may have slept between request and answer
-        self.under_way = False
+        self.is_under_way = False
         return believed
 
     def failed(self, now: float, error: ListenKeyError) -> None:
         """Note that the request under way failed."""
-        self.under_way = self.grace_used = False
+        self.is_under_way = self.is_grace_used = False
         self.failures += 1
         self._due_at = now
         if isinstance(error, RateLimited):
@@ -123,10 +123,10 @@ class Lease:
             # Users report ten minutes to an hour of -2015 on keys that work, while an address is blocked. So this is
             # waited out like a ban without a stated end, but by this lease alone.
             self._refusals += 1
-            wait = growing_wait(BAN_WAIT * self._scale, self._refusals, [self.last_try], now)
+            wait = growing_wait(BAN_WAIT * self._scale, self._refusals, [self.last_try_at], now)
             if self.deadline == math.inf:
                 wait = min(wait, LONGEST_REFUSED * self._scale)
-            wait = max(wait, min(asked, self.last_try - now))
+            wait = max(wait, min(asked, self.last_try_at - now))
             return wait + self._random.uniform(0, LONGEST_WAIT * self._scale / 2)
         wait = LONGEST_WAIT  # after an answer that will hardly change soon
         if isinstance(error, TransportError | ServerError | RateLimited):
@@ -151,10 +151,10 @@ class Lease:
         """
         before, self._looked_at = self._looked_at, max(self._looked_at, now)
         gap = now - before
-        if gap <= self._minute + self._timeout * self.under_way:
+        if gap <= self._minute + self._timeout * self.is_under_way:
             return 0.0
         self._due_at = min(self._due_at, now)
-        if before < self.deadline < now + self._minute and not self.grace_used:
+        if before < self.deadline < now + self._minute and not self.is_grace_used:
             # Time to ask: the server may still know the key. Once, or a keeper that hangs would look asleep for ever.
-            self.deadline, self.grace_used = now + self._minute, True
+            self.deadline, self.is_grace_used = now + self._minute, True
         return gap

@@ -1,8 +1,8 @@
 """The decisions of a keeper: when to send, whether the key still holds, the log's text. Pure: callers pass the time.
 
 The drivers call a Keeping in a single place, `AnyKeeper._call`: one caller at a time, a `now` that never goes back,
-`look(now)` before every other call. After each call the driver writes `log`. If `changed` is set, the driver wakes all
-who wait.
+`look(now)` before every other call. After each call the driver writes `log`. If `has_changed` is set, the driver
+wakes all who wait.
 """
 
 import copy
@@ -75,7 +75,7 @@ class Keeping:
         self.is_key_lost = False  # of an endless keeper, until there is a key again
         self._rate_limit_wait = address.rate_limit_wait
         self.state: Literal["new", "starting", "running", "lost", "closed"] = "new"
-        self.changed = False
+        self.has_changed = False
         self.log: list[tuple[int, str, dict[str, object]]] = []  # level, text, attributes of the record
         self._key: ListenKey | None = None
         self._keys = 0  # how many different keys there were
@@ -92,7 +92,7 @@ class Keeping:
             return
         if gap := lease.look(now):
             self._record(logging.INFO, "woke", "asleep or paused for %(seconds).0f s: renewing", seconds=gap)
-            self.changed = True
+            self.has_changed = True
         # Another keeper may have met the 429 or 418 that this keeper waits out.
         error = self._last_error or (self._rate_limit_wait.error if now < self._rate_limit_wait.until else None)
         if lease.lost(now):
@@ -102,7 +102,7 @@ class Keeping:
         elif not self._warned_of_risk and lease.at_risk(now):
             self._warned_of_risk = True
             text = "listen key at risk: lost in %(left).0f s, next renewal in %(wait).0f s; last error: %(error)s"
-            left, wait = lease.deadline - now, max(0.0, lease.next_send - now)
+            left, wait = lease.deadline - now, max(0.0, lease.next_send_at - now)
             self._record(logging.WARNING, "at_risk", text, left=left, wait=wait, error=error)
 
     # The life of a keeper: enter; next_step, then renewed or failed, again and again; leave or broke_down.
@@ -118,12 +118,12 @@ class Keeping:
     def next_step(self, now: float) -> float | None:
         """Tell the loop the next step: wait so many seconds and ask again, send now (0.0), or end (None)."""
         lease = self._lease
-        lease.grace_used = False  # here is the loop, alive: the next long gap is a sleep
+        lease.is_grace_used = False  # here is the loop, alive: the next long gap is a sleep
         if self.state not in ("starting", "running"):
             return None
         if self.state == "starting" and not self.is_endless:
             self._rate_limit_wait.raise_if_rate_limited(now)
-        wait = max(0.0, min(lease.next_send, lease.deadline) - now)
+        wait = max(0.0, min(lease.next_send_at, lease.deadline) - now)
         if not wait:
             wait = self._address.turn(lease, self._wake, now)
             if waiting := self._address.waiting(now):
@@ -138,7 +138,7 @@ class Keeping:
         failures = self._lease.failures
         believed = self._lease.renewed(now, started.life)
         self._address.done(self._lease, now)
-        self.changed = True
+        self.has_changed = True
         if not believed and not self._warned_of_life:
             self._warned_of_life = True
             text = "a life of %(told).0f s is not believed: going on with %(life).0f s"
@@ -159,11 +159,11 @@ class Keeping:
         failures = self._lease.failures
         self._lease.failed(now, error)  # even when the block is left: a ban counts for the other keepers
         self._address.done(self._lease, now)
-        self.changed = True
+        self.has_changed = True
         if self.state not in ("starting", "running"):
             return
         self._failures += 1
-        wait = max(0.0, self._lease.next_send - now)
+        wait = max(0.0, self._lease.next_send_at - now)
         if self.state == "starting":
             if self.is_endless:
                 again = isinstance(error, TransportError | ServerError | RateLimited)
@@ -187,7 +187,7 @@ class Keeping:
         if self.state != "lost":
             self.state = "closed"
         self._address.ended(self._lease, now)
-        self.changed = True
+        self.has_changed = True
 
     def broke_down(self, now: float, cause: BaseException) -> None:
         """End, because the loop has ended. Unless the block was left, the key is lost."""
@@ -211,14 +211,14 @@ class Keeping:
             self._record(logging.WARNING, "not_deleted", "listen key not deleted: %(error)s", error=error)
 
     def _lose(self, now: float, why: str, cause: BaseException | None) -> None:
-        self.state, self._cause, self.changed = "lost", cause, True
+        self.state, self._cause, self.has_changed = "lost", cause, True
         self._why_lost = f"{why} Start anew, with a new keeper."
         self._address.ended(self._lease, now)
         self._record(logging.ERROR, "lost", "%(why)s", why=why)
 
     def _start_anew(self, why: str) -> None:
         """Go on without a key, as an endless keeper does."""
-        self.is_key_lost = self.changed = True
+        self.is_key_lost = self.has_changed = True
         self._lease.start_anew()
         self._record(logging.WARNING, "lost", "%(why)s Starting anew.", why=why)
 
@@ -238,11 +238,11 @@ class Keeping:
         """Say how the keeper is doing."""
         self._raise_unless_entered()
         lease, running = self._lease, self.state == "running"
-        next_send = now if lease.under_way else lease.next_send
+        next_send_at = now if lease.is_under_way else lease.next_send_at
         return KeeperStatus(
             state=cast(Literal["running", "lost", "closed"], self.state),
-            key_age=now - lease.sent,
-            next_renewal=max(0.0, next_send - now) if running else None,
+            key_age=now - lease.sent_at,
+            next_renewal=max(0.0, next_send_at - now) if running else None,
             time_left=max(0.0, lease.deadline - now) if running else None,
             at_risk=running and self._warned_of_risk,
             last_error=self._last_error,
@@ -275,18 +275,18 @@ class Keeping:
         """Ask for a renewal. A request under way will do. Returns the number of the outcome to wait for."""
         self.key(now)
         self._lease.ask(now)
-        self.changed = True
+        self.has_changed = True
         return self._renewals + self._failures + 1
 
     def ask_soon(self, now: float) -> None:
         """Ask for a renewal, without the pause after a success."""
         self.key(now)
         self._lease.ask(now, pauses=False)
-        self.changed = True
+        self.has_changed = True
 
     def proof(self, now: float) -> tuple[ListenKey, float]:
         """Give the key, and when the request was sent that last proved the key."""
-        return self.key(now), self._lease.sent
+        return self.key(now), self._lease.sent_at
 
     def outcome(self, now: float, number: int) -> ListenKey | None:
         """Give the key after the outcome of that number. Raises the error that the outcome was."""

@@ -1,4 +1,4 @@
-"""What the exchange answers: one listen key per account, one usage per client address. Knows of no connections."""
+"""The answers of the exchange: a listen key for each account, a usage for each client address. Has no connections."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Accounts:
                 self._keys.pop(account, None)
 
     def answer(self, method: str, path: str, api_key: str | None, address: str) -> Answer | str:
-        """Answer a call, whose weight is counted already. The account's name, if the call asks for what it holds."""
+        """Answer a call, whose weight is counted already. A call for a snapshot: give the name of the account."""
         with self._lock:
             now = time.monotonic()
             if refusal := self._over_limit(self._usages[address], now):

@@ -24,16 +24,12 @@ if TYPE_CHECKING:
 
 REDIRECTED = "/redirected"
 _A_KEY = as_json({"listenKey": "X" * 64})
-_CLOSE_CODES = {
-    *range(1000, 1004),
-    *range(1007, 1015),
-    *range(3000, 5000),
-}  # that may be sent (RFC 6455)
+_CLOSE_CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}  # that may be sent (RFC 6455)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault with every option that its kind has."""
+    """A fault, with all the options of this kind of fault."""
 
     name: str
     options: Mapping[str, Any]
@@ -234,7 +230,7 @@ def make_fault(name: object, options: Mapping[str, object], times: object) -> Fa
     if times is not None and (type(times) is not int or times < 1):
         raise ValueError(f"times must be a whole number from 1, or None for every request, not {times!r}.")
     if name == "gzip-bomb":
-        _bomb()  # made here, once per process: in a connection's thread it would hold up Sandbox.close()
+        _bomb()  # here, once per process: in the thread of a connection, making the bomb would hold up Sandbox.close()
     return Fault(name, {option: _OPTIONS[option](value) for option, value in {**FAULTS[name], **options}.items()})
 
 
@@ -330,8 +326,8 @@ class Faults:
     def add(self, name: str, /, *, times: int | None = 1, **options: object) -> None:
         """Queue the fault `name` for the next `times` requests or handshakes. None: for all, until `clear()`.
 
-        A fault that is done at once to the open connections is done once by that. The rest of its `times` waits for
-        the connections that open next: ``add("stream-mute", times=None)`` makes every connection mute.
+        If a fault is done at once to the open connections, this counts as once. The rest of `times` waits for the
+        connections that open next: ``add("stream-mute", times=None)`` makes every connection mute.
 
         Raises:
             ValueError: there is no fault or option of that name, or the value cannot be used. The text says which can.

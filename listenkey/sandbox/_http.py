@@ -105,7 +105,7 @@ def _page(sandbox: Sandbox) -> Answer:
 
 
 def _foreign(hosts: list[str], headers: Message, bound: str) -> str | None:
-    """Say why a request comes from a web page, as far as its headers tell. None: a program sent it.
+    """Say by which header a request shows that a web page sent the request. None: a program sent the request.
 
     Pages cannot set any of the three. Most programs send `Host` alone, with the name or address they connected to.
     `bound` is where the sandbox listens.
@@ -157,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
     api_key: str | None = None
     used: int | None = None  # weight for the answer's header; None: no header
 
-    # Reading a request. The base class reads; what it would take and Binance would not is refused here.
+    # Reading a request. The base class reads. Here we refuse what the base class takes and Binance refuses.
 
     def handle_one_request(self) -> None:
         """Answer at once what cannot become a request, such as the begin of TLS, whose line may never end."""
@@ -178,7 +178,7 @@ class Handler(BaseHTTPRequestHandler):
         if not super().parse_request():
             return False
         self.method, self.command = self.command, "any"
-        self.close_connection = self.close_connection or "Upgrade" in self.headers  # refused, it ends
+        self.close_connection = self.close_connection or "Upgrade" in self.headers  # a refused connection ends
         broken = any(_BREAKS.search(value) for value in self.headers.values())
         if broken or self.headers.defects or self.headers.get_payload():
             self.close_connection = True

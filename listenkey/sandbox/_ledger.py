@@ -1,7 +1,7 @@
-"""What an account holds: orders, positions and balances. Knows of no connections.
+"""The orders, positions and balances of an account. Has no connections.
 
-A ledger changes by events alone: whatever the sandbox sends of an account, the account's ledger follows. So the three
-answers of a snapshot agree with the events, also with those that a test makes itself, and with those that got lost.
+A ledger changes by events alone: the ledger of an account follows each event of the account. So the three answers of a
+snapshot agree with the events, also with events that a test makes itself, and with events that a fault loses.
 The functions below make the events of a change: an order is placed, filled or ended, a position or a balance is set.
 """
 
@@ -30,7 +30,7 @@ _EXACT = Context(prec=60)  # for amounts of any event
 
 
 class Ledger:
-    """What one account holds, by the events' own keys. Whoever calls holds the lock of `Streams`."""
+    """The things of an account, by the events' own keys. A caller holds the lock of `Streams`."""
 
     def __init__(self) -> None:
         self.orders: dict[int, dict[str, Any]] = {}  # the open ones: `o` of the last event
@@ -40,7 +40,7 @@ class Ledger:
         self._totals: dict[str, Any] | None = None  # the last ACCOUNT_UPDATE
 
     def note(self, event: Mapping[str, Any]) -> None:
-        """Follow an event. An event that Binance would not send changes what can be read of it."""
+        """Follow an event. Of an event that Binance would not send, follow the parts that can be read."""
         with suppress(LookupError, TypeError, AttributeError):
             at = event.get("T", 0)
             match event.get("e"):
@@ -302,7 +302,7 @@ def _moved(
     """Trade in a position: the position after it, and the profit that is realized."""
     count, average = (amount(before["c"]), amount(before.get("a"))) if before else (Decimal(0), Decimal(0))
     after = count + signed
-    if count * signed >= 0:  # it grows
+    if count * signed >= 0:  # the position grows
         return _position(symbol, after, (average * count + price * signed) / after, price), Decimal(0)
     closed = min(abs(count), abs(signed)).copy_sign(count)
     return _position(symbol, after, average if after * count > 0 else price, price), (price - average) * closed
@@ -323,7 +323,7 @@ def option(symbol: object) -> dict[str, Any]:
 
 
 def amount(value: object) -> Decimal:
-    """Read an amount of an event. What is none counts as 0."""
+    """Read an amount of an event. Anything else counts as 0."""
     try:
         found = Decimal(str(value))
     except InvalidOperation:

@@ -1,4 +1,4 @@
-"""A recorded day: what `listenkey events --raw` wrote, line by line. Knows of no connections."""
+"""A recorded day: the lines that `listenkey events --raw` wrote. Has no connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Line:
     """A line: an event, or a gap.
 
     Attributes:
-        at: when it reached the program that recorded it.
+        at: when the line's event or gap reached the program that recorded the day.
         event: the event. None: a gap.
         reason: the gap's reason. None: an event.
         since: when the gap began. None: nobody knew, or an event.

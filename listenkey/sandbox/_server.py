@@ -1,4 +1,4 @@
-"""The sandbox itself: `Sandbox`, and the server that owns its sockets and threads."""
+"""`Sandbox`, and the server that owns the sockets and threads of the sandbox."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Request:
     with_key: bool
     """Whether the request carried X-MBX-APIKEY, well-formed or not."""
     time: float
-    """When it was read, in seconds of `time.monotonic()`."""
+    """When the request was read, in seconds of `time.monotonic()`."""
     user_agent: str | None = None
-    """Its User-Agent; None without one."""
+    """The request's User-Agent. None: the request had none."""
 
 
 class Server(socketserver.TCPServer):
@@ -178,7 +178,7 @@ class Sandbox:
         """Listen; `with` does it for you.
 
         Raises:
-            RuntimeError: it has been started or closed before; make another one.
+            RuntimeError: the sandbox has been started or closed before: make another sandbox.
             OSError: the address cannot be listened on, for example because the port is in use.
         """
         if self._server or self._closed:
@@ -399,7 +399,7 @@ class Sandbox:
             pass
 
     def _slept_until(self, due: float) -> bool:
-        """Sleep until a time of the monotonic clock. False: the sandbox was closed. Ctrl-C ends it on each system."""
+        """Sleep until a time of the monotonic clock, in short pieces, for Ctrl-C. False: the sandbox was closed."""
         while not self._closed and (left := due - time.monotonic()) > 0:
             time.sleep(min(left, 0.05))
         return not self._closed

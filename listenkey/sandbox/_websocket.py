@@ -63,7 +63,7 @@ def resets_when_closed(sock: socket.socket) -> bool:
 
 
 class Connection:
-    """A WebSocket. One thread reads, any thread may write, none waits for the client to take what is written.
+    """A WebSocket. A single thread reads. Any thread may write, and no thread waits for the client to read.
 
     Bytes that the client does not take at once wait here, and a thread sends them as soon as the client reads. If a
     message comes when more than 16 MiB wait already, the connection is reset.
@@ -80,7 +80,7 @@ class Connection:
         self._received: deque[float] = deque(maxlen=_MESSAGES)  # when the last messages came
         self._fragments = b""
         self._unsent = bytearray()
-        self._ends = False  # after what is unsent
+        self._ends = False  # as soon as all is sent
         self._sender: threading.Thread | None = None
 
     # For everyone.

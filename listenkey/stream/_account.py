@@ -437,9 +437,8 @@ class AccountState:
     def _knows_fills(self, known: Row[OrderState] | None, item: OrderTradeUpdate) -> bool:
         """Whether what is known of an order is all that was before this event."""
         is_loaded = self._stale is None or "open_orders" not in self._stale.missing
-        if (
-            known is None or known.is_gone
-        ):  # then the event must be newer than the snapshot, which does not have the order
+        # If the snapshot does not have the order, the event must be newer than the snapshot.
+        if known is None or known.is_gone:
             return is_loaded and all(item.transaction_time > table.complete_until for table in self._tables)
         return is_loaded or known.epoch == self._epoch
 

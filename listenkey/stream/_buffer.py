@@ -12,7 +12,7 @@ from typing import cast
 
 from listenkey.stream._events import Blind, Gap, Item
 
-ONCE = ((),)
+ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
 
 class Mark:

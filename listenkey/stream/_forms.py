@@ -1,7 +1,7 @@
 """The forms of a connection side by side, until one brings an event: for a stream with ``form="auto"``.
 
 A connection that names the key in a form which brings nothing looks like any other. So a connection by each form is
-open at first. They are one connection for the driver: `SideBySide` has the calls of a `WebSocket`.
+open at first. The driver sees a single connection: `SideBySide` has the methods of a `WebSocket`.
 """
 
 import asyncio
@@ -118,7 +118,7 @@ class SideBySide:
         raise TransportError("The server ended the connection.")
 
     async def _read(self, form: Form, socket: WebSocket) -> None:
-        """Read a connection to its end, or until another form or this form is the one that is kept."""
+        """Read a connection to its end, or until the form to keep is known."""
         try:
             while data := await socket.read():
                 await self._news.put((form, socket.received(data)))

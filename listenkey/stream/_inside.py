@@ -1,4 +1,4 @@
-"""What a check may see of the stream's connections: its only door into this room."""
+"""What a check may see of the stream's connections: the only door of the check into this room."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -8,7 +8,7 @@ class KnownKey:
 
     Args:
         value: the listen key.
-        now: when it was last proven to live.
+        now: when the key was last proven to live.
         renew: seconds between two wishes for a renewal.
     """
 
@@ -20,7 +20,7 @@ class KnownKey:
         self._doubted_at = -math.inf  # when the server last refused a connection, perhaps because the key has ended
 
     def is_other(self, value: str, proven_at: float) -> bool:
-        """Whether the keeper has a key that a socket on this key is not good for: another one, or one proven anew."""
+        """Whether the keeper has another key, or has proven a key anew that had ended. A new socket is needed then."""
         return value != self.value or (self.ended_at is not None and proven_at > self.ended_at)
 
     def replace(self, value: str) -> None:
@@ -54,7 +54,7 @@ class KnownKey:
         """Whether the key was not proven since the server refused something."""
         return self.proven_at < self._doubted_at
 
-    # What the keeper is asked for, and when the next wish is due.
+    # The wishes to the keeper, and when the next wish is due.
 
     @property
     def renewal_at(self) -> float:

@@ -1,7 +1,8 @@
 """The streams of many accounts as one flow, for both twins: each item with the name of its account.
 
-Each stream has a thread (or a task) of its own that enters the stream, reads it, and leaves it. A few items of an
-account wait here; the others wait in the account's own stream. So accounts take turns, and a busy one delays no other.
+Each stream has a thread (or a task) of its own, which enters, reads and leaves the stream. A few items of an
+account wait here. Further items wait in the account's own stream. So accounts take turns, and a busy account delays no
+other.
 """
 
 import asyncio
@@ -14,14 +15,15 @@ from collections.abc import Mapping
 from itertools import starmap
 from typing import Self, overload
 
+from listenkey._lock import is_held_here
 from listenkey.errors import ConfigurationError, ListenKeyError, TransportError
 from listenkey.stream._events import Item
 from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
 
 Told = tuple[str, Item | ListenKeyError]
 WAITING = 32  # items of an account that wait here; with one alone, a program that only reads would be too slow
-LEAVING = 5.0  # seconds that leaving waits for the threads; one that is in the middle of a call ends after it
-ONCE = ((),)
+LEAVING = 5.0  # seconds that leaving waits for the threads. A thread ends after the call that it is making
+ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
 
 @overload
@@ -99,6 +101,8 @@ class MergedStreams:
         for name, stream in self._streams.items():
             stream._leave()  # without waiting: each thread waits for its own
             self._room[name].release()
+        if is_held_here():  # the threads need the lock to leave
+            return
         until = time.monotonic() + LEAVING
         for thread in self._threads:
             if thread.ident is not None and thread is not threading.current_thread():

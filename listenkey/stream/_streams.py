@@ -168,7 +168,7 @@ class EventStream:
         if self._buffer.move_to(hand):
             return True
         if self._error is not None and not len(self._buffer):
-            raise copy.copy(self._error) from self._error.__cause__  # with a traceback of its own
+            raise copy.copy(self._error) from self._error.__cause__  # each caller gets a separate traceback
         return False
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from httpx import URL  # noqa: TID251  a proxy's address
 
 from listenkey._http.addresses import Proxy
 from listenkey._http.route import Certificates, Route
-from listenkey._http.way import Way
+from listenkey._http.tracing import Trace
 from listenkey.check import _findings
 from listenkey.check._course import Call, Connect, Control, course, is_enough, is_worth_alone
 from listenkey.check._findings import STEPS, Called, Finding, Probe
@@ -23,8 +23,8 @@ WAY: dict[str, Any] = {"host": "a.test", "port": 443}
 REACHED: dict[str, Any] = {**WAY, "addresses": ["10.0.0.1", "10.0.0.2"], "connected": 0.25}
 
 
-def called(error: ListenKeyError | None = None, **way: Any) -> Called:
-    return Called(error, Way(**way), 0.5)
+def called(error: ListenKeyError | None = None, **trace: Any) -> Called:
+    return Called(error, Trace(**trace), 0.5)
 
 
 # The way
@@ -111,8 +111,8 @@ def test_tls_names_who_signed_and_until_when() -> None:
     ],
 )
 def test_clock(sent: float, received: float, verdict: str) -> None:
-    way = Way(date=NOW, sent=NOW + timedelta(seconds=sent), received=NOW + timedelta(seconds=received))
-    assert _findings.clock(way).verdict == verdict
+    trace = Trace(date=NOW, sent=NOW + timedelta(seconds=sent), received=NOW + timedelta(seconds=received))
+    assert _findings.clock(trace).verdict == verdict
 
 
 def test_the_proxys_password_is_not_shown() -> None:

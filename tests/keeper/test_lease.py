@@ -65,7 +65,7 @@ class Run:
 
     def wait(self) -> bool:
         """Wait as the loop does; False when the lease is lost first."""
-        while self.now < (target := min(self.lease.next_send, self.lease.deadline)):
+        while self.now < (target := min(self.lease.next_send_at, self.lease.deadline)):
             self.now = min(target, self.now + self.lease.slice)
             self.lease.look(self.now)
         return not self.lease.lost(self.now)
@@ -98,11 +98,11 @@ def test_bounds_hold_whatever_happens(seed: int, steps: list[Step]) -> None:
         assert run.now >= silent_until, "sent before the wait was over that 429 or 418 asked for"
         if isinstance(outcome, ListenKeyError):
             run.fail(outcome, took)
-            assert run.lease.next_send >= run.now + 0.5
+            assert run.lease.next_send_at >= run.now + 0.5
         else:
             run.succeed(outcome, took)
-            assert run.lease.next_send >= run.now + 20
-            assert run.lease.next_send < run.lease.deadline <= run.sends[-1] + 3600
+            assert run.lease.next_send_at >= run.now + 20
+            assert run.lease.next_send_at < run.lease.deadline <= run.sends[-1] + 3600
         answered = run.now
         for first, eleventh in zip(run.sends, run.sends[10:], strict=False):
             # As the server sees it: the first may arrive a whole timeout late.
@@ -115,7 +115,7 @@ def test_bounds_hold_whatever_happens(seed: int, steps: list[Step]) -> None:
             assert run.lease.deadline == max(deadline, run.now + 60)
             waits_on = isinstance(outcome, ServerError) or (isinstance(outcome, ListenKeyError) and is_refusal(outcome))
             if not waits_on:  # a Retry-After and the wait after a refusal still stand
-                assert run.lease.next_send <= max(run.now, run.rate_limit_wait.until)
+                assert run.lease.next_send_at <= max(run.now, run.rate_limit_wait.until)
 
 
 @given(seed=st.integers(), life=st.floats(120, 5000), took=st.floats(0, TIMEOUT))
@@ -125,7 +125,7 @@ def test_due_in_good_time(seed: int, life: float, took: float) -> None:
     life = min(life, 3600)
     assert run.lease.deadline == run.sends[0] + life
     # An answer that took long pushes a short life's renewal back to the floor, and not past half of it.
-    assert run.sends[0] + 0.45 * life <= run.lease.next_send <= run.sends[0] + 0.5 * life
+    assert run.sends[0] + 0.45 * life <= run.lease.next_send_at <= run.sends[0] + 0.5 * life
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_ten_requests_in_any_minute_at_the_fastest_pace() -> None:
     for _ in range(20):
         for _ in range(4):
             run.fail(TransportError("no answer"), took=0)
-            run.now = run.lease.next_send
+            run.now = run.lease.next_send_at
         run.succeed(took=0)
         run.lease.ask(run.now)
-        run.now = run.lease.next_send
+        run.now = run.lease.next_send_at
     # One may reach the server a timeout late, so it is 75 s as we send them.
     assert all(last - first >= 75 for first, last in zip(run.sends, run.sends[10:], strict=False))
     assert any(last - first < 75 for first, last in zip(run.sends, run.sends[9:], strict=False))
@@ -173,7 +173,7 @@ def test_ten_requests_in_any_minute_at_the_fastest_pace() -> None:
 def test_a_keeper_that_hangs_is_lost_however_seldom_someone_looks(pause: float) -> None:
     run = Run(1)
     run.succeed()
-    run.now = run.lease.next_send
+    run.now = run.lease.next_send_at
     run.lease.send(run.now)  # and never comes back
     end = run.lease.deadline
     while not run.lease.lost(run.now):
@@ -189,7 +189,7 @@ def test_a_second_sleep_is_granted_its_minute_once_the_loop_was_seen_alive() -> 
         run.now += 4000
         assert run.lease.look(run.now) > 0
         assert not run.lease.lost(run.now)
-        run.lease.grace_used = False  # as the loop does
+        run.lease.is_grace_used = False  # as the loop does
 
 
 def test_keepers_come_and_go_while_another_meets_a_ban() -> None:
@@ -229,8 +229,8 @@ def test_a_ban_that_tells_no_end_loses_no_key_of_many_keepers(seed: int, keepers
         lease.renewed(60.0 * number + 1, None)
     now, ban = 0.0, range(1600, 1600 + 60 * minutes)
     while now < 10_000:
-        lease = min(leases, key=lambda lease: lease.next_send)
-        now = max(now, lease.next_send)
+        lease = min(leases, key=lambda lease: lease.next_send_at)
+        now = max(now, lease.next_send_at)
         for other in leases:
             other.look(now)
             assert not other.lost(now)
@@ -245,8 +245,8 @@ def waits(run: Run, error: ListenKeyError, times: int) -> list[float]:
     found = []
     for _ in range(times):
         run.fail(error)
-        found.append(run.lease.next_send - run.now)
-        run.now = run.lease.next_send
+        found.append(run.lease.next_send_at - run.now)
+        run.now = run.lease.next_send_at
     return found
 
 
@@ -313,7 +313,7 @@ def test_refused_for_ever_it_is_lost_at_the_deadline_after_six_requests(
     assert run.lease.deadline == run.sends[0] + 3600
     assert run.lease.deadline <= run.now <= run.lease.deadline + timeout, "a last request may end after the deadline"
     assert 5 <= len(run.sends) - 1 <= 6
-    assert run.sends[-1] >= run.lease.last_try - 120, "a last try before the end"
+    assert run.sends[-1] >= run.lease.last_try_at - 120, "a last try before the end"
 
 
 @given(seed=st.integers(), length=st.floats(6, 29 * 60), lead=st.floats(0, 1))
@@ -344,7 +344,7 @@ def test_a_refusal_is_given_the_time_it_asks_for_but_not_the_last_try() -> None:
     run.wait()
     assert 600 <= waits(run, ApiError(403, retry_after=600.0), 1)[0] <= 615
     run.fail(ApiError(403, retry_after=86_400.0))
-    assert run.lease.last_try <= run.lease.next_send <= run.lease.last_try + 15
+    assert run.lease.last_try_at <= run.lease.next_send_at <= run.lease.last_try_at + 15
 
 
 @given(seed=st.integers())
@@ -356,7 +356,7 @@ def test_refusals_between_failures_of_another_kind_count_on(seed: int) -> None:
     run.fail(TransportError())
     assert run.lease.at_risk(run.now)
     run.fail(Unauthorized(401))
-    assert run.lease.next_send - run.now >= 240
+    assert run.lease.next_send_at - run.now >= 240
 
 
 @pytest.mark.parametrize(
@@ -416,10 +416,10 @@ def test_a_ban_is_shared_and_a_shorter_wait_does_not_end_it() -> None:
         run.now += 1700
     one.fail(Banned(418, retry_after=600.0))
     until = one.rate_limit_wait.until
-    assert other.lease.next_send >= until
+    assert other.lease.next_send_at >= until
     other.fail(RateLimited(429, retry_after=1.0))
-    assert one.lease.next_send >= until
-    assert other.lease.next_send >= until
+    assert one.lease.next_send_at >= until
+    assert other.lease.next_send_at >= until
     assert isinstance(one.rate_limit_wait.error, Banned)
 
 
@@ -438,7 +438,7 @@ def test_a_machine_that_slept_renews_at_once() -> None:
     run.succeed()
     run.now += 90
     assert run.lease.look(run.now) == pytest.approx(90)
-    assert run.lease.next_send <= run.now
+    assert run.lease.next_send_at <= run.now
     assert run.lease.deadline == run.sends[0] + 3600, "the deadline stands"
 
 
@@ -468,13 +468,13 @@ def test_a_sleep_between_request_and_answer_is_noticed() -> None:
     run.succeed(took=7200.0)
     assert not run.lease.lost(run.now)
     assert run.lease.deadline == run.now + 60
-    assert run.lease.next_send == run.now + 20
+    assert run.lease.next_send_at == run.now + 20
 
 
 def test_a_slow_request_is_not_a_sleep() -> None:
     run = Run(1)
     run.succeed(took=60.0)  # sync, while a name resolves
-    assert run.lease.next_send >= run.sends[0] + 0.45 * 3600
+    assert run.lease.next_send_at >= run.sends[0] + 0.45 * 3600
 
 
 @given(seed=st.integers(), divisor=st.sampled_from([100.0, 1000.0]))

@@ -44,7 +44,7 @@ def test_a_request_answered_is_a_key_and_a_wait() -> None:
     machine = Machine()
     keeping = machine.keeping
     keeping.renewed(0.1, started())
-    assert (keeping.state, keeping.changed, machine.events()) == ("running", True, ["started"])
+    assert (keeping.state, keeping.has_changed, machine.events()) == ("running", True, ["started"])
     assert keeping.key(0.1).value == "key"
     assert 15 <= (keeping.next_step(0.1) or 0) <= 30, "a slice of the wait, to notice a sleep"
     assert keeping.change(0.1, 0) == (1, keeping.key(0.1))

@@ -164,7 +164,7 @@ def test_a_thousand_days(clock: str, timeout: float) -> None:
         moment = now()
         lease.look(moment)
         assert not lease.lost(moment), f"lost on day {world.now / DAY:.2f}, {seed=}"
-        wait = lease.next_send - moment
+        wait = lease.next_send_at - moment
         if wait > 0:
             world.run(min(wait, lease.slice))
             continue
@@ -182,8 +182,8 @@ def test_a_thousand_days(clock: str, timeout: float) -> None:
         renewals += 1
         replaced += answer[0] != key
         key = answer[0]
-        if quiet_day and lease.next_send - now() > 20:
-            steady, steady_sends = steady + lease.next_send - now(), steady_sends + 1
+        if quiet_day and lease.next_send_at - now() > 20:
+            steady, steady_sends = steady + lease.next_send_at - now(), steady_sends + 1
     busiest = max(sum(first <= sent < first + 60 for sent in sends[i : i + 20]) for i, first in enumerate(sends))
     per_hour = steady_sends / (steady / 3600)
     print(
@@ -207,9 +207,9 @@ def test_refused_for_ever_the_key_is_lost_at_minute_60_after_at_most_six_request
         lease.send(0.0)
         lease.renewed(0.1, 3600.0)
         now, refused = 0.1, 0
-        while not lease.lost(now := min(now + lease.slice, max(now, lease.next_send), lease.deadline)):
+        while not lease.lost(now := min(now + lease.slice, max(now, lease.next_send_at), lease.deadline)):
             lease.look(now)
-            if now >= lease.next_send:
+            if now >= lease.next_send_at:
                 refused += 1
                 lease.send(now)
                 lease.failed(now + 0.1, Unauthorized(401, -2015))

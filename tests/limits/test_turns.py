@@ -254,7 +254,7 @@ class Fleet:
             account.gone = True
             self.address.ended(account.waits, now)
             return
-        if (due := min(lease.next_send, lease.deadline)) > now:
+        if (due := min(lease.next_send_at, lease.deadline)) > now:
             self.wake(account, due)
             return
         pause = self.address.turn(account.waits, lambda: self.wake(account), now)
@@ -346,8 +346,8 @@ class _Ranked:
         self._lease, self.deadline = lease, rank
 
     @property
-    def in_danger_from(self) -> float:
-        return self._lease.in_danger_from
+    def in_danger_at(self) -> float:
+        return self._lease.in_danger_at
 
 
 OUTAGE = 29 * MINUTE + 10  # what one keeper survives with a timeout of 10 s

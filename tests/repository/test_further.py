@@ -43,3 +43,17 @@ def test_the_page_of_the_errors_has_each_code_with_its_error(folder: Path) -> No
     told = {int(code): re.findall(r"`(\w+)`", error) for answer, error in rows for code in re.findall(r"-\d+", answer)}
     assert told == {code: [error.__name__] for code, error in BY_CODE.items()}
     assert all(issubclass(error, errors.ApiError) for error in BY_CODE.values())
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "README.zh-CN.md", "docs/errors.md", "docs/zh-CN/errors.md", "listenkey/errors.py"]
+)
+def test_each_error_is_in_the_lists_of_errors(page: str) -> None:
+    listed = re.findall(r"(?m)^(?:\W*)(\w+)\W", (ROOT / page).read_text(encoding="utf-8"))
+    classes = {
+        name
+        for name, each in vars(errors).items()
+        if isinstance(each, type) and issubclass(each, errors.ListenKeyError) and each is not errors.ListenKeyError
+    }
+    assert "SnapshotError" in classes
+    assert classes - set(listed) == set()

@@ -144,7 +144,7 @@ def test_the_wheel_holds_the_three_packages_and_no_more(wheel: Path) -> None:
 def test_the_wheel_tells_what_it_was_made_from(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         source = json.loads(archive.read("binance_options_client/source.json"))
-        for name in ("openapi.yaml", "asyncapi.yaml"):
+        for name in ("openapi.yaml", "asyncapi.yaml", "account.yaml"):
             document = archive.read(f"binance_options_client/{name}")
             assert document == (ROOT / name).read_bytes()
             assert source["sha256"][name] == hashlib.sha256(document).hexdigest()

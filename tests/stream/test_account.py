@@ -227,6 +227,8 @@ def test_orders_move_only_forward() -> None:
     for late in (order(1, 9), order(1, 9, "PARTIALLY_FILLED", 3, 3), order(1, 1)):
         state.apply(late)
         assert state.orders[1].status == "FILLED"
+    state = loaded(order(1, 1), order(1, 2, "CANCELED"), order(1, 9, "PARTIALLY_FILLED", 3, 3))
+    assert state.orders[1].status == "CANCELED", "final wins over more filled, and over later"
     state = loaded(order(1, 2, "PARTIALLY_FILLED", 3, 3), order(1, 1))
     assert state.orders[1].filled_quantity == 3
     state.load(open_orders=[row(order(1, 1))])
@@ -284,6 +286,12 @@ def test_what_a_snapshot_does_not_have_has_ended() -> None:
     assert (list(state.orders), state.positions, state.balances, state.greeks) == ([2], {}, {}, {})
 
 
+def test_an_event_that_comes_again_after_the_loss_proves_nothing_newer() -> None:
+    state = loaded(order(1, 3), position("A", 3, 5), GAP, order(1, 3), position("A", 3, 5))
+    assert [each.order_id for each in state.load(open_orders=[], positions=[])] == [1]
+    assert (state.orders, state.positions) == ({}, {})
+
+
 def test_an_order_that_came_while_the_snapshot_was_under_way_stays() -> None:
     state = loaded(order(1, 1), GAP, order(3, 5))
     assert [each.order_id for each in state.load(open_orders=[row(order(2, 4))])] == [1]
@@ -291,6 +299,14 @@ def test_an_order_that_came_while_the_snapshot_was_under_way_stays() -> None:
     state = loaded(order(1, 1), GAP, order(3, 1))  # one millisecond for all: what came last stays
     state.load(open_orders=[])
     assert list(state.orders) == [3]
+
+
+def test_an_event_older_than_those_before_the_loss_does_not_bring_an_ended_order_back() -> None:
+    state = loaded(order(1, 5), position("A", 5, 1), GAP)
+    state.load(open_orders=[], positions=[], margin_account=EMPTY)
+    for late in (order(9, 4), position("B", 4, 1)):
+        state.apply(late)
+    assert (opened(state), state.positions) == ([], {})
 
 
 def test_an_event_older_than_the_snapshot_does_not_bring_an_ended_order_back() -> None:

@@ -21,6 +21,7 @@ from listenkey import (
     TransportError,
     Unauthorized,
 )
+from listenkey._lock import lock
 from listenkey.sandbox import Sandbox
 from listenkey.stream import (
     AsyncMergedStreams,
@@ -30,6 +31,7 @@ from listenkey.stream import (
     MergedStreams,
     RiskLevelChange,
     UserDataStream,
+    _merged,
     merged,
 )
 from tests.conftest import API_KEY
@@ -324,3 +326,15 @@ def test_without_a_thread_nothing_is_left(sandbox: Sandbox, monkeypatch: pytest.
         with pytest.raises(TransportError, match=r"^No thread is left for another account\.$"):
             merged({"a": UserDataStream(client), "b": UserDataStream(client)}).__enter__()
     assert [thread.name for thread in threading.enumerate() if thread.name == "listenkey-merged"] == []
+
+
+def test_a_finalizer_that_leaves_in_the_middle_of_a_keeper_does_not_wait(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_merged, "LEAVING", 600.0)  # to wait so long is to fail
+    with ListenKeyClient("key-of-a", base_url=sandbox.url) as client:
+        items = merged({"a": UserDataStream(client)})
+        with items:
+            assert next(items)[0] == "a"
+            with lock:  # as in the middle of a keeper's work
+                items.__exit__()

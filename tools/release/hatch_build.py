@@ -8,7 +8,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-DOCUMENTS = ("openapi.yaml", "asyncapi.yaml")
+DOCUMENTS = ("openapi.yaml", "asyncapi.yaml", "account.yaml")
 
 
 class TellSource(BuildHookInterface[Any]):

@@ -65,7 +65,8 @@ def main() -> int:
         try:
             client = stack.enter_context(ListenKeyClient(api_key or "SandboxTakesAnyKey0123456789", base_url=base_url))
             key = client.start()
-            show("listen key", f"{key.value[:6]}…, valid until {key.expires_at:%H:%M:%S} UTC, kept alive from now on")
+            name = f"{key.value[:6]}…, " if sandbox else ""  # a listen key of Binance's is a secret, all of it
+            show("listen key", f"{name}valid until {key.expires_at:%H:%M:%S} UTC, kept alive from now on")
             stream = stack.enter_context(UserDataStream(client))
             show_item(next(stream))
             if sandbox:

@@ -1,7 +1,7 @@
 """How far an attempt came: name, connection, TLS, answer. The check looks here for a fault.
 
-httpcore tells its steps to a `trace` function. The steps hold secrets, so a `Way` keeps its attributes and nothing
-else. Only the calls inside `watched` have a `Way`.
+httpcore tells its steps to a `trace` function. The steps hold secrets, so a `Trace` keeps its attributes and nothing
+else. Only the calls inside `watched` have a `Trace`.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from listenkey._http.masking import cleaned
 
 
 @dataclass
-class Way:
+class Trace:
     """How far an attempt came: the last attempt that opened a connection. None and "": this step was not reached.
 
     Attributes:
@@ -86,36 +86,36 @@ class Way:
         self.date = date_of({"date": named.get(b"date", b"").decode("latin-1")})
 
 
-STEPS: Mapping[str, Callable[[Way, Mapping[str, Any]], None]] = {
-    "connect_tcp.started": Way._begin,
-    "connect_tcp.complete": Way._connected,
-    "start_tls.started": Way._begin_tls,
-    "start_tls.complete": Way._secured,
-    "send_request_headers.started": Way._sent,
-    "receive_response_headers.complete": Way._answered,
+STEPS: Mapping[str, Callable[[Trace, Mapping[str, Any]], None]] = {
+    "connect_tcp.started": Trace._begin,
+    "connect_tcp.complete": Trace._connected,
+    "start_tls.started": Trace._begin_tls,
+    "start_tls.complete": Trace._secured,
+    "send_request_headers.started": Trace._sent,
+    "receive_response_headers.complete": Trace._answered,
 }
-way_under_watch: ContextVar[Way | None] = ContextVar("way_under_watch", default=None)
+trace_under_way: ContextVar[Trace | None] = ContextVar("trace_under_way", default=None)
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Way]:
+def watched() -> Iterator[Trace]:
     """Watch the calls of the block, in this thread or task."""
-    way = Way()
-    token = way_under_watch.set(way)
+    trace = Trace()
+    token = trace_under_way.set(trace)
     try:
-        yield way
+        yield trace
     finally:
-        way_under_watch.reset(token)
+        trace_under_way.reset(token)
 
 
 def extensions(*, is_async: bool) -> dict[str, Any]:
     """Give the extensions of a request. If the call is watched, httpcore tells its steps."""
-    way = way_under_watch.get()
-    return {} if way is None else {"trace": way.note_async if is_async else way.note}
+    trace = trace_under_way.get()
+    return {} if trace is None else {"trace": trace.note_async if is_async else trace.note}
 
 
 def note_addresses(found: Iterable[tuple[Any, ...]]) -> None:
     """Note the addresses of the host, as `socket.getaddrinfo` gives them."""
-    way = way_under_watch.get()
-    if way is not None:
-        way.addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
+    trace = trace_under_way.get()
+    if trace is not None:
+        trace.addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
