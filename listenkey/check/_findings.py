@@ -367,6 +367,8 @@ def two_at_once(older: Probe, newer: Probe, wait: float) -> Finding:
     facts = {"older": received[0], "newer": received[1], "older_ended": older.ended, "newer_ended": newer.ended}
     if (error := older.error or newer.error) is not None:
         return Finding("two at once", "failed", "one of the two could not be opened", facts, error)
+    if older.ended is not None and newer.ended is not None and not any(received):
+        return Finding("two at once", "failed", f"both were ended: {newer.ended}", facts)
     for name, each, other in (("older", older, newer), ("newer", newer, older)):
         if each.ended is not None and other.ended is None:
             text = f"the {name} one was ended: {each.ended}. At a planned change of connections a Gap will say so"

@@ -1,7 +1,7 @@
 """The streams of many accounts as one flow, for both twins: each item with the name of its account.
 
-Each stream has a thread (or a task) of its own, which enters, reads and leaves the stream. At most one item of an
-account waits here. Further items wait in the account's own stream. So accounts take turns, and a busy account delays no
+Each stream has a thread (or a task) of its own, which enters, reads and leaves the stream. A few items of an
+account wait here. Further items wait in the account's own stream. So accounts take turns, and a busy account delays no
 other.
 """
 
@@ -21,6 +21,7 @@ from listenkey.stream._events import Item
 from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
 
 Told = tuple[str, Item | ListenKeyError]
+WAITING = 32  # items of an account that wait here; with one alone, a program that only reads would be too slow
 LEAVING = 5.0  # seconds that leaving waits for the threads. A thread ends after the call that it is making
 ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
@@ -68,9 +69,7 @@ class MergedStreams:
     def __init__(self, streams: Mapping[str, UserDataStream]) -> None:
         self._streams = dict(streams)
         self._threads: list[threading.Thread] = []
-        self._turns = {
-            name: threading.Semaphore(0) for name in self._streams
-        }  # released when the account's item is taken
+        self._room = {name: threading.Semaphore(WAITING) for name in self._streams}  # for items that wait here
         self._row: deque[Told] = deque()
         self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._bug: BaseException | None = None
@@ -101,7 +100,7 @@ class MergedStreams:
         self._arrived.put(None)
         for name, stream in self._streams.items():
             stream._leave()  # without waiting: each thread waits for its own
-            self._turns[name].release()
+            self._room[name].release()
         if is_held_here():  # the threads need the lock to leave
             return
         until = time.monotonic() + LEAVING
@@ -137,7 +136,7 @@ class MergedStreams:
             with contextlib.suppress(queue.Empty):
                 self._arrived.get(timeout=1.0)
             return False
-        self._turns[hand[0][0]].release()
+        self._room[hand[0][0]].release()
         return True
 
     def _follow(self, name: str, stream: UserDataStream) -> None:
@@ -145,8 +144,8 @@ class MergedStreams:
             with stream:
                 while not self._left:
                     if (item := stream.next_within(1.0)) is not None:
+                        self._room[name].acquire()
                         self._give(name, item)
-                        self._turns[name].acquire()
         except StopIteration:
             pass  # the block was left
         except ListenKeyError as error:
@@ -173,7 +172,8 @@ class AsyncMergedStreams:
     def __init__(self, streams: Mapping[str, AsyncUserDataStream]) -> None:
         self._streams = dict(streams)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._row: asyncio.Queue[tuple[Told, asyncio.Event] | None] = asyncio.Queue()  # None: look again
+        self._room = {name: asyncio.Semaphore(WAITING) for name in self._streams}  # for items that wait here
+        self._row: asyncio.Queue[Told | None] = asyncio.Queue()  # None: look again
         self._left = False
 
     def __repr__(self) -> str:
@@ -199,9 +199,8 @@ class AsyncMergedStreams:
         while not self._left:
             if self._row.empty() and all(task.done() for task in self._tasks):
                 break
-            if (found := await self._row.get()) is not None:
-                told, taken = found
-                taken.set()
+            if (told := await self._row.get()) is not None:
+                self._room[told[0]].release()
                 return told
             for task in self._tasks:
                 if task.done() and not task.cancelled() and (bug := task.exception()) is not None:
@@ -213,13 +212,9 @@ class AsyncMergedStreams:
         try:
             async with stream:
                 async for item in stream:
-                    await self._give((name, item))
+                    await self._room[name].acquire()
+                    self._row.put_nowait((name, item))
         except ListenKeyError as error:
-            await self._give((name, error))
+            self._row.put_nowait((name, error))
         finally:
             asyncio.get_running_loop().call_soon(self._row.put_nowait, None)  # when this task is done
-
-    async def _give(self, told: Told) -> None:
-        taken = asyncio.Event()
-        self._row.put_nowait((told, taken))
-        await taken.wait()

@@ -308,6 +308,7 @@ def test_a_connection_that_is_lost(checked: Checked, listenkey_sandbox: Sandbox)
     assert failed(found) == "form path"
     assert found["form path"].text.startswith("alone: opened in ")
     assert found["form path"].text.endswith(", and lost: the server closed it with code 1001")
+    assert found["two at once"].text == "both were ended: the server closed it with code 1001"
     assert found["closing"].text == "no connection was open"
 
 

@@ -1,7 +1,11 @@
 """Many accounts, one flow: each item with the name of its account; a slow or failed account delays no other."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
+import re
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -151,6 +155,43 @@ def test_a_busy_account_delays_no_other(flow: Callable[[dict[str, tuple[str, str
     sandbox.emit(event(7), "b")
     time.sleep(0.5)  # until it waits in its stream, at the latest
     assert ("b", 7) in flowing.events(50)
+
+
+@pytest.mark.parametrize("twin", ["sync", "async"])
+def test_20_000_events_in_one_write_reach_a_program_that_only_reads(
+    twin: str, scripted: Callable[..., str], sandbox: Sandbox
+) -> None:
+    texts = [b'{"e":"RISK_LEVEL_CHANGE","E":%d,"mb":"1","mm":"1"}' % number for number in range(20_000)]
+    events = b"".join(bytes([0x81, len(text)]) + text for text in texts)  # frames
+
+    def script(connection: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(4096)
+        (key,) = re.findall(rb"(?i)sec-websocket-key: *(\S+)", head)
+        digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()  # RFC 6455
+        accept = f"Sec-WebSocket-Accept: {base64.b64encode(digest).decode()}"
+        answer = f"HTTP/1.1 101 -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{accept}\r\n\r\n"
+        connection.sendall(answer.encode() + events)
+        while connection.recv(4096):
+            pass
+
+    url = scripted(script, reads_head=False).replace("http", "ws")
+    told: list[Told] = []
+    if twin == "sync":
+        client = ListenKeyClient("key-of-a", base_url=sandbox.url)
+        with client, merged({"a": UserDataStream(client, stream_url=url)}) as items:
+            told = [next(items) for _ in range(20_001)]
+    else:
+
+        async def take() -> None:
+            client = AsyncListenKeyClient("key-of-a", base_url=sandbox.url)
+            async with client, merged({"a": AsyncUserDataStream(client, stream_url=url)}) as items:
+                told.extend([await anext(items) for _ in range(20_001)])
+
+        asyncio.run(take())
+    numbers = [item.raw["E"] for _, item in told if isinstance(item, RiskLevelChange)]
+    assert numbers == list(range(20_000))
 
 
 def test_an_account_that_is_refused_tells_its_error_and_the_others_go_on(
