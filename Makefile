@@ -47,8 +47,8 @@ types: $(READY) ## mypy --strict, as on Linux, Windows and macOS
 	@for platform in win32 darwin; do \
 		mypy --platform $$platform --cache-dir .mypy_cache/$$platform listenkey generated || exit 1; done
 
-unit: $(READY) ## the tests; TESTS="tests/test_x.py -k word": these alone
-	pytest -q $(or $(TESTS),-n 8)
+unit: $(READY) ## the tests, but for the long ones; TESTS="tests/test_x.py -k word": these alone
+	pytest -q $(or $(TESTS),-n 8 -m "not toolchain and not long")
 
 coverage: $(READY) ## the tests again, with branch coverage of listenkey, but for the simulations
 	coverage erase && coverage run -m pytest -q -n 6 -m "not toolchain and not simulation" && \

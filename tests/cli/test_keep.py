@@ -323,6 +323,7 @@ def test_the_program_never_outlives_the_command(
     assert lines(log)[1:] == [got]
 
 
+@pytest.mark.long
 def test_a_stubborn_program_is_killed_whatever_further_signals_come(sandbox: Sandbox, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with start(sandbox, "--", sys.executable, "-c", PROGRAM, str(log), "--stubborn") as keeping:

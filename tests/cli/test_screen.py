@@ -77,6 +77,7 @@ def ends(running: subprocess.Popen[bytes], sent: signal.Signals) -> int:
     return running.wait(30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("args", "shares", "sent"),
     [
@@ -105,6 +106,7 @@ def test_a_paused_terminal_holds_up_no_keeper_and_no_end(
         assert ends(running, sent) == 128 + sent
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("args", [["keep"], ["keep", "-v"], ["events", "-v"]])
 def test_a_pipe_that_nobody_reads_holds_up_no_keeper_and_no_end(
     sandbox: Sandbox, full_pipe: tuple[int, int], args: list[str]
@@ -116,6 +118,7 @@ def test_a_pipe_that_nobody_reads_holds_up_no_keeper_and_no_end(
         assert ends(running, signal.SIGTERM) == 143
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_output_that_nobody_reads_holds_up_no_keeper_and_no_end(
     sandbox: Sandbox, full_pipe: tuple[int, int], sent: signal.Signals
@@ -196,6 +199,7 @@ def test_a_standard_error_that_another_program_made_non_blocking(full_pipe: tupl
 # A terminal that is gone
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("args", [["keep"], ["keep", "-v"], ["events", "-v"], ["sandbox", "-v"]])
 def test_a_closed_terminal_changes_nothing(sandbox: Sandbox, tmp_path: Path, args: list[str]) -> None:
     ours, theirs = pty.openpty()

@@ -53,6 +53,7 @@ def loaded(code: str) -> set[str]:
     return {*subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "args",
     [["start"], ["keep"], ["keep", "--", "sleep", "9"], ["events"], ["check"], ["sandbox"], ["delete"]],

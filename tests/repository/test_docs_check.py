@@ -545,6 +545,7 @@ def reshaped(page: str) -> Iterator[tuple[str, str]]:
             yield f"without {line!r}", "\n".join(lines[:i] + lines[i + 1 :])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_is_planted_is_named(tmp_path: Path, name: str) -> None:

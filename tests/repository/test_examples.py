@@ -101,6 +101,7 @@ def test_open_orders(start: Callable[..., Process], listenkey_sandbox: Sandbox, 
     assert len((EXAMPLES / program).read_text(encoding="utf-8").splitlines()) < 60
 
 
+@pytest.mark.long
 def test_the_tests_that_users_copy_pass(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES, tmp_path, dirs_exist_ok=True)
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n", encoding="utf-8")
@@ -180,6 +181,7 @@ TROUBLE: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trouble", TROUBLE)
 @pytest.mark.parametrize("program", BEGUN)
 def test_a_lost_key_and_refusals_end_no_program(

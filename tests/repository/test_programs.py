@@ -168,6 +168,7 @@ def check(folder: Path, *command: str) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("program", [BOT, *programs("python follow")], ids=str)
 def test_a_printed_bot_goes_on_whatever_happens(program: Program, tmp_path: Path) -> None:

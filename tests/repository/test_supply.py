@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
 from tests.repository.test_readme import links
@@ -18,6 +19,7 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
 
 
+@pytest.mark.long
 def test_make_api_names_every_break_of_the_python_api(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "listenkey", tmp_path / "listenkey", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Makefile", tmp_path)

@@ -63,6 +63,7 @@ def test_after(): pass
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("hanging", "workers"), [*((hanging, "0") for hanging in HANGING), ("hypothesis", "1")])
 def test_it_is_a_failure_with_a_name(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, hanging: str, workers: str

@@ -555,6 +555,7 @@ class Things:
             client.start()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("thread", ["MainThread", "listenkey-stream", "listenkey-keeper"])
 @pytest.mark.parametrize("what", ["leave", "ask", "call"])
 def test_a_handler_or_finalizer_at_any_place(sandbox: Sandbox, what: str, thread: str) -> None:

@@ -656,6 +656,7 @@ def test_the_program_of_the_docs(listenkey_sandbox: Sandbox) -> None:
         bot.kill()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_the_oldest_websockets_that_is_promised_will_do(tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
