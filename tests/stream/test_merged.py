@@ -161,7 +161,7 @@ def test_a_busy_account_delays_no_other(flow: Callable[[dict[str, tuple[str, str
     assert ("b", 7) in flowing.events(50)
 
 
-# What waits in the stream of an account has a bound. With threads the system says who runs, so the flow may fall behind.
+# A stream has a bound for what waits in it. With threads the system says who runs, so the flow may fall behind.
 @pytest.mark.parametrize(("twin", "count"), [("sync", BUFFER - 100), ("async", 20_000)])
 def test_events_in_one_write_reach_a_program_that_only_reads(
     twin: str, count: int, scripted: Callable[..., str], sandbox: Sandbox
