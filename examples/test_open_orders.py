@@ -4,6 +4,7 @@ The fixture `listenkey_sandbox` is a stand-in for the exchange, new for each tes
 positions make the events of the stream and the answers of the three calls, and both agree.
 """
 
+import time
 from collections.abc import Callable, Iterator
 
 import open_orders
@@ -55,6 +56,7 @@ def test_what_happened_in_a_gap_is_seen(states: Iterator[AccountState], listenke
 def test_a_lost_fill_is_found(states: Iterator[AccountState], listenkey_sandbox: Sandbox) -> None:
     number = listenkey_sandbox.order(CALL, "BUY", 3, 100)
     until(states, lambda account: number in account.orders)
+    time.sleep(0.01)  # times have milliseconds: the fills have to be newer than the snapshot
     listenkey_sandbox.faults.add("stream-lose", times=3)  # the events of one fill
     listenkey_sandbox.fill(number, 1)
     listenkey_sandbox.fill(number, 1)
