@@ -80,7 +80,7 @@ def project(tmp_path: Path) -> Path:
     who = {f"GIT_{role}_{part}": "test@localhost" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"], ["tag", f"v{version}"]):
         subprocess.run(["git", *command], cwd=folder, env={**os.environ, **who}, check=True)
-    for stamp in (".pinned", ".ready"):
+    for stamp in (".runs", ".pinned", ".ready"):
         (folder / ".venv" / stamp).touch()
     return folder
 
