@@ -25,4 +25,5 @@ def tests(session: nox.Session) -> None:
     session.chdir(ROOT)
     session.install("-q", "--require-hashes", "-r", "requirements-dev.txt")
     session.install("-q", "--no-build-isolation", "--no-deps", "-e", ".")
-    session.run("pytest", "-q", "-n", "6", *session.posargs)
+    chosen = session.posargs or ["-m", "not toolchain and not long"]
+    session.run("pytest", "-q", "-n", "6", *chosen)
