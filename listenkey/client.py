@@ -243,8 +243,9 @@ class ListenKeyClient(_Client):
 
     def close(self) -> None:
         """Close the connections; the listen key lives on. A call under way in another thread runs to its end."""
-        if (exchange := vars(self).pop("_exchange", None)) is not None:  # in a single step: threads may close at once
-            exchange.release()
+        # In a single line: threads may close at once, and Ctrl-C in between would leave the connections to nobody.
+        # `bool` does nothing: the client has no exchange yet, or is closed already.
+        getattr(vars(self).pop("_exchange", None), "release", bool)()
 
     def __enter__(self) -> Self:
         return self
