@@ -137,6 +137,8 @@ class MergedStreams:
                 self._arrived.get(timeout=1.0)
             return False
         self._room[hand[0][0]].release()
+        if self._row:
+            self._tell_arrived()  # another thread that waits
         return True
 
     def _follow(self, name: str, stream: UserDataStream) -> None:
@@ -157,7 +159,11 @@ class MergedStreams:
 
     def _give(self, name: str, item: Item | ListenKeyError) -> None:
         self._row.append((name, item))
-        self._arrived.put(None)
+        self._tell_arrived()
+
+    def _tell_arrived(self) -> None:
+        if self._arrived.empty():  # a single mark is enough. One for each item would pile up while a program is busy
+            self._arrived.put(None)
 
 
 class AsyncMergedStreams:
