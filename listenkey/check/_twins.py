@@ -165,12 +165,16 @@ class _Check:
 
     def stranger(self) -> Account:
         """Make an API key up, and count the call that will carry the API key."""
-        self.inside.address.count(clock())
+        self._asked_at = clock()
+        self.inside.address.count(self._asked_at)
         return Account(Secret(secrets.token_hex(32)), self.inside.timeout)
 
     def learn(self, outcome: Outcome) -> None:
         """Note the answer to the call with the made-up API key."""
-        self.answer = outcome.result if isinstance(outcome.result, ListenKeyError) else None
+        error = outcome.result if isinstance(outcome.result, ListenKeyError) else None
+        if isinstance(error, RateLimited):  # counts for everyone on this address
+            self.inside.address.rate_limit_wait.refused(error, self._asked_at, clock())
+        self.answer = error
 
     # Connections
 
