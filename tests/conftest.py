@@ -163,9 +163,22 @@ def tls_url(authority: trustme.CA) -> Iterator[str]:
         thread.join(5)
 
 
+@contextlib.contextmanager
+def held_port(host: str = "127.0.0.1") -> Iterator[int]:
+    """Take a port that the system gives to nobody else: it refuses, until a program of the test serves there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # without it, no program could serve there
+        holder.bind((host, 0))
+        yield int(holder.getsockname()[1])
+
+
 @pytest.fixture
-def closed_port() -> str:
+def free_port() -> Iterator[int]:
+    with held_port() as port:
+        yield port
+
+
+@pytest.fixture
+def closed_port(free_port: int) -> str:
     """Name an address where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{free_port}"

@@ -51,6 +51,7 @@ from listenkey import (
 from listenkey._http.async_network import AsyncConnection
 from listenkey.stream import AsyncUserDataStream, UserDataStream
 from listenkey.stream._pace import Pace
+from tests.conftest import held_port
 from tests.http.test_secrets import API_KEY, LISTEN_KEY, PASSWORD, SECRETS, printed
 from tests.stream.test_stream import PACE, Reader
 
@@ -329,9 +330,8 @@ class World:
         self.authority.configure_trust(context)
         return context
 
-    def dead_port(self) -> int:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            return int(listener.getsockname()[1])
+    def dead_port(self, host: str = "127.0.0.1") -> int:
+        return self._stack.enter_context(held_port(host))
 
     def deaf_port(self) -> int:
         """Take a port that drops packets, because its queue is full."""
@@ -472,7 +472,7 @@ def first_address_refuses(world: World) -> Ask:
 
 @case
 def IPv6_first_and_dead(world: World) -> Ask:  # noqa: N802
-    dead = at(world.dead_port(), "::1", socket.AF_INET6)
+    dead = at(world.dead_port("::1"), "::1", socket.AF_INET6)
     return Ask(world.named(world.tls(), dead), ssl_context=world.trusting())
 
 
@@ -483,7 +483,8 @@ def first_address_of_a_family_that_the_system_has_not(world: World) -> Ask:
 
 @case
 def all_addresses_refuse(world: World) -> Ask:
-    world.looks_up(HOST, lambda _: [at(world.dead_port()), at(world.dead_port())])
+    addresses = [at(world.dead_port()), at(world.dead_port())]
+    world.looks_up(HOST, lambda _: addresses)
     return Ask(f"https://{HOST}", TransportError, NO_ANSWER + REFUSED)
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -319,12 +318,12 @@ def test_the_images_can_read_the_stream() -> None:
     assert [install.rstrip("'\"").endswith("[stream]") for install in installs] == [True, True]
 
 
-def test_the_compose_file_starts_the_bot_once_the_sandbox_listens(start: Callable[..., Process]) -> None:
+def test_the_compose_file_starts_the_bot_once_the_sandbox_listens(
+    start: Callable[..., Process], free_port: int
+) -> None:
     page = (EXAMPLES.parent / "docs" / "containers.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
-    services = YAML(typ="safe").load(text.replace("8080", port))["services"]
+    services = YAML(typ="safe").load(text.replace("8080", str(free_port)))["services"]
     assert services["bot"]["depends_on"] == {"sandbox": {"condition": "service_healthy"}}
     kind, *probe = services["sandbox"]["healthcheck"]["test"]
     assert (kind, probe[0]) == ("CMD", "python"), "the image has no curl"

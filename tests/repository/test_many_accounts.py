@@ -136,15 +136,15 @@ def test_a_shard_starts_while_the_exchange_is_away(tmp_path: Path, listenkey_san
         assert end(process, signal.SIGTERM)[0] == 0
 
 
-def test_a_shard_without_accounts_runs(tmp_path: Path, listenkey_sandbox: Sandbox) -> None:
-    port = free_port()
+def test_a_shard_without_accounts_runs(tmp_path: Path, listenkey_sandbox: Sandbox, free_port: int) -> None:
+    port = str(free_port)
     with shard(listenkey_sandbox, accounts(tmp_path, []), HEALTH_PORT=port) as process:
         assert until_answered(port, "/ready") == 200
         assert end(process, signal.SIGTERM) == (0, "stopped\n", "")
 
 
-def test_the_probes_of_the_manifest_tell_the_truth(tmp_path: Path, listenkey_sandbox: Sandbox) -> None:
-    only, port = container(manifest()), free_port()
+def test_the_probes_of_the_manifest_tell_the_truth(tmp_path: Path, listenkey_sandbox: Sandbox, free_port: int) -> None:
+    only, port = container(manifest()), str(free_port)
     (named,) = only["ports"]
     variables = {variable["name"]: variable.get("value") for variable in only["env"]}
     assert variables["HEALTH_PORT"] == str(named["containerPort"])
@@ -163,11 +163,6 @@ def test_the_probes_of_the_manifest_tell_the_truth(tmp_path: Path, listenkey_san
             code, out, errors = end(process, signal.SIGTERM)
     assert (code, out[-8:]) == (0, "stopped\n")
     assert "Traceback" not in errors
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
 
 
 def answer(port: str, path: str) -> int:

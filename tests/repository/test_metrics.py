@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -69,13 +68,10 @@ def told(sandbox: Sandbox, read: Callable[[], Figures]) -> None:
     until(read, lambda found: found["connected"] == 0 and found["blind"] > 0)
 
 
-def test_prometheus(listenkey_sandbox: Sandbox) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-
+def test_prometheus(listenkey_sandbox: Sandbox, free_port: int) -> None:
     def read() -> Figures:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/metrics", timeout=10) as answer:
                 text = answer.read().decode()
         except (urllib.error.URLError, ConnectionError):  # it does not listen yet
             return {}
@@ -96,7 +92,7 @@ def test_prometheus(listenkey_sandbox: Sandbox) -> None:
                 found[f"gaps {sample.labels['reason']}"] = sample.value
         return found
 
-    with bot(listenkey_sandbox, "prometheus_metrics.py", METRICS_PORT=str(port)):
+    with bot(listenkey_sandbox, "prometheus_metrics.py", METRICS_PORT=str(free_port)):
         told(listenkey_sandbox, read)
 
 

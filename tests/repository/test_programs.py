@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -89,11 +88,9 @@ def test_pytest_example(program: Program, pytester: pytest.Pytester) -> None:
 (BOT,) = programs("python bot.py")
 
 
-def test_the_commands_of_the_readme_run_its_program_unedited(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_run_its_program_unedited(tmp_path: Path, free_port: int) -> None:
     (block,) = [block.content for block in fences(BOT.page) if "python bot.py" in block.content and block.info == "sh"]
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = str(listener.getsockname()[1])
-    commands = [shlex.split(line, comments=True) for line in block.replace("8080", port).splitlines()]
+    commands = [shlex.split(line, comments=True) for line in block.replace("8080", str(free_port)).splitlines()]
     (tmp_path / "bot.py").write_text(BOT.text, encoding="utf-8")
     sandbox, bot = (start(command, tmp_path) for command in commands)
     with sandbox, bot:

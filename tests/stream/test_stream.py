@@ -576,12 +576,11 @@ def test_the_listen_key_is_in_no_log_and_no_repr(
     assert key not in str([vars(record) for record in caplog.records])
 
 
-def test_an_address_where_nothing_listens(read: Open, sandbox: Sandbox) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    reader = read(stream_url=f"ws://127.0.0.1:{port}/private")
+def test_an_address_where_nothing_listens(read: Open, sandbox: Sandbox, free_port: int) -> None:
+    where = f"ws://127.0.0.1:{free_port}/private"
+    reader = read(stream_url=where)
     reader.wait(lambda: reader.status().last_error is not None)
-    assert str(reader.status().last_error).startswith(f"No answer from ws://127.0.0.1:{port}/private (ConnectError: ")
+    assert str(reader.status().last_error).startswith(f"No answer from {where} (ConnectError: ")
     assert "Connection refused" in str(reader.status().last_error)
     assert reader.status().state == "connecting"
 

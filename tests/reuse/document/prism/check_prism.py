@@ -49,10 +49,12 @@ class Forwarder(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def held_port() -> socket.socket:
+    """Take a port that the system gives to nobody else; a server may listen there all the same."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -126,7 +128,8 @@ def cases() -> list[tuple[str, str, object]]:
 
 
 def main() -> int:
-    Forwarder.prism = free_port()
+    holder = held_port()
+    Forwarder.prism = holder.getsockname()[1]
     prism = subprocess.Popen(
         ["node_modules/.bin/prism", "mock", "--port", str(Forwarder.prism), "--host", "127.0.0.1", "openapi.yaml"],
         stdout=subprocess.DEVNULL,
@@ -147,6 +150,7 @@ def main() -> int:
     finally:
         prism.terminate()
         prism.wait()
+        holder.close()
         server.shutdown()
     return 1 if failed else 0
 
