@@ -92,10 +92,10 @@ class Connection:
                 self.protocol.send_text(content.encode())
                 self._flush()
 
-    def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: int) -> None:
         """Send a close frame."""
         with self.lock:
-            self._close(code, reason)
+            self._close(code, "")
 
     def reset(self) -> None:
         """End the connection at once. The client sees a reset."""

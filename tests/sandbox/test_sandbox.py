@@ -568,7 +568,7 @@ PATHS = "/eapi/v1/listenKey, /eapi/v1/openOrders, /eapi/v1/position, /eapi/v1/ma
 )
 def test_what_cannot_be_a_fault_is_refused(name: str, options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
-        Faults().add(name, **options)
+        Sandbox().faults.add(name, **options)
 
 
 @pytest.mark.parametrize(
@@ -578,13 +578,13 @@ def test_headers_that_cannot_be_sent_are_refused(headers: object) -> None:
     with pytest.raises(
         ValueError, match=r"^headers must map names to texts of one line each, or to None, in Latin-1\.$"
     ):
-        Faults().add("status", headers=headers)
+        Sandbox().faults.add("status", headers=headers)
 
 
 @pytest.mark.parametrize("body", [object(), "\ud800", {"a": object()}])
 def test_a_body_that_cannot_be_sent_is_refused(body: object) -> None:
     with pytest.raises(ValueError, match=r"^body must be bytes, text or something JSON can hold: "):
-        Faults().add("status", body=body)
+        Sandbox().faults.add("status", body=body)
 
 
 # Steering over HTTP
