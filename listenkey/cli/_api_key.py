@@ -13,8 +13,6 @@ from listenkey.cli._exits import Stop
 from listenkey.cli._screen import is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from listenkey.cli._screen import Screen
 
 PR_SET_DUMPABLE = 4
@@ -27,21 +25,12 @@ def api_key(screen: Screen) -> str:
         return key
     with contextlib.suppress(EOFError, UnicodeDecodeError):
         if is_terminal(sys.stdin):
-            key = asked(lambda: getpass.getpass("API key: "), screen)
+            key = screen.asked(lambda: getpass.getpass("API key: "))
         elif sys.stdin is not None:  # None: standard input was closed
             key = _first_line(sys.stdin.fileno())
     if not key:
         raise Stop(2, "no API key: set BINANCE_API_KEY, or give it on standard input, as text.")
     return key
-
-
-def asked(ask: Callable[[], str], screen: Screen) -> str:
-    """Ask on a terminal, and end the prompt's line after any answer."""
-    try:
-        return ask()
-    except (SystemExit, EOFError):  # Ctrl-C, Ctrl-D
-        screen.say("")
-        raise
 
 
 def _taken_from_environment(name: str) -> str | None:

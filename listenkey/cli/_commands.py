@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from listenkey import ListenKeyClient, ListenKeyKeeper
-from listenkey.cli._api_key import api_key, asked
+from listenkey.cli._api_key import api_key
 from listenkey.cli._exits import Stop, in_our_words, missing
 from listenkey.cli._lines import live
 from listenkey.cli._output import wait_for_reader
@@ -85,9 +85,7 @@ def _keepalive(args: argparse.Namespace, screen: Screen) -> int:
 def _delete(args: argparse.Namespace, screen: Screen) -> int:
     if not args.yes:
         if is_terminal(sys.stdin):
-            screen.say("This ends the listen key for every program on the account. End it? [y/N] ", end="")
-            answer = asked(sys.stdin.readline, screen)
-            if answer.strip().lower() not in ("y", "yes"):
+            if not screen.agrees("This ends the listen key for every program on the account. End it?"):
                 raise Stop(1, "nothing was ended.")
         elif not os.environ.get("BINANCE_API_KEY"):
             raise Stop(2, "the API key comes from standard input, so there is no one to ask: add --yes.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from listenkey.cli._lines import as_fields, as_raw, for_people, kind_of, live_stream
+from listenkey.cli._options import stream_url_of
 from listenkey.cli._output import File, StandardOutput
 from listenkey.cli._screen import is_terminal
 from listenkey.stream import Gap, UserDataStream
@@ -71,7 +71,7 @@ class _Flow:
 
     def items(self) -> Generator[Item | None]:
         """Give what comes; None now and then, while nothing does."""
-        stream_url = self._args.stream_url or (None if self._args.demo else os.environ.get("LISTENKEY_STREAM_URL"))
+        stream_url = stream_url_of(self._args)
         with UserDataStream(self._client, stream_url=stream_url, form=self._args.form, forever=True) as stream:
             self._screen.show(lambda: live_stream(stream.status(), datetime.now().astimezone(), self.printed))
             while True:
