@@ -307,7 +307,7 @@ class AsyncListenKeyClient(_Client):
         self._is_closed = True
         exchange, self._exchange = self._exchange, None
         if exchange is not None and exchange.loop is _running_loop():  # else the connections ended with their loop
-            await exchange.release()
+            exchange.release()
 
     async def __aenter__(self) -> Self:
         return self

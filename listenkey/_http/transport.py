@@ -9,7 +9,7 @@ import os
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import httpcore
 import httpx
@@ -50,14 +50,7 @@ def is_all_read(response: httpcore.Response) -> bool:
     return parser is not None and parser.trailing_data == (b"", False)
 
 
-class ReusableConnection(Protocol):
-    """What httpcore's connections of both twins have."""
-
-    def is_available(self) -> bool: ...
-    def has_expired(self) -> bool: ...
-
-
-C = TypeVar("C", bound=ReusableConnection)
+C = TypeVar("C", httpcore.ConnectionInterface, httpcore.AsyncConnectionInterface)
 
 
 class IdleConnections(Generic[C]):
@@ -93,7 +86,7 @@ class IdleConnections(Generic[C]):
             self.discard()
 
     def discard(self) -> None:
-        """Close all connections, without waiting."""
+        """Close all connections, without waiting. A connection under way is closed when its call ends."""
         with contextlib.suppress(IndexError):  # none is left
             while True:
                 self._idle.pop()[1].abort()
@@ -138,10 +131,6 @@ class Pool:
             raise
         self.idle.put_back(attempt, connection, response)
         return attempt.note_body(body)
-
-    def close(self) -> None:
-        """Close the connections. A connection under way is closed when its call ends."""
-        self.idle.discard()
 
 
 class AsyncPool:
@@ -209,10 +198,6 @@ class AsyncPool:
             if not body.take(chunk):
                 break
         return body
-
-    async def aclose(self) -> None:
-        """As `Pool.close`."""
-        self.idle.discard()
 
 
 # httpx's own transports, with a pool of ours in the place of theirs: tools that replace or wrap the transports' methods

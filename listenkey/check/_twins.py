@@ -102,7 +102,7 @@ async def _async_walk(client: AsyncListenKeyClient, task: _Check) -> AsyncIterat
             try:
                 task.learn(await exchange.send("keepalive", task.stranger()))
             finally:
-                await exchange.release()
+                exchange.release()
         else:
             with task.calling() as brought:
                 if step.operation == "start":
@@ -203,11 +203,9 @@ class _Check:
                 connection.abort()
             for reader in readers:
                 reader.cancel()
-            try:
-                if readers:
-                    await asyncio.wait(readers)
-            finally:
-                await exchange.release()
+            exchange.release()
+            if readers:
+                await asyncio.wait(readers)
         return probes
 
     async def _open(self, exchange: AsyncExchange, probe: Probe) -> Opened | None:
