@@ -255,22 +255,22 @@ class ListenKeyClient(_Client):
     ) -> None:
         self.close()
 
-    def _repeat(self, operation: Operation) -> Success:
+    def _repeat(self, operation: Operation, account: Account | None = None) -> Success:
         with self._noting_limits():
             for attempt in range(1, self._attempts):
                 try:
-                    return self._send(operation)
+                    return self._send(operation, account)
                 except ListenKeyError as error:
                     wait = _backoff(error, attempt)
                 time.sleep(wait)
-            return self._send(operation)
+            return self._send(operation, account)
 
-    def _send(self, operation: Operation) -> Success:
+    def _send(self, operation: Operation, account: Account | None = None) -> Success:
         exchange = self._exchange
         if exchange is None:
             raise ConfigurationError(CLOSED)
         number = self._address.count(clock())
-        return self._counted(number, exchange.send(operation, self._account))
+        return self._counted(number, exchange.send(operation, account or self._account))
 
     def _start_once(self) -> Started:
         return _started(self._send("start"), self._key_life)
@@ -317,19 +317,19 @@ class AsyncListenKeyClient(_Client):
     ) -> None:
         await self.aclose()
 
-    async def _repeat(self, operation: Operation) -> Success:
+    async def _repeat(self, operation: Operation, account: Account | None = None) -> Success:
         with self._noting_limits():
             for attempt in range(1, self._attempts):
                 try:
-                    return await self._send(operation)
+                    return await self._send(operation, account)
                 except ListenKeyError as error:
                     wait = _backoff(error, attempt)
                 import asyncio
 
                 await asyncio.sleep(wait)
-            return await self._send(operation)
+            return await self._send(operation, account)
 
-    async def _send(self, operation: Operation) -> Success:
+    async def _send(self, operation: Operation, account: Account | None = None) -> Success:
         if self._is_closed:
             raise ConfigurationError(CLOSED)
         loop = _running_loop()
@@ -340,7 +340,7 @@ class AsyncListenKeyClient(_Client):
 
             self._exchange = share(AsyncExchange, self._route, loop)
         number = self._address.count(clock())
-        return self._counted(number, await self._exchange.send(operation, self._account))
+        return self._counted(number, await self._exchange.send(operation, account or self._account))
 
     async def _start_once(self) -> Started:
         return _started(await self._send("start"), self._key_life)

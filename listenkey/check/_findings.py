@@ -274,7 +274,7 @@ def _causes(error: Unauthorized, control: ListenKeyError | None, *, is_usual: bo
         return f"{_COPY_AGAIN} Permission and address are not ruled out."
     if error.code in (-2008, -2014):
         return f"Ruled out: permission and address, because this code is about the API key alone. {_ENVIRONMENT}"
-    if isinstance(control, ApiError) and (control.code, control.reason) != (error.code, error.reason):
+    if isinstance(control, Unauthorized) and (control.code, control.reason) != (error.code, error.reason):
         return (
             f"Ruled out: an unknown API key, because one that was made up is refused otherwise (code {control.code}). "
             f"Left: {_PERMISSION}, and {_ADDRESS}."

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from listenkey._clock import clock
-from listenkey._http.exchange import AsyncExchange, Exchange, share
+from listenkey._http.exchange import AsyncExchange, share
 from listenkey._http.masking import Secret
 from listenkey._http.route import Account
 from listenkey._http.tracing import watched
 from listenkey._inside import inside
 from listenkey._version import __version__
 from listenkey.check import _findings
-from listenkey.check._course import Connect, Control, course, is_enough, rest
+from listenkey.check._course import Connect, course, is_enough, rest
 from listenkey.check._findings import Called, Finding, Probe
 from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited
 from listenkey.stream._inside import Opened, open_form, route_of
@@ -25,7 +25,6 @@ from listenkey.stream._inside import Opened, open_form, route_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from listenkey._http.outcome import Outcome
     from listenkey.check._course import Course, Order
     from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
     from listenkey.stream._inside import Form
@@ -77,18 +76,14 @@ def _walk(client: ListenKeyClient, task: _Check) -> Iterator[Finding]:
             yield step
         elif isinstance(step, Connect):
             task.answer = asyncio.run(task.connect(step.forms))
-        elif isinstance(step, Control):
-            exchange = share(Exchange, task.inside.route)
-            try:
-                task.learn(exchange.send("keepalive", task.stranger()))
-            finally:
-                exchange.release()
         else:
             with task.calling() as brought:
                 if step.operation == "start":
                     brought.append(client.start())
-                else:
+                elif step.operation == "keepalive":
                     client.keepalive()
+                else:
+                    task.inside.call("keepalive", task.stranger())
 
 
 async def _async_walk(client: AsyncListenKeyClient, task: _Check) -> AsyncIterator[Finding]:
@@ -97,18 +92,14 @@ async def _async_walk(client: AsyncListenKeyClient, task: _Check) -> AsyncIterat
             yield step
         elif isinstance(step, Connect):
             task.answer = await task.connect(step.forms)
-        elif isinstance(step, Control):
-            exchange = share(AsyncExchange, task.inside.route, asyncio.get_running_loop())
-            try:
-                task.learn(await exchange.send("keepalive", task.stranger()))
-            finally:
-                exchange.release()
         else:
             with task.calling() as brought:
                 if step.operation == "start":
                     brought.append(await client.start())
-                else:
+                elif step.operation == "keepalive":
                     await client.keepalive()
+                else:
+                    await task.inside.call("keepalive", task.stranger())
 
 
 class _Check:
@@ -164,17 +155,8 @@ class _Check:
         self.answer = Called(failure, trace, clock() - began, expires_in, self._client.used_weight)
 
     def stranger(self) -> Account:
-        """Make an API key up, and count the call that will carry the API key."""
-        self._asked_at = clock()
-        self.inside.address.count(self._asked_at)
+        """Make an API key up."""
         return Account(Secret(secrets.token_hex(32)), self.inside.timeout)
-
-    def learn(self, outcome: Outcome) -> None:
-        """Note the answer to the call with the made-up API key."""
-        error = outcome.result if isinstance(outcome.result, ListenKeyError) else None
-        if isinstance(error, RateLimited):  # counts for everyone on this address
-            self.inside.address.rate_limit_wait.refused(error, self._asked_at, clock())
-        self.answer = error
 
     # Connections
 

@@ -227,8 +227,14 @@ NO_SUCH_KEY = {"status": 401, "body": {"code": -2008, "msg": "Invalid Api-Key ID
 
 @pytest.mark.parametrize(
     ("api_key", "answers", "causes"),
-    [(API_KEY, [REFUSED], CUT), (USUAL, [REFUSED, REFUSED], UNKNOWN), (USUAL, [REFUSED, NO_SUCH_KEY], KNOWN)],
-    ids=["cut", "unknown", "known"],
+    [
+        (API_KEY, [REFUSED], CUT),
+        (USUAL, [REFUSED, REFUSED], UNKNOWN),
+        (USUAL, [REFUSED, NO_SUCH_KEY], KNOWN),
+        (USUAL, [REFUSED, {"status": 429}], UNKNOWN),  # which tells nothing of the API key
+        (USUAL, [REFUSED, {"status": 503}], UNKNOWN),
+    ],
+    ids=["cut", "unknown", "known", "rate limit", "fault"],
 )
 def test_api_key(
     checked: Checked, listenkey_sandbox: Sandbox, api_key: str, answers: list[dict[str, Any]], causes: str
