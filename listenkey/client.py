@@ -306,7 +306,7 @@ class AsyncListenKeyClient(_Client):
         """As `ListenKeyClient.close`."""
         self._is_closed = True
         exchange, self._exchange = self._exchange, None
-        if exchange is not None and exchange.loop is _running_loop():  # else the connections ended with their loop
+        if exchange is not None and exchange.loop is running_loop():  # else the connections ended with their loop
             exchange.release()
 
     async def __aenter__(self) -> Self:
@@ -332,7 +332,7 @@ class AsyncListenKeyClient(_Client):
     async def _send(self, operation: Operation, account: Account | None = None) -> Success:
         if self._is_closed:
             raise ConfigurationError(CLOSED)
-        loop = _running_loop()
+        loop = running_loop()
         if loop is None:
             raise ConfigurationError("This client needs the event loop of asyncio: call it inside asyncio.run(...).")
         if self._exchange is None or self._exchange.loop is not loop:
@@ -356,7 +356,8 @@ def load_for_asyncio() -> None:
         import_module("anyio._backends._asyncio")
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the event loop of this thread. None: no loop runs here."""
     import asyncio
 
     try:

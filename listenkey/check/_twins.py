@@ -19,6 +19,7 @@ from listenkey._version import __version__
 from listenkey.check import _findings
 from listenkey.check._course import Connect, course, is_enough, rest
 from listenkey.check._findings import Called, Finding, Probe
+from listenkey.client import running_loop
 from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited
 from listenkey.stream._inside import Opened, open_form, route_of
 
@@ -57,8 +58,7 @@ def check(client: ListenKeyClient, *, stream_url: str | None = None, wait: float
         ConfigurationError: `wait` is no such number; an event loop runs in this thread, where `async_check` is for; or
             the client is closed.
     """
-    with contextlib.suppress(RuntimeError):
-        asyncio.get_running_loop()
+    if running_loop() is not None:
         raise ConfigurationError("An event loop runs in this thread: use async_check there.")
     return _walk(client, _Check(client, stream_url, wait))
 
