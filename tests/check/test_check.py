@@ -407,8 +407,8 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     def name(url: str) -> str:
         for variable in ("NO_PROXY", "no_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(variable, raising=False)
-        where = url.removeprefix("http://")
-        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{where}")
+        scheme, _, where = url.partition("://")
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:{PASSWORD}@{where}")
         return where
 
     return name
@@ -461,3 +461,21 @@ def test_a_proxy_that_opens_no_way(
     assert failed(found) == "connection"
     assert found["connection"].text.endswith(text)
     assert PASSWORD not in repr(found)
+
+
+def test_tls_with_a_proxy_is_no_tls_with_the_exchange(
+    checked: Checked, scripted: Callable[..., str], proxy: Callable[[str], str], authority: Any
+) -> None:
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+
+    def opens_no_way(connection: Any) -> None:
+        with server.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+
+    proxy(scripted(opens_no_way, reads_head=False).replace("http", "https"))
+    found = checked(**BEYOND, ssl_context=client)
+    assert failed(found) == "connection"
+    assert found["connection"].text.endswith(" The proxy takes the connection, and opens no way to the exchange.")
+    assert found["TLS"].verdict == "skipped"
