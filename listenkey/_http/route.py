@@ -64,9 +64,11 @@ class Certificates(NamedTuple):
 @functools.lru_cache(maxsize=16)
 def loaded(certificates: Certificates) -> ssl.SSLContext:
     """Make a TLS context, which takes some 30 ms and 800 KiB: the process makes a context for each setting."""
-    has_own = bool(certificates.file or certificates.folder)
+    file, folder = certificates.file or None, certificates.folder or None
     try:
-        return certificates.context or httpx.create_ssl_context(trust_env=has_own)
+        if file or folder:
+            return ssl.create_default_context(cafile=file, capath=folder)
+        return certificates.context or httpx.create_ssl_context(trust_env=False)
     except (OSError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
     raise ConfigurationError(f"The certificates cannot be loaded ({why}): check {certificates}.")
