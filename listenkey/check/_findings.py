@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from listenkey._http.faults import GOES_ON, NO_WAY, is_certificate_fault
 from listenkey.errors import ApiError, KeyNotFound, Unauthorized
@@ -36,7 +36,7 @@ Step = Literal[
     "two at once",
     "closing",
 ]
-STEPS: tuple[Step, ...] = Step.__args__  # type: ignore[attr-defined]
+STEPS: tuple[Step, ...] = get_args(Step)
 Verdict = Literal["ok", "note", "failed", "skipped"]
 # Options general-info page, "Timing security": a call is refused when its timestamp is over 1 s ahead of the server's
 # clock, or over `recvWindow`, by default 5 s, behind.
