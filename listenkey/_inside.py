@@ -28,7 +28,7 @@ class Inside:
         key_life: seconds that a listen key is taken to live.
         is_usual_key: whether the API key has the form of Binance's: 64 letters and digits.
         start_once: makes one attempt at `start()`, and gives a `Started`. For the async client: await the call.
-        call: makes a call by the rules of the client's own calls, for any `Account`. For the async client: await the call.
+        call: makes a call for any `Account`, by the rules of the client's own calls. For the async client: await it.
     """
 
     route: Route
