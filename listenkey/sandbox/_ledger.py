@@ -182,9 +182,10 @@ class Ledgers:
 # Each function raises ValueError, or the first event does: the change cannot be.
 
 
-def placed(order_id: int, client_id: str, symbol: object, side: object, quantity: object, price: object) -> Make:
+def placed(order_id: int, client_id: object, symbol: object, side: object, quantity: object, price: object) -> Make:
     """Make the event of a new order."""
-    who = {"s": name_of("symbol", symbol, _OPTION), "c": client_id, "S": side, "o": "LIMIT", "f": "GTC", "i": order_id}
+    who = {"s": name_of("symbol", symbol, _OPTION), "S": side, "o": "LIMIT", "f": "GTC", "i": order_id}
+    who["c"] = name_of("client_order_id", client_id, "an order, such as mm7-000418")
     if side not in ("BUY", "SELL"):
         raise ValueError(f"side must be BUY or SELL, not {side!r}.")
     asked = {"q": text(above_zero("quantity", quantity)), "p": text(above_zero("price", price))}
@@ -348,7 +349,7 @@ def number(name: str, value: object) -> Decimal:
             raise ValueError
     except (InvalidOperation, ValueError):
         raise ValueError(f"{name} must be an amount, such as 0.4 or '0.4', not {value!r}.") from None
-    return found
+    return found.quantize(_PLACES, context=_EXACT)  # as the events say it
 
 
 def above_zero(name: str, value: object) -> Decimal:

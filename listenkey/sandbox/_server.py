@@ -151,13 +151,13 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        if not 0 < life < math.inf:
+        if not isinstance(life, int | float) or not 0 < life < math.inf:
             raise ValueError(f"life must be a number of seconds above 0, not {life!r}.")
-        if limit is not None and limit < 1:
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit must be at least 1, or None for no limit, not {limit!r}.")
-        if not 0 <= port <= 65535:
+        if not isinstance(port, int) or not 0 <= port <= 65535:
             raise ValueError(f"port must be from 0 to 65535, not {port!r}.")
-        if not all(map(WELL_FORMED.fullmatch, accounts or ())):
+        if not all(isinstance(key, str) and WELL_FORMED.fullmatch(key) for key in accounts or ()):
             raise ValueError("accounts: an API key must be printable ASCII characters without a space.")
         self._host = "127.0.0.1" if host == "localhost" else host
         if not self._host:
@@ -365,7 +365,7 @@ class Sandbox:
             OSError: the file cannot be read.
             ValueError: `speed` is not above 0, or a line of the file cannot be read: the text names file and line.
         """
-        if not 0 < speed < math.inf:
+        if not isinstance(speed, int | float) or not 0 < speed < math.inf:
             raise ValueError(f"speed must be a number above 0, not {speed!r}.")
         sent, then, due = 0, None, time.monotonic()
         for line in lines(path):

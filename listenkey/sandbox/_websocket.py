@@ -320,16 +320,11 @@ class Streams:
         """As `Sandbox.emit`."""
         if not isinstance(event, Mapping) or not isinstance(event.get("e"), str):
             raise ValueError('An event must be a mapping with its name in "e".')  # noqa: TRY004  JSON brings it
-        if not isinstance(account, str | None):
-            raise ValueError(f"account must be the name of an account, or None, not {account!r}.")  # noqa: TRY004
         try:
-            json.dumps(dict(event))
+            json.dumps(dict(event), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"An event must be something that JSON can hold: {error}") from None
-        with self._lock:
-            for _, ledger in self._concerned(account):
-                ledger.note(event)
-            return self._send(event, account)
+        return self._play(event, account)
 
     def fault(self, name: str, only: int | None = None, *, times: int | None = 1, **options: object) -> None:
         """As `Faults.add` for a fault of the stream. But a fault for open connections never waits for a connection.
@@ -382,12 +377,12 @@ class Streams:
             having = [each for each in concerned if type(order_id) is int and order_id in each[1].orders]
             self._do_events(make, having or concerned)
 
-    def _play(self, event: Mapping[str, Any], account: str | None) -> None:
-        """Send an event that was recorded, whatever it is."""
+    def _play(self, event: Mapping[str, Any], account: str | None) -> int:
+        """Send an event, whatever the event is. Returns to how many connections."""
         with self._lock:
             for _, ledger in self._concerned(account):
                 ledger.note(event)
-            self._send(event, account)
+            return self._send(event, account)
 
     def _listening(self, account: str | None) -> int:
         """Count the connections that get an account's events."""
@@ -501,6 +496,8 @@ class Streams:
         return sent
 
     def _receiving(self, account: str | None) -> Iterator[tuple[Connection, str, str]]:
+        if not isinstance(account, str | None):
+            raise ValueError(f"account must be the name of an account, or None, not {account!r}.")  # noqa: TRY004
         for connection in self._open:
             for key in connection.keys:
                 owner = self._account_of(key)

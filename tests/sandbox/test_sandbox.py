@@ -581,7 +581,7 @@ def test_headers_that_cannot_be_sent_are_refused(headers: object) -> None:
         Sandbox().faults.add("status", headers=headers)
 
 
-@pytest.mark.parametrize("body", [object(), "\ud800", {"a": object()}])
+@pytest.mark.parametrize("body", [object(), "\ud800", {"a": object()}, {"a": float("nan")}])
 def test_a_body_that_cannot_be_sent_is_refused(body: object) -> None:
     with pytest.raises(ValueError, match=r"^body must be bytes, text or something JSON can hold: "):
         Sandbox().faults.add("status", body=body)
@@ -878,6 +878,10 @@ def test_an_address_that_is_not_this_machines_is_named(host: str) -> None:
         ({"life": 0}, "life must be a number of seconds above 0, not 0."),
         ({"life": float("nan")}, "life must be a number of seconds above 0, not nan."),
         ({"life": float("inf")}, "life must be a number of seconds above 0, not inf."),
+        ({"life": "2"}, "life must be a number of seconds above 0, not '2'."),
+        ({"limit": "5"}, "limit must be at least 1, or None for no limit, not '5'."),
+        ({"port": "80"}, "port must be from 0 to 65535, not '80'."),
+        ({"accounts": {7: "a"}}, "accounts: an API key must be printable ASCII characters without a space."),
         ({"limit": 0}, "limit must be at least 1, or None for no limit, not 0."),
         ({"host": ""}, "host must be an address or a name of this machine, not ''."),
         ({"port": 65536}, "port must be from 0 to 65535, not 65536."),
