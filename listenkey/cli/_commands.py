@@ -147,7 +147,7 @@ def _sandbox(args: argparse.Namespace, screen: Screen) -> int:
         try:
             sandbox = stack.enter_context(_sandbox_of(args))
         except (OSError, TypeError, ValueError) as error:
-            raise Stop(2, in_our_words(str(error))) from error
+            raise _refusal(error) from error
         screen.say(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:")
         screen.settle()
         _print(args, f"export LISTENKEY_BASE_URL={sandbox.url}", {"url": sandbox.url})
@@ -156,10 +156,17 @@ def _sandbox(args: argparse.Namespace, screen: Screen) -> int:
             try:
                 sent = sandbox.play(args.play, speed=args.speed)
             except (OSError, ValueError) as error:
-                raise Stop(2, in_our_words(str(error))) from error
+                raise _refusal(error) from error
             screen.say(f"{args.play} has ended: {sent} events were sent")
         while True:  # a sleep can be interrupted; a lock's wait cannot, on Windows before Python 3.14
             time.sleep(3600)
+
+
+def _refusal(error: Exception) -> Stop:
+    """Say why the sandbox does not do what the command line asks for."""
+    if isinstance(error, OSError) and error.strerror:
+        return Stop(2, f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
+    return Stop(2, in_our_words(str(error)))
 
 
 def _sandbox_of(args: argparse.Namespace) -> Sandbox:
