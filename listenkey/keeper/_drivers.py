@@ -272,6 +272,7 @@ class ListenKeyKeeper(AnyKeeper):
                 # A handler or a finalizer in the middle of us must not wait: the thread is this one, or needs the lock.
                 if not is_held_here() and thread is not threading.current_thread():
                     thread.join(LONGEST_TIMEOUT)  # or the request under way might make a key after the DELETE
+                    self._call(self._keeping.check_delete)  # the request under way may have met a 429
                 self._client.delete()
 
     def _until(self, ready: Callable[[float], T | None]) -> T:

@@ -871,6 +871,21 @@ def test_delete_on_exit_sends_nothing_in_a_ban(
     assert {request.method for request in sandbox.requests} == {"POST"}
 
 
+def test_delete_on_exit_sends_nothing_after_a_429_met_while_leaving(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sync keeper waits for a request under way. The async keeper cancels the request, and hears of no 429."""
+    with (
+        ListenKeyClient(API_KEY, base_url=sandbox.url) as client,
+        ListenKeyKeeper(client, delete_on_exit=True) as keeper,
+    ):
+        sandbox.faults.add("drip", status=429, interval=0.005)
+        keeper.renew_soon()
+        until(lambda: len(sandbox.requests) == 2)
+    assert caplog.messages[-1].startswith("listen key not deleted: Too many requests.")
+    assert [request.method for request in sandbox.requests] == ["POST", "POST"]
+
+
 def test_delete_on_exit_sends_nothing_once_lost(twins: Twins, sandbox: Sandbox) -> None:
     with twins.keeper(twins.client(sandbox.url), delete_on_exit=True) as keeper:
         sandbox.faults.add("status", status=401, times=None)
