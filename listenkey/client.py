@@ -347,7 +347,7 @@ class AsyncListenKeyClient(_Client):
 
 
 def load_for_asyncio() -> None:
-    """Load now what the first async call needs: in a running event loop, it would hold up the loop for 30 ms."""
+    """Load what the first async call needs. Loading takes 30 ms, which would hold up a running event loop."""
     from importlib import import_module
 
     import_module("listenkey._http.exchange")

@@ -134,7 +134,7 @@ class Pool:
 
 
 class AsyncPool:
-    """The async twin's."""
+    """The async twin of `Pool`."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
@@ -213,7 +213,7 @@ class Transport(httpx.HTTPTransport):
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
-    """The async twin's."""
+    """The async twin of `Transport`."""
 
     def __init__(self, route: Route) -> None:
         self.pool = AsyncPool(route)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from listenkey._http.route import Route
     from listenkey.stream._inside import Form
 
-GRACE = 5.0  # seconds after the first event, in which the other connections should have it too
+GRACE = 5.0  # seconds after the first event, in which the other connections should have an event, too
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ Course = Generator[Finding | Order, object, None]
 
 def course(route: Route, wait: float, *, is_usual_key: bool) -> Course:
     """Go the way from the first call to the end of a connection."""
-    before = cast(Called, (yield Call("keepalive")))  # first: only so an answer can tell of a key that was there
+    before = cast(Called, (yield Call("keepalive")))  # first: a later call cannot tell whether a key was there
     for finding in (say.connection(before, route), say.tls(before, route)):
         yield finding
         if finding.verdict == "failed":

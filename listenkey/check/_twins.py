@@ -170,7 +170,7 @@ class _Check:
                 probes.append(probe := Probe(form, clock()))
                 if (connection := await self._open(exchange, probe)) is not None:
                     opened.append((probe, connection))
-                    read = _read(probe, connection, news.set)  # at once: it counts when an event comes
+                    read = _read(probe, connection, news.set)  # at once: the time of an event counts
                     readers.append(asyncio.create_task(read, name="listenkey-check"))
             for _, connection in opened:
                 connection.ping()

@@ -36,8 +36,9 @@ def api_key(screen: Screen) -> str:
 def _taken_from_environment(name: str) -> str | None:
     """Read a secret variable and wipe the secret out of this process, which the program may look into.
 
-    On Linux `/proc/PID/environ` shows the memory that the variables were put into at the start, whatever became of
-    them; `/proc/PID/mem`, a debugger or a core dump show the whole process. The second is closed to all but root.
+    On Linux `/proc/PID/environ` shows the memory that the variables were put into at the start, even if the variables
+    have changed since. `/proc/PID/mem`, a debugger or a core dump show the whole process: here the process is closed
+    to all but root.
     """
     value = os.environ.get(name)
     if value and os.name == "posix":

@@ -263,13 +263,13 @@ class ListenKeyKeeper(AnyKeeper):
     def __exit__(self, *_: object) -> None:
         try:
             self._leave()
-        except BaseException:  # Ctrl-C in the middle of it: again, from the beginning
+        except BaseException:  # Ctrl-C came while leaving: leave again, from the beginning
             self._leave()
             raise
         if not self._is_out_of_reach() and (thread := self._thread) and self._deletes():
             with self._deleting():
                 self._call(self._keeping.check_delete)
-                # A handler or a finalizer in the middle of us must not wait: the thread is this one, or needs the lock.
+                # A handler or a finalizer amid our code must not wait: the thread is this thread, or needs the lock.
                 if not is_held_here() and thread is not threading.current_thread():
                     thread.join(LONGEST_TIMEOUT)  # or the request under way might make a key after the DELETE
                     self._call(self._keeping.check_delete)  # the request under way may have met a 429
@@ -359,7 +359,7 @@ class AsyncListenKeyKeeper(AnyKeeper):
         self._leave()
         if (task := self._task) is None:  # entering has failed, or goes on in another task
             return
-        task.cancel()  # here all is over that has to be: each await below may be cancelled
+        task.cancel()  # all that must happen has happened: each await below may be cancelled
         deletes = self._deletes()
         with self._deleting() if deletes else contextlib.nullcontext():
             await asyncio.wait([task])

@@ -235,7 +235,7 @@ def make_fault(name: object, options: Mapping[str, object], times: object) -> Fa
 
 
 class Queue:
-    """Faults that wait, each with how often it is still to be done. None: for ever. Any thread may call."""
+    """Faults that wait, and how often each fault is still to be done. None: for ever. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

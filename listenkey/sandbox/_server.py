@@ -63,7 +63,7 @@ class Server(socketserver.TCPServer):
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []  # the acceptor's alone, after its end stop()'s
+        self._threads: list[threading.Thread] = []  # for the acceptor's thread; for `stop` when that thread has ended
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), Handler)
         self._acceptor = threading.Thread(

@@ -447,7 +447,7 @@ class Streams:
             if fault and fault.name in HANDSHAKES:
                 connection.start()
                 return None
-            self._add(connection)  # before the client knows: a key that ends from now on is a key whose end is told
+            self._add(connection)  # before the client knows: the client is told if a key ends from now on
             connection.start()
             if fault:
                 CONNECTIONS[fault.name][1](connection, fault)
