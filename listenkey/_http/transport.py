@@ -9,7 +9,7 @@ import os
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import httpcore
 import httpx
@@ -24,21 +24,18 @@ KEPT_CONNECTIONS = 8
 DEAD = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError, ssl.SSLError)
 
 
-def maker(twin: Literal["", "Async"], route: Route, ssl_context: ssl.SSLContext | None, backend: object) -> Any:  # noqa: ANN401
-    """Make a pool of httpcore's, which makes the connections of a route."""
-    options: dict[str, Any] = {"ssl_context": ssl_context, "keepalive_expiry": KEPT_SECONDS, "network_backend": backend}
-    if route.proxy is None:
-        return httpcore.__dict__[f"{twin}ConnectionPool"](**options)
-    url, kind = route.proxy.url, "HTTPProxy"
-    scheme = url.raw_scheme
-    if url.scheme == "https":
-        options["proxy_ssl_context"] = ssl_context
-    elif url.scheme.startswith("socks"):
-        # The proxy looks names up, by either name of SOCKS. httpcore 1.0.5 knows one name.
-        kind, scheme = "SOCKSProxy", b"socks5"
-    options["proxy_url"] = httpcore.URL(scheme=scheme, host=url.raw_host, port=url.port, target=b"/")
-    options["proxy_auth"] = httpx.Proxy(url).raw_auth
-    return httpcore.__dict__[twin + kind](**options)
+M = TypeVar("M", httpcore.ConnectionPool, httpcore.AsyncConnectionPool)
+
+
+def maker(kind: type[M], route: Route, ssl_context: ssl.SSLContext | None, backend: Any) -> M:  # noqa: ANN401
+    """Make a pool of httpcore's, which makes the connections of a route. `backend` is of the same twin."""
+    proxy = None
+    if route.proxy is not None:
+        url = route.proxy.url
+        where = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/")
+        proxy_tls = ssl_context if url.scheme == "https" else None
+        proxy = httpcore.Proxy(where, auth=httpx.Proxy(url).raw_auth, ssl_context=proxy_tls)
+    return kind(ssl_context=ssl_context, proxy=proxy, keepalive_expiry=KEPT_SECONDS, network_backend=backend)
 
 
 def is_all_read(response: httpcore.Response) -> bool:
@@ -113,7 +110,7 @@ class Pool:
             # The other side closed or reset the kept connection as the request was on its way: connect anew.
             attempt.note_dead_connection()
         if self._maker is None:
-            self._maker = maker("", self._route, self._route.ssl_context(), Backend())
+            self._maker = maker(httpcore.ConnectionPool, self._route, self._route.ssl_context(), Backend())
         return self._over(self._maker.create_connection(outgoing.url.origin), outgoing, attempt)
 
     def _over(
@@ -176,7 +173,7 @@ class AsyncPool:
             # To load certificates takes some 30 ms: not in the loop.
             route = self._route
             context = await threads.run(route.certificates, route.ssl_context) if route.is_encrypted else None
-            self._maker = maker("Async", route, context, AsyncBackend())
+            self._maker = maker(httpcore.AsyncConnectionPool, route, context, AsyncBackend())
         return self._maker.create_connection(request.url.origin)
 
     async def _over(
