@@ -163,11 +163,10 @@ class Sandbox:
         if not self._host:
             raise ValueError("host must be an address or a name of this machine, not ''.")
         self._port = port
-        self._accounts = Accounts(
-            life, None if accounts is None else dict(accounts), expiration=expiration, limit=limit
-        )
+        names = None if accounts is None else dict(accounts)
+        self._accounts = Accounts(life, names, expiration=expiration, limit=limit)
         self._life = float(life)
-        self.stream = Streams(self._accounts.account_of, life)
+        self.stream = Streams(self._accounts.account_of, life, names and names.values())
         self.faults = Faults(self.stream)
         self._lock = threading.Lock()
         self._requests: deque[Request] = deque(maxlen=_KEPT)
@@ -256,7 +255,7 @@ class Sandbox:
             To how many connections it was sent; 0 when no connection is open. Never waits for a client to read.
 
         Raises:
-            ValueError: the event has no name in ``e``, or JSON cannot hold the event, or `account` is no text.
+            ValueError: the event has no name in ``e``, JSON cannot hold the event, or there is no such account.
         """
         return self.stream.emit(event, account)
 

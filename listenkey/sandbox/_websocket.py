@@ -28,7 +28,7 @@ from listenkey.sandbox._faults import CONNECTIONS, EVENTS, FAULTS, HANDSHAKES, F
 from listenkey.sandbox._ledger import Ledgers, beat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from websockets.server import ServerProtocol
 
@@ -297,8 +297,8 @@ class Streams:
     pong_within: float
     """Seconds that a client has to answer a ping."""
 
-    def __init__(self, account_of: Callable[[str], str | None], life: float) -> None:
-        self._account_of, self._stopping = account_of, threading.Event()
+    def __init__(self, account_of: Callable[[str], str | None], life: float, names: Collection[str] | None) -> None:
+        self._account_of, self._names, self._stopping = account_of, names, threading.Event()
         self._scale = life / 3600
         self.connection_life = _DAY * self._scale
         self.ping_every = max(_PING * self._scale, _SHORTEST_PING)
@@ -498,6 +498,8 @@ class Streams:
     def _receiving(self, account: str | None) -> Iterator[tuple[Connection, str, str]]:
         if not isinstance(account, str | None):
             raise ValueError(f"account must be the name of an account, or None, not {account!r}.")  # noqa: TRY004
+        if account is not None and self._names is not None and account not in self._names:  # perhaps an API key
+            raise ValueError(f"There is no account of this name; there are: {', '.join(sorted(set(self._names)))}.")
         for connection in self._open:
             for key in connection.keys:
                 owner = self._account_of(key)

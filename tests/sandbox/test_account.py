@@ -333,6 +333,14 @@ def test_names_are_texts(tmp_path: Path) -> None:
         sandbox.order(CALL, "BUY", 1, 1, client_order_id=cast(Any, 7))
 
 
+def test_an_account_that_the_sandbox_was_not_given_is_refused() -> None:
+    sandbox = Sandbox(accounts={API_KEY: "bob", "another": "alice", "third": "bob"})
+    for name in (API_KEY, "Bob"):
+        with pytest.raises(ValueError, match=r"^There is no account of this name; there are: alice, bob\.$"):
+            sandbox.balance("USDT", 1, account=name)
+    assert sandbox.emit({"e": "NEWS"}, "bob") == 0
+
+
 def test_more_than_an_order_asks_is_not_filled(listenkey_sandbox: Sandbox) -> None:
     number = listenkey_sandbox.order(CALL, "BUY", 2, 1)
     listenkey_sandbox.fill(number, "0.5")
