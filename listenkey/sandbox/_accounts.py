@@ -34,7 +34,7 @@ class Answer:
 
 def as_json(value: object) -> bytes:
     """Write JSON without spaces."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def error(status: int, code: int, msg: str, headers: Mapping[str, str | None] = MappingProxyType({})) -> Answer:

@@ -581,7 +581,7 @@ def test_headers_that_cannot_be_sent_are_refused(headers: object) -> None:
         Sandbox().faults.add("status", headers=headers)
 
 
-@pytest.mark.parametrize("body", [object(), "\ud800", {"a": object()}, {"a": float("nan")}])
+@pytest.mark.parametrize("body", [object(), "\ud800", {"a": object()}])
 def test_a_body_that_cannot_be_sent_is_refused(body: object) -> None:
     with pytest.raises(ValueError, match=r"^body must be bytes, text or something JSON can hold: "):
         Sandbox().faults.add("status", body=body)
