@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient
+from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient, ListenKeyKeeper, RateLimited
 from listenkey.check import STEPS, Finding, async_check, check
 from listenkey.sandbox import Sandbox
 
@@ -245,6 +245,18 @@ def test_api_key(
     assert failed(found) == "API key"
     assert found["API key"].text == SAID + causes
     assert len(listenkey_sandbox.requests) == len(answers)
+
+
+def test_a_429_to_the_made_up_api_key_counts_for_the_address(checked: Checked, listenkey_sandbox: Sandbox) -> None:
+    listenkey_sandbox.faults.add("status", **REFUSED)
+    listenkey_sandbox.faults.add("status", status=429, headers={"Retry-After": "600"})
+    checked(listenkey_sandbox.url, USUAL)
+    with (
+        ListenKeyClient(USUAL, base_url=listenkey_sandbox.url) as client,
+        pytest.raises(RateLimited, match="Send nothing for"),
+        ListenKeyKeeper(client),
+    ):
+        pass
 
 
 def test_a_code_that_is_about_the_api_key_alone(checked: Checked, listenkey_sandbox: Sandbox) -> None:
