@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listenkey._http.route import Route, Wishes
+    from listenkey._http.exchange import Operation
+    from listenkey._http.route import Account, Route, Wishes
     from listenkey._limits.shared import Address
     from listenkey.client import AsyncListenKeyClient, ListenKeyClient
 
@@ -27,6 +28,7 @@ class Inside:
         key_life: seconds that a listen key is taken to live.
         is_usual_key: whether the API key has the form of Binance's: 64 letters and digits.
         start_once: makes one attempt at `start()`, and gives a `Started`. For the async client: await the call.
+        call: makes a call for any `Account`, by the rules of the client's own calls. For the async client: await it.
     """
 
     route: Route
@@ -37,6 +39,7 @@ class Inside:
     key_life: float
     is_usual_key: bool
     start_once: Callable[[], Any]
+    call: Callable[[Operation, Account], Any]
 
 
 def inside(client: ListenKeyClient | AsyncListenKeyClient) -> Inside:
@@ -50,4 +53,5 @@ def inside(client: ListenKeyClient | AsyncListenKeyClient) -> Inside:
         client._key_life,
         re.fullmatch("[0-9A-Za-z]{64}", client._account.api_key) is not None,
         client._start_once,
+        client._repeat,
     )

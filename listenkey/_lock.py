@@ -6,7 +6,7 @@ any place, also in a thread that holds the lock. So a thread may take the lock a
 - Under the lock nothing waits, nothing is sent, nothing is logged, and no function of a user is called. No thread is
   started: Python waits until the new thread runs, and a finalizer in the new thread may wait for the lock.
 - A part under the lock is right even if another part runs in the middle of the first part, in the same thread.
-- Whoever waits for another thread asks `is_held_here` first: the other thread may be waiting for the lock.
+- Code that waits for another thread asks `is_held_here` first: the other thread may be waiting for the lock.
 - The lock is Python's own, taken by `with`. A lock with an `__exit__` of ours would stay taken for ever when Ctrl-C, or
   a signal handler that raises, comes at a line of that `__exit__`.
 

@@ -255,22 +255,22 @@ class ListenKeyClient(_Client):
     ) -> None:
         self.close()
 
-    def _repeat(self, operation: Operation) -> Success:
+    def _repeat(self, operation: Operation, account: Account | None = None) -> Success:
         with self._noting_limits():
             for attempt in range(1, self._attempts):
                 try:
-                    return self._send(operation)
+                    return self._send(operation, account)
                 except ListenKeyError as error:
                     wait = _backoff(error, attempt)
                 time.sleep(wait)
-            return self._send(operation)
+            return self._send(operation, account)
 
-    def _send(self, operation: Operation) -> Success:
+    def _send(self, operation: Operation, account: Account | None = None) -> Success:
         exchange = self._exchange
         if exchange is None:
             raise ConfigurationError(CLOSED)
         number = self._address.count(clock())
-        return self._counted(number, exchange.send(operation, self._account))
+        return self._counted(number, exchange.send(operation, account or self._account))
 
     def _start_once(self) -> Started:
         return _started(self._send("start"), self._key_life)
@@ -306,8 +306,8 @@ class AsyncListenKeyClient(_Client):
         """As `ListenKeyClient.close`."""
         self._is_closed = True
         exchange, self._exchange = self._exchange, None
-        if exchange is not None and exchange.loop is _running_loop():  # else the connections ended with their loop
-            await exchange.release()
+        if exchange is not None and exchange.loop is running_loop():  # else the connections ended with their loop
+            exchange.release()
 
     async def __aenter__(self) -> Self:
         return self
@@ -317,22 +317,22 @@ class AsyncListenKeyClient(_Client):
     ) -> None:
         await self.aclose()
 
-    async def _repeat(self, operation: Operation) -> Success:
+    async def _repeat(self, operation: Operation, account: Account | None = None) -> Success:
         with self._noting_limits():
             for attempt in range(1, self._attempts):
                 try:
-                    return await self._send(operation)
+                    return await self._send(operation, account)
                 except ListenKeyError as error:
                     wait = _backoff(error, attempt)
                 import asyncio
 
                 await asyncio.sleep(wait)
-            return await self._send(operation)
+            return await self._send(operation, account)
 
-    async def _send(self, operation: Operation) -> Success:
+    async def _send(self, operation: Operation, account: Account | None = None) -> Success:
         if self._is_closed:
             raise ConfigurationError(CLOSED)
-        loop = _running_loop()
+        loop = running_loop()
         if loop is None:
             raise ConfigurationError("This client needs the event loop of asyncio: call it inside asyncio.run(...).")
         if self._exchange is None or self._exchange.loop is not loop:
@@ -340,14 +340,14 @@ class AsyncListenKeyClient(_Client):
 
             self._exchange = share(AsyncExchange, self._route, loop)
         number = self._address.count(clock())
-        return self._counted(number, await self._exchange.send(operation, self._account))
+        return self._counted(number, await self._exchange.send(operation, account or self._account))
 
     async def _start_once(self) -> Started:
         return _started(await self._send("start"), self._key_life)
 
 
 def load_for_asyncio() -> None:
-    """Load now what the first async call needs: in a running event loop, it would hold up the loop for 30 ms."""
+    """Load what the first async call needs. Loading takes 30 ms, which would hold up a running event loop."""
     from importlib import import_module
 
     import_module("listenkey._http.exchange")
@@ -356,7 +356,8 @@ def load_for_asyncio() -> None:
         import_module("anyio._backends._asyncio")
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the event loop of this thread. None: no loop runs here."""
     import asyncio
 
     try:

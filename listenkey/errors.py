@@ -74,6 +74,8 @@ class ApiError(ListenKeyError):
         advice: what the text tells a person to do. None: what the class and the status ask for.
     """
 
+    _usual_reason = "Binance refused the call"
+
     def __init__(
         self,
         status: int,
@@ -91,14 +93,11 @@ class ApiError(ListenKeyError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        reason = (self.reason or "").strip(" .") or self._default()
+        reason = (self.reason or "").strip(" .") or self._usual_reason
         end = "" if reason.endswith(("!", "?")) else "."
         code = "" if self.code is None else f", code {self.code}"
         advice = self._advice() if self._own_advice is None else self._own_advice
         return f"{reason}{end}{advice and ' '}{advice} (HTTP {self.status}{code})"
-
-    def _default(self) -> str:
-        return "Binance refused the call"
 
     def _advice(self) -> str:
         # 403 and 410: options general-info page, "HTTP return codes", and the withdrawal of the spot listen key.
@@ -112,8 +111,7 @@ class ApiError(ListenKeyError):
 class Unauthorized(ApiError):
     """The API key, the permissions of the key or the address of the caller is not accepted."""
 
-    def _default(self) -> str:
-        return "Binance does not accept the API key"
+    _usual_reason = "Binance does not accept the API key"
 
     def _advice(self) -> str:
         return "Check the API key, its permissions and the addresses it may be used from."
@@ -122,8 +120,7 @@ class Unauthorized(ApiError):
 class KeyNotFound(ApiError):
     """The account has no live listen key (options error page, -1125)."""
 
-    def _default(self) -> str:
-        return "There is no live listen key"
+    _usual_reason = "There is no live listen key"
 
     def _advice(self) -> str:
         return "Call start() for a new one."
@@ -132,8 +129,7 @@ class KeyNotFound(ApiError):
 class RateLimited(ApiError):
     """Too many requests. Going on before `retry_after` has passed leads to a ban of the address."""
 
-    def _default(self) -> str:
-        return "Too many requests"
+    _usual_reason = "Too many requests"
 
     def _advice(self) -> str:
         if not self.retry_after:
@@ -144,15 +140,13 @@ class RateLimited(ApiError):
 class Banned(RateLimited):
     """The IP address is banned, for 2 minutes at first and up to 3 days (options general-info page, HTTP 418)."""
 
-    def _default(self) -> str:
-        return "This IP address is banned"
+    _usual_reason = "This IP address is banned"
 
 
 class ServerError(ApiError):
     """A fault on Binance's side. The call may or may not have taken effect. To repeat the call is safe."""
 
-    def _default(self) -> str:
-        return "Binance had a fault"
+    _usual_reason = "Binance had a fault"
 
     def _advice(self) -> str:
         wait = "" if self.retry_after is None else f" after {math.ceil(self.retry_after)} s"

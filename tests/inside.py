@@ -37,7 +37,7 @@ async def close_connections(client: AsyncListenKeyClient) -> None:
     """Close what the end of an event loop leaves to the garbage collector."""
     exchange = exchange_of(client)
     assert isinstance(exchange, AsyncExchange)
-    await exchange._transport.aclose()
+    exchange.idle.discard()
 
 
 def unsent(connection: AsyncConnection) -> int:

@@ -87,8 +87,11 @@ def read_proxy(source: str, value: str | type) -> Proxy | str:
         return f"{name} names a {url.scheme} proxy, which httpx does not know: write socks5://HOST:PORT."
     if url is None or not is_bare(url, str(value)) or not has_address(url):
         return f"{name} is not the address of a proxy: it must be like http://HOST:PORT, special signs as %2F."
-    if url.scheme.startswith("socks") and not is_installed("socksio"):
-        return f"{name} names a SOCKS proxy, which needs the package socksio: pip install 'httpx[socks]'."
+    if url.scheme.startswith("socks"):
+        from importlib.util import find_spec  # few use a SOCKS proxy
+
+        if find_spec("socksio") is None:
+            return f"{name} names a SOCKS proxy, which needs the package socksio: pip install 'httpx[socks]'."
     return Proxy(source, url)
 
 
@@ -121,10 +124,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def is_installed(package: str) -> bool:
-    """Whether a package can be imported."""
-    from importlib.util import find_spec  # few use a SOCKS proxy
-
-    return find_spec(package) is not None

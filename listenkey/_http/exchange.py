@@ -39,7 +39,7 @@ from listenkey.errors import ListenKeyError
 
 if TYPE_CHECKING:
     import asyncio  # programs without an event loop need not load it
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from binance_options_client.types import Response
 
@@ -87,21 +87,31 @@ class NotForTheParserError(Exception):
 class AnyExchange:
     """An exchange over HTTP, without any API key."""
 
-    users: list[None]
-
-    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.route = route
-        self.loop = loop
-
-    def _client(self, **arguments: object) -> AuthenticatedClient:
-        return AuthenticatedClient(
-            base_url=self.route.url,
+    def __init__(
+        self,
+        route: Route,
+        loop: asyncio.AbstractEventLoop | None,
+        transport: Transport | AsyncTransport,
+        hook: Callable[[httpx.Response], object],
+    ) -> None:
+        self.route, self.loop, self.idle = route, loop, transport.pool.idle
+        self._generated = AuthenticatedClient(
+            base_url=route.url,
             token="",  # the transport adds the API key of the attempt
             prefix="",
             auth_header_name="X-MBX-APIKEY",
             headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-            httpx_args={"trust_env": False, **arguments},
+            httpx_args={"trust_env": False, "transport": transport, "event_hooks": {"response": [hook]}},
         )
+
+    def release(self) -> None:
+        """Give a client's share back. The last client closes the connections: the next client gets a new exchange."""
+        self.idle.users.pop()
+        if not self.idle.users:
+            key = type(self), self.route, id(self.loop)
+            if exchanges.get(key) is self:
+                exchanges.pop(key, None)
+            self.idle.discard()
 
     def _outcome(self, attempt: Attempt, operation: Operation) -> Outcome:
         judged = result(attempt, self.route, brings_key=operation == "start")
@@ -111,11 +121,8 @@ class AnyExchange:
 class Exchange(AnyExchange):
     """The sync twin. Shared by threads."""
 
-    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        super().__init__(route, loop)
-        self._transport = Transport(route)
-        self.users = self._transport.pool.idle.users
-        self._generated = self._client(transport=self._transport, event_hooks={"response": [check_answer]})
+    def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
+        super().__init__(route, loop, Transport(route), check_answer)
         self._generated.get_httpx_client()  # made now, or each thread would make an httpx client
 
     def send(self, operation: Operation, account: Account) -> Outcome:
@@ -124,20 +131,14 @@ class Exchange(AnyExchange):
             attempt.note_parsed(OPERATIONS[operation].sync_detailed(client=self._generated).parsed)
         return self._outcome(attempt, operation)
 
-    def release(self) -> None:
-        """Give a client's share back."""
-        if is_last(self):
-            self._transport.close()
-
 
 class AsyncExchange(AnyExchange):
     """The async twin. Belongs to an event loop."""
 
     def __init__(self, route: Route, loop: asyncio.AbstractEventLoop | None) -> None:
-        super().__init__(route, loop)
-        self._transport = AsyncTransport(route)
-        self.users = self._transport.pool.idle.users
-        self._generated = self._client(transport=self._transport, event_hooks={"response": [async_check_answer]})
+        transport = AsyncTransport(route)
+        super().__init__(route, loop, transport, async_check_answer)
+        self._pool = transport.pool
 
     async def send(self, operation: Operation, account: Account) -> Outcome:
         """Make one attempt."""
@@ -170,7 +171,7 @@ class AsyncExchange(AnyExchange):
             where = httpcore.URL(scheme=scheme, host=url.raw_host, port=url.port, target=target.encode("ascii"))
             lines = [("Host", url.netloc.decode("ascii")), ("User-Agent", USER_AGENT), *headers]
             async with asyncio.timeout(account.timeout):
-                response = await self._transport.pool.upgrade(httpcore.Request("GET", where, headers=lines))
+                response = await self._pool.upgrade(httpcore.Request("GET", where, headers=lines))
         if response is None or response.status != 101:
             return no_websocket(attempt, self.route)
         head = b"".join(b"%s: %s\r\n" % line for line in response.headers)
@@ -178,17 +179,12 @@ class AsyncExchange(AnyExchange):
         connection = cast("AsyncConnection", attempt.connections[-1])
         return Upgraded(b"HTTP/1.1 101 Switching Protocols\r\n" + head + b"\r\n", stream, connection)
 
-    async def release(self) -> None:
-        """Give a client's share back."""
-        if is_last(self):
-            await self._transport.aclose()
-
 
 # Without a lock: a garbage collection may run a user's finalizer at any place here, and the finalizer may make or close
 # clients. If two clients make an exchange at once, each goes on with its own exchange. If a client closes an exchange
 # that another client has just got, the other client goes on with that exchange.
 exchanges: WeakValueDictionary[object, AnyExchange] = WeakValueDictionary()
-E = TypeVar("E", bound=AnyExchange)
+E = TypeVar("E", Exchange, AsyncExchange)
 
 
 def after_fork() -> None:
@@ -206,18 +202,9 @@ def share(kind: type[E], route: Route, loop: asyncio.AbstractEventLoop | None = 
     exchange = exchanges.get(key)
     if exchange is None or exchange.loop is not loop:  # an ended loop's id may come again
         exchange = kind(route, loop)
-    exchange.users.append(None)
+    exchange.idle.users.append(None)
     exchanges[key] = exchange
     return cast(E, exchange)
-
-
-def is_last(exchange: AnyExchange) -> bool:
-    """Count a client less. The last client closes the connections, and the next client gets a new exchange."""
-    exchange.users.pop()
-    key = type(exchange), exchange.route, id(exchange.loop)
-    if not exchange.users and exchanges.get(key) is exchange:
-        exchanges.pop(key, None)
-    return not exchange.users
 
 
 # The response hooks of httpx.

@@ -27,7 +27,7 @@ def is_certificate_fault(error: BaseException | None) -> bool:
 
 
 def system_error(error: BaseException | None) -> OSError | None:
-    """Find the operating system's or the TLS library's own error behind a library's. The former quote nothing."""
+    """Find the error of the operating system or the TLS library, behind a library's error. Its text quotes nothing."""
     while error is not None and not (isinstance(error, OSError) and error.errno is not None):
         error = error.__cause__ or error.__context__
     return error

@@ -132,17 +132,17 @@ def no_answer(
         reason = f"{NO_WAY}{route} ({status}): check {route.proxy.source}"
         error = ApiError(status, reason=reason, advice=PROXY_ADVICE.get(status, ""))
     else:
-        error = TransportError(f"No answer from {route} {why(cause, text, account.timeout, comfort)}")
+        error = TransportError(f"No answer from {route} {why(cause, text, account.timeout, route, comfort)}")
     error.__cause__ = cause
     return error
 
 
-def why(cause: Exception, text: str, timeout: float, comfort: str) -> str:
+def why(cause: Exception, text: str, timeout: float, route: Route, comfort: str) -> str:
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return f"within {timeout:g} s. {comfort}"
     why = f"({type(cause).__name__}: {text.rstrip('.')})."
     if is_certificate_fault(cause):
-        return f"{why} The certificate is not trusted: check SSL_CERT_FILE, or pass ssl_context."
+        return f"{why} The certificate is not trusted: {route.certificates.advice}."
     if not threading.main_thread().is_alive():  # Python then starts no thread, which the look-up of a name needs
         return f"{why} The main thread has ended: keep the main thread alive while this program makes calls."
     return f"{why} {comfort}"

@@ -38,6 +38,7 @@ class Certificates(NamedTuple):
     Attributes:
         file, folder, key_log: the values of SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE; "" when unset.
         changed: when `file` was last written, in nanoseconds; a new file makes a new context.
+        trust_env: whether the environment is asked.
         context: the caller's own context, which goes before the environment.
     """
 
@@ -45,19 +46,29 @@ class Certificates(NamedTuple):
     folder: str = ""
     key_log: str = ""
     changed: int = 0
+    trust_env: bool = True
     context: ssl.SSLContext | None = None
 
     def __str__(self) -> str:
         named = {"SSL_CERT_FILE": self.file, "SSL_CERT_DIR": self.folder, "SSLKEYLOGFILE": self.key_log}
         return ", ".join(f"{name}={value}" for name, value in named.items() if value) or "the package certifi"
 
+    @property
+    def advice(self) -> str:
+        """What a person can do about a certificate that is not trusted."""
+        if self.context is not None:
+            return "check the certificates of ssl_context"
+        return "check SSL_CERT_FILE, or pass ssl_context" if self.trust_env else "pass ssl_context"
+
 
 @functools.lru_cache(maxsize=16)
 def loaded(certificates: Certificates) -> ssl.SSLContext:
     """Make a TLS context, which takes some 30 ms and 800 KiB: the process makes a context for each setting."""
-    has_own = bool(certificates.file or certificates.folder)
+    file, folder = certificates.file or None, certificates.folder or None
     try:
-        return certificates.context or httpx.create_ssl_context(trust_env=has_own)
+        if file or folder:
+            return ssl.create_default_context(cafile=file, capath=folder)
+        return certificates.context or httpx.create_ssl_context(trust_env=False)
     except (OSError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
     raise ConfigurationError(f"The certificates cannot be loaded ({why}): check {certificates}.")
@@ -179,7 +190,7 @@ def certificates_of_environment(trust_env: bool) -> Certificates:
         raise ConfigurationError(f"SSL_CERT_DIR names {folder!r}, and no certificate is there: see `openssl rehash`.")
     if key_log and not os.access(Path(key_log).parent, os.W_OK):
         raise ConfigurationError(f"SSLKEYLOGFILE names {key_log!r}, which cannot be written.")
-    return Certificates(file, "" if file else folder, key_log, Path(file).stat().st_mtime_ns if file else 0)
+    return Certificates(file, "" if file else folder, key_log, Path(file).stat().st_mtime_ns if file else 0, trust_env)
 
 
 def has_certificates(folder: str) -> bool:

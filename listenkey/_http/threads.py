@@ -69,7 +69,7 @@ class Threads:
             with self._lock:
                 self._unfinished += 1
             self._jobs.put((job, key))
-            with contextlib.suppress(RuntimeError):  # the threads that are there have to do
+            with contextlib.suppress(RuntimeError):  # the threads that run already do the work
                 self.have_spare()
         return cast(T, await asyncio.shield(job.result))  # another caller may wait for the same
 

@@ -76,8 +76,10 @@ class Trace:
         if "notAfter" in certificate:
             self.valid_until = parsedate_to_datetime(certificate["notAfter"]).replace(tzinfo=UTC)
 
-    def _sent(self, _: Mapping[str, Any]) -> None:
+    def _sent(self, info: Mapping[str, Any]) -> None:
         self.sent = datetime.now(UTC)
+        if info["request"].method == b"CONNECT":  # for a proxy: TLS so far was with the proxy
+            self.is_tls_begun, self.tls, self.issuer, self.valid_until = False, "", "", None
 
     def _answered(self, info: Mapping[str, Any]) -> None:
         _, self.status, _, headers, *_ = info["return_value"]

@@ -9,7 +9,7 @@ import os
 import ssl
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import httpcore
 import httpx
@@ -24,21 +24,18 @@ KEPT_CONNECTIONS = 8
 DEAD = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError, ssl.SSLError)
 
 
-def maker(twin: Literal["", "Async"], route: Route, ssl_context: ssl.SSLContext | None, backend: object) -> Any:  # noqa: ANN401
-    """Make a pool of httpcore's, which makes the connections of a route."""
-    options: dict[str, Any] = {"ssl_context": ssl_context, "keepalive_expiry": KEPT_SECONDS, "network_backend": backend}
-    if route.proxy is None:
-        return httpcore.__dict__[f"{twin}ConnectionPool"](**options)
-    url, kind = route.proxy.url, "HTTPProxy"
-    scheme = url.raw_scheme
-    if url.scheme == "https":
-        options["proxy_ssl_context"] = ssl_context
-    elif url.scheme.startswith("socks"):
-        # The proxy looks names up, by either name of SOCKS. httpcore 1.0.5 knows one name.
-        kind, scheme = "SOCKSProxy", b"socks5"
-    options["proxy_url"] = httpcore.URL(scheme=scheme, host=url.raw_host, port=url.port, target=b"/")
-    options["proxy_auth"] = httpx.Proxy(url).raw_auth
-    return httpcore.__dict__[twin + kind](**options)
+M = TypeVar("M", httpcore.ConnectionPool, httpcore.AsyncConnectionPool)
+
+
+def maker(kind: type[M], route: Route, ssl_context: ssl.SSLContext | None, backend: Any) -> M:  # noqa: ANN401
+    """Make a pool of httpcore's, which makes the connections of a route. `backend` is of the same twin."""
+    proxy = None
+    if route.proxy is not None:
+        url = route.proxy.url
+        where = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=b"/")
+        proxy_tls = ssl_context if url.scheme == "https" else None
+        proxy = httpcore.Proxy(where, auth=httpx.Proxy(url).raw_auth, ssl_context=proxy_tls)
+    return kind(ssl_context=ssl_context, proxy=proxy, keepalive_expiry=KEPT_SECONDS, network_backend=backend)
 
 
 def is_all_read(response: httpcore.Response) -> bool:
@@ -50,14 +47,7 @@ def is_all_read(response: httpcore.Response) -> bool:
     return parser is not None and parser.trailing_data == (b"", False)
 
 
-class ReusableConnection(Protocol):
-    """What httpcore's connections of both twins have."""
-
-    def is_available(self) -> bool: ...
-    def has_expired(self) -> bool: ...
-
-
-C = TypeVar("C", bound=ReusableConnection)
+C = TypeVar("C", httpcore.ConnectionInterface, httpcore.AsyncConnectionInterface)
 
 
 class IdleConnections(Generic[C]):
@@ -93,7 +83,7 @@ class IdleConnections(Generic[C]):
             self.discard()
 
     def discard(self) -> None:
-        """Close all connections, without waiting."""
+        """Close all connections, without waiting. A connection under way is closed when its call ends."""
         with contextlib.suppress(IndexError):  # none is left
             while True:
                 self._idle.pop()[1].abort()
@@ -120,7 +110,7 @@ class Pool:
             # The other side closed or reset the kept connection as the request was on its way: connect anew.
             attempt.note_dead_connection()
         if self._maker is None:
-            self._maker = maker("", self._route, self._route.ssl_context(), Backend())
+            self._maker = maker(httpcore.ConnectionPool, self._route, self._route.ssl_context(), Backend())
         return self._over(self._maker.create_connection(outgoing.url.origin), outgoing, attempt)
 
     def _over(
@@ -139,13 +129,9 @@ class Pool:
         self.idle.put_back(attempt, connection, response)
         return attempt.note_body(body)
 
-    def close(self) -> None:
-        """Close the connections. A connection under way is closed when its call ends."""
-        self.idle.discard()
-
 
 class AsyncPool:
-    """The async twin's."""
+    """The async twin of `Pool`."""
 
     def __init__(self, route: Route) -> None:
         self._route = route
@@ -187,7 +173,7 @@ class AsyncPool:
             # To load certificates takes some 30 ms: not in the loop.
             route = self._route
             context = await threads.run(route.certificates, route.ssl_context) if route.is_encrypted else None
-            self._maker = maker("Async", route, context, AsyncBackend())
+            self._maker = maker(httpcore.AsyncConnectionPool, route, context, AsyncBackend())
         return self._maker.create_connection(request.url.origin)
 
     async def _over(
@@ -210,10 +196,6 @@ class AsyncPool:
                 break
         return body
 
-    async def aclose(self) -> None:
-        """As `Pool.close`."""
-        self.idle.discard()
-
 
 # httpx's own transports, with a pool of ours in the place of theirs: tools that replace or wrap the transports' methods
 # (mocks, recorders, telemetry) see each attempt of ours. Their constructors would load certificates a second time.
@@ -228,7 +210,7 @@ class Transport(httpx.HTTPTransport):
 
 
 class AsyncTransport(httpx.AsyncHTTPTransport):
-    """The async twin's."""
+    """The async twin of `Transport`."""
 
     def __init__(self, route: Route) -> None:
         self.pool = AsyncPool(route)

@@ -75,6 +75,6 @@ class Openings:
         return entry
 
     def _forget_stale(self, now: float, scale: float) -> None:
-        """Forget those whose event loop has ended: nobody must wait behind them."""
+        """Forget streams whose event loop has ended: no other stream must wait behind them."""
         while self._waiting and now > self._entries[self._waiting[0][2]][1] + STALE * scale:
             self.leave(self._waiting[0][2])

@@ -45,7 +45,7 @@ class Orders:
 
     def __init__(self) -> None:
         self._orders: deque[Callable[[], object]] = deque()
-        self._token: deque[None] = deque([None])  # who has it is at work
+        self._token: deque[None] = deque([None])  # a thread that holds the token is at work
 
     def give(self, order: Callable[[], object]) -> None:
         """Carry out the order, now or as soon as the orders before are carried out."""

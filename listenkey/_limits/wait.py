@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from listenkey.errors import Banned, RateLimited
 
-LONGEST_JITTER = 15.0  # seconds that a wait is longer, so that not all come at its end
+LONGEST_JITTER = 15.0  # seconds that a wait is longer, so that not all clients come when the wait ends
 RATE_LIMIT_WAIT = 60.0  # after a 429 that does not say how long
 BAN_WAIT = 120.0  # after a 418 that does not say: the shortest ban (options general-info page), then twice as long
 LONGEST_BAN = 3 * 24 * 3600.0  # options general-info page; not scaled, because the server's figures are not
@@ -92,7 +92,7 @@ class RateLimitWait:
             wait = RATE_LIMIT_WAIT * scale
         wait += random.uniform(0, min(wait / 2, LONGEST_JITTER * scale))
         if now + wait > self.until:
-            self.error, self.until = error, now + wait  # in this order: who reads meanwhile needs the error
+            self.error, self.until = error, now + wait  # in this order: a thread that reads in between needs the error
 
     def answered(self, lease: KeyHolder) -> None:
         """Note a success: this lease has a key to lose. After a success, the next ban counts as the first again."""

@@ -1,7 +1,7 @@
 """The course of a check: the order of the steps, and the needs of each step. Pure: `_twins` tells the news.
 
 `course` is a generator, which gives Findings and orders. The driver sends the answer to an order back: for a `Call` a
-Called, for a `Control` the error of the call, for a `Connect` the Probes.
+Called, for a `Connect` the Probes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from listenkey.check import _findings as say
 from listenkey.check._findings import STEPS, Called, Finding, Probe, Step
-from listenkey.errors import ListenKeyError, Unauthorized
+from listenkey.errors import Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,19 +21,14 @@ if TYPE_CHECKING:
     from listenkey._http.route import Route
     from listenkey.stream._inside import Form
 
-GRACE = 5.0  # seconds after the first event, in which the other connections should have it too
+GRACE = 5.0  # seconds after the first event, in which the other connections should have an event, too
 
 
 @dataclass(frozen=True)
 class Call:
-    """Make a call. Answered with a Called."""
+    """Make a call. Answered with a Called. "control": a keepalive with an API key that is made up."""
 
-    operation: Literal["keepalive", "start"]
-
-
-@dataclass(frozen=True)
-class Control:
-    """Ask for a keepalive with an API key that is made up. Answered with the error."""
+    operation: Literal["keepalive", "start", "control"]
 
 
 @dataclass(frozen=True)
@@ -43,14 +38,14 @@ class Connect:
     forms: tuple[Form, ...]
 
 
-Order = Call | Control | Connect
+Order = Call | Connect
 Course = Generator[Finding | Order, object, None]
 
 
 def course(route: Route, wait: float, *, is_usual_key: bool) -> Course:
     """Go the way from the first call to the end of a connection."""
-    before = cast(Called, (yield Call("keepalive")))  # first: only so an answer can tell of a key that was there
-    for finding in _ways(before, route):
+    before = cast(Called, (yield Call("keepalive")))  # first: a later call cannot tell whether a key was there
+    for finding in (say.connection(before, route), say.tls(before, route)):
         yield finding
         if finding.verdict == "failed":
             return (yield from rest(finding.step))
@@ -61,17 +56,12 @@ def course(route: Route, wait: float, *, is_usual_key: bool) -> Course:
         return (yield from rest("clock", "answer"))
     control = None
     if isinstance(before.error, Unauthorized) and before.error.code in (None, -1002, -2015) and is_usual_key:
-        control = cast(ListenKeyError | None, (yield Control()))
+        control = cast(Called, (yield Call("control"))).error
     accepted = say.api_key(before.error, control, is_usual=is_usual_key)
     yield accepted
     if accepted.verdict == "failed":
         return (yield from rest("API key"))
     return (yield from _keys(before, wait))
-
-
-def _ways(call: Called, route: Route) -> Generator[Finding]:
-    yield say.connection(call, route)
-    yield say.tls(call, route)
 
 
 def _keys(before: Called, wait: float) -> Course:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from listenkey._http.faults import GOES_ON, NO_WAY, is_certificate_fault
 from listenkey.errors import ApiError, KeyNotFound, Unauthorized
@@ -36,7 +36,7 @@ Step = Literal[
     "two at once",
     "closing",
 ]
-STEPS: tuple[Step, ...] = Step.__args__  # type: ignore[attr-defined]
+STEPS: tuple[Step, ...] = get_args(Step)
 Verdict = Literal["ok", "note", "failed", "skipped"]
 # Options general-info page, "Timing security": a call is refused when its timestamp is over 1 s ahead of the server's
 # clock, or over `recvWindow`, by default 5 s, behind.
@@ -274,7 +274,7 @@ def _causes(error: Unauthorized, control: ListenKeyError | None, *, is_usual: bo
         return f"{_COPY_AGAIN} Permission and address are not ruled out."
     if error.code in (-2008, -2014):
         return f"Ruled out: permission and address, because this code is about the API key alone. {_ENVIRONMENT}"
-    if isinstance(control, ApiError) and (control.code, control.reason) != (error.code, error.reason):
+    if isinstance(control, Unauthorized) and (control.code, control.reason) != (error.code, error.reason):
         return (
             f"Ruled out: an unknown API key, because one that was made up is refused otherwise (code {control.code}). "
             f"Left: {_PERMISSION}, and {_ADDRESS}."

@@ -10,22 +10,22 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from listenkey._clock import clock
-from listenkey._http.exchange import AsyncExchange, Exchange, share
+from listenkey._http.exchange import AsyncExchange, share
 from listenkey._http.masking import Secret
 from listenkey._http.route import Account
 from listenkey._http.tracing import watched
 from listenkey._inside import inside
 from listenkey._version import __version__
 from listenkey.check import _findings
-from listenkey.check._course import Connect, Control, course, is_enough, rest
+from listenkey.check._course import Connect, course, is_enough, rest
 from listenkey.check._findings import Called, Finding, Probe
+from listenkey.client import running_loop
 from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited
 from listenkey.stream._inside import Opened, open_form, route_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from listenkey._http.outcome import Outcome
     from listenkey.check._course import Course, Order
     from listenkey.client import AsyncListenKeyClient, ListenKey, ListenKeyClient
     from listenkey.stream._inside import Form
@@ -58,8 +58,7 @@ def check(client: ListenKeyClient, *, stream_url: str | None = None, wait: float
         ConfigurationError: `wait` is no such number; an event loop runs in this thread, where `async_check` is for; or
             the client is closed.
     """
-    with contextlib.suppress(RuntimeError):
-        asyncio.get_running_loop()
+    if running_loop() is not None:
         raise ConfigurationError("An event loop runs in this thread: use async_check there.")
     return _walk(client, _Check(client, stream_url, wait))
 
@@ -77,18 +76,14 @@ def _walk(client: ListenKeyClient, task: _Check) -> Iterator[Finding]:
             yield step
         elif isinstance(step, Connect):
             task.answer = asyncio.run(task.connect(step.forms))
-        elif isinstance(step, Control):
-            exchange = share(Exchange, task.inside.route)
-            try:
-                task.learn(exchange.send("keepalive", task.stranger()))
-            finally:
-                exchange.release()
         else:
             with task.calling() as brought:
                 if step.operation == "start":
                     brought.append(client.start())
-                else:
+                elif step.operation == "keepalive":
                     client.keepalive()
+                else:
+                    task.inside.call("keepalive", task.stranger())
 
 
 async def _async_walk(client: AsyncListenKeyClient, task: _Check) -> AsyncIterator[Finding]:
@@ -97,18 +92,14 @@ async def _async_walk(client: AsyncListenKeyClient, task: _Check) -> AsyncIterat
             yield step
         elif isinstance(step, Connect):
             task.answer = await task.connect(step.forms)
-        elif isinstance(step, Control):
-            exchange = share(AsyncExchange, task.inside.route, asyncio.get_running_loop())
-            try:
-                task.learn(await exchange.send("keepalive", task.stranger()))
-            finally:
-                await exchange.release()
         else:
             with task.calling() as brought:
                 if step.operation == "start":
                     brought.append(await client.start())
-                else:
+                elif step.operation == "keepalive":
                     await client.keepalive()
+                else:
+                    await task.inside.call("keepalive", task.stranger())
 
 
 class _Check:
@@ -164,17 +155,8 @@ class _Check:
         self.answer = Called(failure, trace, clock() - began, expires_in, self._client.used_weight)
 
     def stranger(self) -> Account:
-        """Make an API key up, and count the call that will carry the API key."""
-        self._asked_at = clock()
-        self.inside.address.count(self._asked_at)
+        """Make an API key up."""
         return Account(Secret(secrets.token_hex(32)), self.inside.timeout)
-
-    def learn(self, outcome: Outcome) -> None:
-        """Note the answer to the call with the made-up API key."""
-        error = outcome.result if isinstance(outcome.result, ListenKeyError) else None
-        if isinstance(error, RateLimited):  # counts for everyone on this address
-            self.inside.address.rate_limit_wait.refused(error, self._asked_at, clock())
-        self.answer = error
 
     # Connections
 
@@ -188,7 +170,7 @@ class _Check:
                 probes.append(probe := Probe(form, clock()))
                 if (connection := await self._open(exchange, probe)) is not None:
                     opened.append((probe, connection))
-                    read = _read(probe, connection, news.set)  # at once: it counts when an event comes
+                    read = _read(probe, connection, news.set)  # at once: the time of an event counts
                     readers.append(asyncio.create_task(read, name="listenkey-check"))
             for _, connection in opened:
                 connection.ping()
@@ -203,11 +185,9 @@ class _Check:
                 connection.abort()
             for reader in readers:
                 reader.cancel()
-            try:
-                if readers:
-                    await asyncio.wait(readers)
-            finally:
-                await exchange.release()
+            exchange.release()
+            if readers:
+                await asyncio.wait(readers)
         return probes
 
     async def _open(self, exchange: AsyncExchange, probe: Probe) -> Opened | None:

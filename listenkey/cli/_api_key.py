@@ -13,8 +13,6 @@ from listenkey.cli._exits import Stop
 from listenkey.cli._screen import is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from listenkey.cli._screen import Screen
 
 PR_SET_DUMPABLE = 4
@@ -27,7 +25,7 @@ def api_key(screen: Screen) -> str:
         return key
     with contextlib.suppress(EOFError, UnicodeDecodeError):
         if is_terminal(sys.stdin):
-            key = asked(lambda: getpass.getpass("API key: "), screen)
+            key = screen.asked(lambda: getpass.getpass("API key: "))
         elif sys.stdin is not None:  # None: standard input was closed
             key = _first_line(sys.stdin.fileno())
     if not key:
@@ -35,20 +33,12 @@ def api_key(screen: Screen) -> str:
     return key
 
 
-def asked(ask: Callable[[], str], screen: Screen) -> str:
-    """Ask on a terminal, and end the prompt's line after any answer."""
-    try:
-        return ask()
-    except (SystemExit, EOFError):  # Ctrl-C, Ctrl-D
-        screen.say("")
-        raise
-
-
 def _taken_from_environment(name: str) -> str | None:
     """Read a secret variable and wipe the secret out of this process, which the program may look into.
 
-    On Linux `/proc/PID/environ` shows the memory that the variables were put into at the start, whatever became of
-    them; `/proc/PID/mem`, a debugger or a core dump show the whole process. The second is closed to all but root.
+    On Linux `/proc/PID/environ` shows the memory that the variables were put into at the start, even if the variables
+    have changed since. `/proc/PID/mem`, a debugger or a core dump show the whole process: here the process is closed
+    to all but root.
     """
     value = os.environ.get(name)
     if value and os.name == "posix":

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import textwrap
 from typing import TYPE_CHECKING
 
 from listenkey.check import STEPS, Finding, check
-from listenkey.cli._api_key import asked
 from listenkey.cli._exits import in_our_words, status_of_error
-from listenkey.cli._screen import is_terminal
+from listenkey.cli._options import stream_url_of
+from listenkey.cli._screen import coloured, columns_of, is_terminal
 from listenkey.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,19 +23,18 @@ if TYPE_CHECKING:
 COLOURS = {"ok": "\x1b[32m", "note": "\x1b[33m", "failed": "\x1b[31m", "skipped": "\x1b[2m"}
 WRONG_CLOCK, NO_STREAM = 8, 9  # exit statuses; every other step has the status that any command has for its error
 BEFORE_THE_STREAM = STEPS.index("keepalive")
-OFFER = "The check made this listen key. By now another program may use it, too. End it? [y/N] "
+OFFER = "The check made this listen key. By now another program may use it, too. End it?"
 
 
 def run(args: argparse.Namespace, screen: Screen, client: AbstractContextManager[ListenKeyClient]) -> int:
     """Check, and offer to end a key that the check made. Returns the exit status: of the first step that failed."""
     found = _Found(args, screen)
-    stream_url = args.stream_url or (None if args.demo else os.environ.get("LISTENKEY_STREAM_URL"))
     try:
         with client as entered:
-            for finding in check(entered, stream_url=stream_url, wait=args.wait):
+            for finding in check(entered, stream_url=stream_url_of(args), wait=args.wait):
                 found.tell(finding)
             screen.end_line()
-            if found.made_key and (args.yes or _is_asked_for(screen)):
+            if found.made_key and (args.yes or (is_terminal(sys.stdin) and screen.agrees(OFFER))):
                 entered.delete()
                 screen.say("listenkey: the listen key was ended.")
             elif found.made_key:
@@ -46,14 +44,6 @@ def run(args: argparse.Namespace, screen: Screen, client: AbstractContextManager
         for step in STEPS[1:]:
             found.tell(Finding(step, "skipped", "not reached: settings failed"))
     return found.status
-
-
-def _is_asked_for(screen: Screen) -> bool:
-    """Ask a person. Without a person: no."""
-    if not is_terminal(sys.stdin):
-        return False
-    screen.say(OFFER, end="")
-    return asked(sys.stdin.readline, screen).strip().lower() in ("y", "yes")
 
 
 class _Found:
@@ -70,7 +60,8 @@ class _Found:
             self.status = status_of(finding)
         self.made_key = self.made_key or finding.facts.get("new") is True
         with self._screen.cleared():
-            print(as_json(finding) if self._is_json else as_text(finding, _columns()), flush=True)
+            columns = columns_of(sys.stdout) if is_terminal(sys.stdout) else None
+            print(as_json(finding) if self._is_json else as_text(finding, columns), flush=True)
         if finding.step == "keepalive" and finding.verdict == "ok":
             hint = f"○ waiting up to {self._wait:g} s for an event: place and cancel an order now"
             self._screen.show(lambda: hint)
@@ -97,15 +88,5 @@ def as_text(finding: Finding, columns: int | None) -> str:
     if columns is None:
         return head + text
     lines = textwrap.wrap(head + text, max(columns, 60), subsequent_indent=" " * len(head), break_long_words=False)
-    colour = "" if os.environ.get("NO_COLOR") else COLOURS[finding.verdict]
     whole = "\n".join(lines)
-    return f"{colour}{whole[:8]}\x1b[0m{whole[8:]}" if colour else whole
-
-
-def _columns() -> int | None:
-    if not is_terminal(sys.stdout):
-        return None
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except OSError:  # the terminal is gone
-        return 80
+    return f"{coloured(whole[:8], COLOURS[finding.verdict])}{whole[8:]}"

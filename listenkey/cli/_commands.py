@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from listenkey import ListenKeyClient, ListenKeyKeeper
-from listenkey.cli._api_key import api_key, asked
+from listenkey.cli._api_key import api_key
 from listenkey.cli._exits import Stop, in_our_words, missing
 from listenkey.cli._lines import live
 from listenkey.cli._output import wait_for_reader
@@ -85,9 +85,7 @@ def _keepalive(args: argparse.Namespace, screen: Screen) -> int:
 def _delete(args: argparse.Namespace, screen: Screen) -> int:
     if not args.yes:
         if is_terminal(sys.stdin):
-            screen.say("This ends the listen key for every program on the account. End it? [y/N] ", end="")
-            answer = asked(sys.stdin.readline, screen)
-            if answer.strip().lower() not in ("y", "yes"):
+            if not screen.agrees("This ends the listen key for every program on the account. End it?"):
                 raise Stop(1, "nothing was ended.")
         elif not os.environ.get("BINANCE_API_KEY"):
             raise Stop(2, "the API key comes from standard input, so there is no one to ask: add --yes.")
@@ -149,7 +147,7 @@ def _sandbox(args: argparse.Namespace, screen: Screen) -> int:
         try:
             sandbox = stack.enter_context(_sandbox_of(args))
         except (OSError, TypeError, ValueError) as error:
-            raise Stop(2, in_our_words(str(error))) from error
+            raise _refusal(error) from error
         screen.say(f"sandbox on {sandbox.url}, until Ctrl-C; for the other commands:")
         screen.settle()
         _print(args, f"export LISTENKEY_BASE_URL={sandbox.url}", {"url": sandbox.url})
@@ -158,10 +156,17 @@ def _sandbox(args: argparse.Namespace, screen: Screen) -> int:
             try:
                 sent = sandbox.play(args.play, speed=args.speed)
             except (OSError, ValueError) as error:
-                raise Stop(2, in_our_words(str(error))) from error
+                raise _refusal(error) from error
             screen.say(f"{args.play} has ended: {sent} events were sent")
         while True:  # a sleep can be interrupted; a lock's wait cannot, on Windows before Python 3.14
             time.sleep(3600)
+
+
+def _refusal(error: Exception) -> Stop:
+    """Say why the sandbox does not do what the command line asks for."""
+    if isinstance(error, OSError) and error.strerror:
+        return Stop(2, f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
+    return Stop(2, in_our_words(str(error)))
 
 
 def _sandbox_of(args: argparse.Namespace) -> Sandbox:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from listenkey.cli._lines import as_fields, as_raw, for_people, kind_of, live_stream
+from listenkey.cli._options import stream_url_of
 from listenkey.cli._output import File, StandardOutput
 from listenkey.cli._screen import is_terminal
 from listenkey.stream import Gap, UserDataStream
@@ -28,7 +28,7 @@ LOOK = 1.0  # seconds between two looks at output and clock, while nothing comes
 
 
 def run(args: argparse.Namespace, screen: Screen, client: ListenKeyClient) -> int:
-    """Print items until the user ends it, or a refusal that a person has to mend. Returns the exit status."""
+    """Print items until the user ends the command, or until a person has to mend a refusal. Returns the exit status."""
     flow = _Flow(args, screen, client)
     with File(args.output) if args.output else StandardOutput() as output, contextlib.closing(flow.items()) as items:
         for item in items:
@@ -46,14 +46,14 @@ def run(args: argparse.Namespace, screen: Screen, client: ListenKeyClient) -> in
 
 
 class _Flow:
-    """What comes, what of it is printed, and for how long."""
+    """The items that come, the items that are printed, and the end of the command."""
 
     def __init__(self, args: argparse.Namespace, screen: Screen, client: ListenKeyClient) -> None:
         self._args, self._screen, self._client = args, screen, client
         self._ends_at = time.monotonic() + (math.inf if args.duration is None else args.duration)
         self._look = min(LOOK, args.duration or LOOK)
         self._is_for_people = is_terminal(sys.stdout) and not (args.json or args.raw or args.output)
-        self.printed = self.events = 0  # lines; those of them that are no Gap
+        self.printed = self.events = 0  # lines; lines that are no Gap
 
     def is_wanted(self, item: Item) -> bool:
         """Whether an item is printed. A Gap always is: without it nobody knows what is missing."""
@@ -71,7 +71,7 @@ class _Flow:
 
     def items(self) -> Generator[Item | None]:
         """Give what comes; None now and then, while nothing does."""
-        stream_url = self._args.stream_url or (None if self._args.demo else os.environ.get("LISTENKEY_STREAM_URL"))
+        stream_url = stream_url_of(self._args)
         with UserDataStream(self._client, stream_url=stream_url, form=self._args.form, forever=True) as stream:
             self._screen.show(lambda: live_stream(stream.status(), datetime.now().astimezone(), self.printed))
             while True:

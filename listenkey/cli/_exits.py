@@ -44,7 +44,7 @@ WORDS = (
     (r"\bplain_http_host\b", "--plain-http"),
     (r"^api_key is empty: pass\b", "The API key is empty: give"),
     (r"^api_key\b", "The API key"),
-    (r"(?<!-)\b(timeout|attempts|form|life|limit|port|host|wait)(?= must )", r"--\1"),
+    (r"(?<!-)\b(timeout|attempts|form|life|limit|port|host|wait|speed)(?= must )", r"--\1"),
     (r"\bA keeper needs a client with a timeout\b", "A kept key needs a --timeout"),
     (r"\bCall start\(\) for a new one\b", "`listenkey start` gets a new one"),
     (r", or pass ssl_context\b", ""),

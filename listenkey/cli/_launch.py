@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import NoReturn
 
-assert sys.platform != "win32", "Windows has no fork and no exec: `_supervisor` does without"  # noqa: S101
+assert sys.platform != "win32", "Windows has no fork and no exec: `_supervisor` does not use this file"  # noqa: S101
 
 
 def launch(pipe: int, program: list[str]) -> NoReturn:

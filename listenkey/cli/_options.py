@@ -69,6 +69,12 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+def stream_url_of(args: argparse.Namespace) -> str | None:
+    """Say where the stream is. None: the base URL tells."""
+    url: str | None = args.stream_url or (None if args.demo else os.environ.get("LISTENKEY_STREAM_URL"))
+    return url
+
+
 class _Parser(argparse.ArgumentParser):
     """Writes and ends as commands do. The base class passes over an output that cannot be written."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def wait_for_reader(seconds: float) -> None:
-    """Wait; if the reader of standard output leaves, fail as writing would: the next result may be far away."""
+    """Wait. If the reader of standard output leaves, fail as writing would fail: the next result may be far away."""
     poll = getattr(select, "poll", None)
     mode = os.fstat(sys.stdout.fileno()).st_mode
     if poll is None or not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):

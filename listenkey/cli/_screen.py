@@ -71,6 +71,19 @@ class Screen(logging.Handler):
         """Write a line."""
         self._queue.put(text + end)
 
+    def asked(self, ask: Callable[[], str]) -> str:
+        """Ask on a terminal, and end the prompt's line after any answer."""
+        try:
+            return ask()
+        except (SystemExit, EOFError):  # Ctrl-C, Ctrl-D
+            self.say("")
+            raise
+
+    def agrees(self, question: str) -> bool:
+        """Whether a person says yes."""
+        self.say(f"{question} [y/N] ", end="")
+        return self.asked(sys.stdin.readline).strip().lower() in ("y", "yes")
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write a log line. The base class calls this with a lock, so that the count is exact."""
         if self._queue.qsize() < MOST:
@@ -163,14 +176,22 @@ class Screen(logging.Handler):
 
 def _dressed(text: str) -> str:
     """Make a text fit standard error: width, signs, colours."""
-    width = 80
-    with contextlib.suppress(OSError):  # the terminal is gone
-        width = os.get_terminal_size(sys.stderr.fileno()).columns or width
-    fitted = fit(text, width - 2)  # room for the ^C that a terminal writes
+    fitted = fit(text, columns_of(sys.stderr) - 2)  # room for the ^C that a terminal writes
     if "utf" not in (sys.stderr.encoding or "").lower():
         fitted = fitted.translate(PLAIN)
-    colour = "" if os.environ.get("NO_COLOR") else COLOURS.get(text[:1], "")
-    return f"{colour}{fitted}\x1b[0m" if colour else fitted
+    return coloured(fitted, COLOURS.get(text[:1], ""))
+
+
+def columns_of(terminal: TextIO) -> int:
+    """Count the columns of a terminal."""
+    with contextlib.suppress(OSError):  # the terminal is gone
+        return os.get_terminal_size(terminal.fileno()).columns or 80
+    return 80
+
+
+def coloured(text: str, colour: str) -> str:
+    """Colour a text, unless the person wants no colours."""
+    return f"{colour}{text}\x1b[0m" if colour and not os.environ.get("NO_COLOR") else text
 
 
 def fit(text: str, columns: int) -> str:

@@ -43,7 +43,6 @@ class AnyKeeper:
         self,
         client: ListenKeyClient | AsyncListenKeyClient,
         delete_on_exit: bool,
-        assumed_life: float | None,
         is_endless: bool,
     ) -> None:
         name = type(self).__name__
@@ -52,7 +51,7 @@ class AnyKeeper:
         self._inside = door = inside(client)
         if door.timeout > LONGEST_TIMEOUT:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
-        lease = Lease(assumed_life or door.key_life, door.timeout, door.address.rate_limit_wait)
+        lease = Lease(door.key_life, door.timeout, door.address.rate_limit_wait)
         block = f"{self._with} {name}(...)"
         self._keeping = Keeping(lease, door.address, self._waker.wake, door.attempts, block, is_endless=is_endless)
         self._delete_on_exit = delete_on_exit
@@ -197,11 +196,10 @@ class ListenKeyKeeper(AnyKeeper):
         client: ListenKeyClient,
         *,
         delete_on_exit: bool = False,
-        _assumed_life: float | None = None,
         _is_endless: bool = False,
     ) -> None:
         self._client, self._waker = client, Waker()
-        super().__init__(client, delete_on_exit, _assumed_life, _is_endless)
+        super().__init__(client, delete_on_exit, _is_endless)
 
     def wait(self) -> None:
         """Block until the keeper is closed.
@@ -265,15 +263,16 @@ class ListenKeyKeeper(AnyKeeper):
     def __exit__(self, *_: object) -> None:
         try:
             self._leave()
-        except BaseException:  # Ctrl-C in the middle of it: again, from the beginning
+        except BaseException:  # Ctrl-C came while leaving: leave again, from the beginning
             self._leave()
             raise
         if not self._is_out_of_reach() and (thread := self._thread) and self._deletes():
             with self._deleting():
                 self._call(self._keeping.check_delete)
-                # A handler or a finalizer in the middle of us must not wait: the thread is this one, or needs the lock.
+                # A handler or a finalizer amid our code must not wait: the thread is this thread, or needs the lock.
                 if not is_held_here() and thread is not threading.current_thread():
                     thread.join(LONGEST_TIMEOUT)  # or the request under way might make a key after the DELETE
+                    self._call(self._keeping.check_delete)  # the request under way may have met a 429
                 self._client.delete()
 
     def _until(self, ready: Callable[[float], T | None]) -> T:
@@ -323,11 +322,10 @@ class AsyncListenKeyKeeper(AnyKeeper):
         client: AsyncListenKeyClient,
         *,
         delete_on_exit: bool = False,
-        _assumed_life: float | None = None,
         _is_endless: bool = False,
     ) -> None:
         self._client, self._waker = client, AsyncWaker()
-        super().__init__(client, delete_on_exit, _assumed_life, _is_endless)
+        super().__init__(client, delete_on_exit, _is_endless)
 
     async def wait(self) -> None:
         """As `ListenKeyKeeper.wait`."""
@@ -361,7 +359,7 @@ class AsyncListenKeyKeeper(AnyKeeper):
         self._leave()
         if (task := self._task) is None:  # entering has failed, or goes on in another task
             return
-        task.cancel()  # here all is over that has to be: each await below may be cancelled
+        task.cancel()  # all that must happen has happened: each await below may be cancelled
         deletes = self._deletes()
         with self._deleting() if deletes else contextlib.nullcontext():
             await asyncio.wait([task])

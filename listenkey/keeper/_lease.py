@@ -155,6 +155,7 @@ class Lease:
             return 0.0
         self._due_at = min(self._due_at, now)
         if before < self.deadline < now + self._minute and not self.is_grace_used:
-            # Time to ask: the server may still know the key. Once, or a keeper that hangs would look asleep for ever.
+            # Time to ask: the server may still know the key. This is granted once, or a keeper that hangs would look
+            # asleep for ever.
             self.deadline, self.is_grace_used = now + self._minute, True
         return gap

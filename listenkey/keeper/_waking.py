@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
+from listenkey.client import running_loop
 from listenkey.errors import ConfigurationError
 
 RELEASE = type(threading.Lock()).release
@@ -57,10 +58,9 @@ class AsyncWaker:
 
     def this_loop(self) -> asyncio.AbstractEventLoop:
         """Give the running event loop. Raises ConfigurationError: there is none, or the waker belongs to another."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigurationError("AsyncListenKeyKeeper needs asyncio: use it inside `asyncio.run(...)`.") from None
+        loop = running_loop()
+        if loop is None:
+            raise ConfigurationError("AsyncListenKeyKeeper needs asyncio: use it inside `asyncio.run(...)`.")
         if self.loop not in (None, loop):
             raise ConfigurationError("This keeper belongs to another event loop: use and leave it in its own.")
         return loop

@@ -235,7 +235,7 @@ def make_fault(name: object, options: Mapping[str, object], times: object) -> Fa
 
 
 class Queue:
-    """Faults that wait, each with how often it is still to be done. None: for ever. Any thread may call."""
+    """Faults that wait, and how often each fault is still to be done. None: for ever. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -319,9 +319,9 @@ class Faults:
     `status` is an HTTP status, 200 to 999. `interval` is in seconds. `code` is a WebSocket close code.
     """
 
-    def __init__(self, _streams: Streams | None = None) -> None:
+    def __init__(self, streams: Streams) -> None:
         self._requests = Queue()
-        self._streams = _streams
+        self._streams = streams
 
     def add(self, name: str, /, *, times: int | None = 1, **options: object) -> None:
         """Queue the fault `name` for the next `times` requests or handshakes. None: for all, until `clear()`.
@@ -335,21 +335,21 @@ class Faults:
         fault = make_fault(name, options, times)
         if name in REQUESTS:
             self._requests.add(fault, times)
-        elif self._streams is not None:
+        else:
             self._streams._meet(fault, times)
 
     def clear(self) -> None:
         """Take back every fault that is still waiting, for requests, handshakes and events."""
-        self._requests.clear()
-        if self._streams is not None:
-            self._streams._handshakes.clear()
-            self._streams._losses.clear()
+        for queue in self._queues():
+            queue.clear()
 
     @property
     def waiting(self) -> list[str]:
         """The names of the faults that still wait, in their order: those of requests, then those of the stream."""
-        queues = [] if self._streams is None else [self._streams._handshakes, self._streams._losses]
-        return [name for queue in (self._requests, *queues) for name in queue.names()]
+        return [name for queue in self._queues() for name in queue.names()]
+
+    def _queues(self) -> tuple[Queue, Queue, Queue]:
+        return self._requests, self._streams._handshakes, self._streams._losses
 
     def _take(self, path: str) -> Fault | None:
         return self._requests.take(lambda fault: fault["path"] == path)

@@ -26,6 +26,7 @@ FIRST_ID = 4611875134427365377  # of an order. Beyond 2⁵³, as Binance's are: 
 _QUOTE, _START = "USDT", Decimal(1000)  # what an account has at first
 _PLACES, _MOST = Decimal("0.00000001"), 10**12
 _HELD = {"priceScale": 2, "quantityScale": 2, "quoteAsset": _QUOTE}
+_OPTION = "an option, such as BTC-260626-90000-C"
 _EXACT = Context(prec=60)  # for amounts of any event
 
 
@@ -181,14 +182,13 @@ class Ledgers:
 # Each function raises ValueError, or the first event does: the change cannot be.
 
 
-def placed(order_id: int, client_id: str, symbol: object, side: object, quantity: object, price: object) -> Make:
+def placed(order_id: int, client_id: object, symbol: object, side: object, quantity: object, price: object) -> Make:
     """Make the event of a new order."""
-    if not isinstance(symbol, str) or not symbol:
-        raise ValueError(f"symbol must be the name of an option, such as BTC-260626-90000-C, not {symbol!r}.")
+    who = {"s": name_of("symbol", symbol, _OPTION), "S": side, "o": "LIMIT", "f": "GTC", "i": order_id}
+    who["c"] = name_of("client_order_id", client_id, "an order, such as mm7-000418")
     if side not in ("BUY", "SELL"):
         raise ValueError(f"side must be BUY or SELL, not {side!r}.")
     asked = {"q": text(above_zero("quantity", quantity)), "p": text(above_zero("price", price))}
-    who = {"s": symbol, "c": client_id, "S": side, "o": "LIMIT", "f": "GTC", "i": order_id}
     return lambda _, at: iter([_order_event({**who, **asked, **_NOTHING_FILLED, "x": "NEW", "X": "NEW"}, at)])
 
 
@@ -235,22 +235,19 @@ def ended(order_id: object, status: object) -> Make:
 
 def held(symbol: object, quantity: object, average_price: object) -> Make:
     """Make the events of a position that is set."""
-    if not isinstance(symbol, str) or not symbol:
-        raise ValueError(f"symbol must be the name of an option, such as BTC-260626-90000-C, not {symbol!r}.")
+    named = name_of("symbol", symbol, _OPTION)
     count, price = number("quantity", quantity), above_zero("average_price", average_price)
-    position = _position(symbol, count, price, price)
+    position = _position(named, count, price, price)
     return lambda ledger, at: _changed(ledger, at, "ORDER", position=position)
 
 
 def owned(asset: object, balance: object) -> Make:
     """Make the events of a balance that is set: a deposit or a withdrawal."""
-    if not isinstance(asset, str) or not asset:
-        raise ValueError(f"asset must be the name of an asset, such as USDT, not {asset!r}.")
-    left = number("balance", balance)
+    named, left = name_of("asset", asset, "an asset, such as USDT"), number("balance", balance)
 
     def make(ledger: Ledger, at: int) -> Iterator[Event]:
-        reason = "DEPOSIT" if left >= amount(ledger.balances.get(asset)) else "WITHDRAW"
-        return _changed(ledger, at, reason, balances={asset: left})
+        reason = "DEPOSIT" if left >= amount(ledger.balances.get(named)) else "WITHDRAW"
+        return _changed(ledger, at, reason, balances={named: left})
 
     return make
 
@@ -337,6 +334,13 @@ def text(value: Decimal) -> str:
     return format(rounded.normalize(_EXACT), "f") if rounded else "0"
 
 
+def name_of(name: str, value: object, what: str) -> str:
+    """Take the name of a thing from a test."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be the name of {what}, not {value!r}.")
+    return value
+
+
 def number(name: str, value: object) -> Decimal:
     """Take an amount from a test."""
     try:
@@ -345,7 +349,7 @@ def number(name: str, value: object) -> Decimal:
             raise ValueError
     except (InvalidOperation, ValueError):
         raise ValueError(f"{name} must be an amount, such as 0.4 or '0.4', not {value!r}.") from None
-    return found
+    return found.quantize(_PLACES, context=_EXACT)  # as the events say it
 
 
 def above_zero(name: str, value: object) -> Decimal:

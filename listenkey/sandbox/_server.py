@@ -63,7 +63,7 @@ class Server(socketserver.TCPServer):
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []  # the acceptor's alone, after its end stop()'s
+        self._threads: list[threading.Thread] = []  # for the acceptor's thread; for `stop` when that thread has ended
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), Handler)
         self._acceptor = threading.Thread(
@@ -151,23 +151,22 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        if not 0 < life < math.inf:
+        if not isinstance(life, int | float) or not 0 < life < math.inf:
             raise ValueError(f"life must be a number of seconds above 0, not {life!r}.")
-        if limit is not None and limit < 1:
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise ValueError(f"limit must be at least 1, or None for no limit, not {limit!r}.")
-        if not 0 <= port <= 65535:
+        if not isinstance(port, int) or not 0 <= port <= 65535:
             raise ValueError(f"port must be from 0 to 65535, not {port!r}.")
-        if not all(map(WELL_FORMED.fullmatch, accounts or ())):
+        if not all(isinstance(key, str) and WELL_FORMED.fullmatch(key) for key in accounts or ()):
             raise ValueError("accounts: an API key must be printable ASCII characters without a space.")
         self._host = "127.0.0.1" if host == "localhost" else host
         if not self._host:
             raise ValueError("host must be an address or a name of this machine, not ''.")
         self._port = port
-        self._accounts = Accounts(
-            life, None if accounts is None else dict(accounts), expiration=expiration, limit=limit
-        )
+        names = None if accounts is None else dict(accounts)
+        self._accounts = Accounts(life, names, expiration=expiration, limit=limit)
         self._life = float(life)
-        self.stream = Streams(self._accounts.account_of, life)
+        self.stream = Streams(self._accounts.account_of, life, names and names.values())
         self.faults = Faults(self.stream)
         self._lock = threading.Lock()
         self._requests: deque[Request] = deque(maxlen=_KEPT)
@@ -256,7 +255,7 @@ class Sandbox:
             To how many connections it was sent; 0 when no connection is open. Never waits for a client to read.
 
         Raises:
-            ValueError: the event has no name in ``e``, or JSON cannot hold the event, or `account` is no text.
+            ValueError: the event has no name in ``e``, JSON cannot hold the event, or there is no such account.
         """
         return self.stream.emit(event, account)
 
@@ -365,7 +364,7 @@ class Sandbox:
             OSError: the file cannot be read.
             ValueError: `speed` is not above 0, or a line of the file cannot be read: the text names file and line.
         """
-        if not 0 < speed < math.inf:
+        if not isinstance(speed, int | float) or not 0 < speed < math.inf:
             raise ValueError(f"speed must be a number above 0, not {speed!r}.")
         sent, then, due = 0, None, time.monotonic()
         for line in lines(path):

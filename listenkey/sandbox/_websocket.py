@@ -28,7 +28,7 @@ from listenkey.sandbox._faults import CONNECTIONS, EVENTS, FAULTS, HANDSHAKES, F
 from listenkey.sandbox._ledger import Ledgers, beat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from websockets.server import ServerProtocol
 
@@ -92,10 +92,10 @@ class Connection:
                 self.protocol.send_text(content.encode())
                 self._flush()
 
-    def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: int) -> None:
         """Send a close frame."""
         with self.lock:
-            self._close(code, reason)
+            self._close(code, "")
 
     def reset(self) -> None:
         """End the connection at once. The client sees a reset."""
@@ -297,8 +297,8 @@ class Streams:
     pong_within: float
     """Seconds that a client has to answer a ping."""
 
-    def __init__(self, account_of: Callable[[str], str | None], life: float) -> None:
-        self._account_of, self._stopping = account_of, threading.Event()
+    def __init__(self, account_of: Callable[[str], str | None], life: float, names: Collection[str] | None) -> None:
+        self._account_of, self._names, self._stopping = account_of, names, threading.Event()
         self._scale = life / 3600
         self.connection_life = _DAY * self._scale
         self.ping_every = max(_PING * self._scale, _SHORTEST_PING)
@@ -320,16 +320,11 @@ class Streams:
         """As `Sandbox.emit`."""
         if not isinstance(event, Mapping) or not isinstance(event.get("e"), str):
             raise ValueError('An event must be a mapping with its name in "e".')  # noqa: TRY004  JSON brings it
-        if not isinstance(account, str | None):
-            raise ValueError(f"account must be the name of an account, or None, not {account!r}.")  # noqa: TRY004
         try:
-            json.dumps(dict(event))
+            json.dumps(dict(event), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"An event must be something that JSON can hold: {error}") from None
-        with self._lock:
-            for _, ledger in self._concerned(account):
-                ledger.note(event)
-            return self._send(event, account)
+        return self._play(event, account)
 
     def fault(self, name: str, only: int | None = None, *, times: int | None = 1, **options: object) -> None:
         """As `Faults.add` for a fault of the stream. But a fault for open connections never waits for a connection.
@@ -382,12 +377,12 @@ class Streams:
             having = [each for each in concerned if type(order_id) is int and order_id in each[1].orders]
             self._do_events(make, having or concerned)
 
-    def _play(self, event: Mapping[str, Any], account: str | None) -> None:
-        """Send an event that was recorded, whatever it is."""
+    def _play(self, event: Mapping[str, Any], account: str | None) -> int:
+        """Send an event, whatever the event is. Returns to how many connections."""
         with self._lock:
             for _, ledger in self._concerned(account):
                 ledger.note(event)
-            self._send(event, account)
+            return self._send(event, account)
 
     def _listening(self, account: str | None) -> int:
         """Count the connections that get an account's events."""
@@ -452,7 +447,7 @@ class Streams:
             if fault and fault.name in HANDSHAKES:
                 connection.start()
                 return None
-            self._add(connection)  # before the client knows: a key that ends from now on is a key whose end is told
+            self._add(connection)  # before the client knows: the client is told if a key ends from now on
             connection.start()
             if fault:
                 CONNECTIONS[fault.name][1](connection, fault)
@@ -501,6 +496,10 @@ class Streams:
         return sent
 
     def _receiving(self, account: str | None) -> Iterator[tuple[Connection, str, str]]:
+        if not isinstance(account, str | None):
+            raise ValueError(f"account must be the name of an account, or None, not {account!r}.")  # noqa: TRY004
+        if account is not None and self._names is not None and account not in self._names:  # perhaps an API key
+            raise ValueError(f"There is no account of this name; there are: {', '.join(sorted(set(self._names)))}.")
         for connection in self._open:
             for key in connection.keys:
                 owner = self._account_of(key)

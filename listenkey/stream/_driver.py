@@ -106,7 +106,7 @@ class Driver:
         finally:
             exchange, self._exchange = self._exchange, None
             if exchange is not None:
-                await exchange.release()  # keeps no connection: this waits for nothing
+                exchange.release()
 
     def _fail(self, error: ListenKeyError) -> None:
         self.leave()

@@ -21,7 +21,7 @@ from listenkey._clock import clock
 from listenkey._http.addresses import STREAM_URL, is_loopback
 from listenkey._http.route import KEY_LIFE, Route, hidden, route_to
 from listenkey._inside import Inside
-from listenkey.client import AsyncListenKeyClient, ListenKeyClient
+from listenkey.client import AsyncListenKeyClient, ListenKeyClient, running_loop
 from listenkey.errors import ConfigurationError, ListenKeyError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
 from listenkey.keeper._inside import InsideKeeper
@@ -429,13 +429,6 @@ class UserDataStream(EventStream):
     def _wake(self) -> None:
         if self._arrived.empty():  # else the program looks anyway
             self._arrived.put(None)
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def route_of(client: Inside, stream_url: str | None) -> Route:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient
+from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient, ListenKeyKeeper, RateLimited
 from listenkey.check import STEPS, Finding, async_check, check
 from listenkey.sandbox import Sandbox
 
@@ -227,8 +227,14 @@ NO_SUCH_KEY = {"status": 401, "body": {"code": -2008, "msg": "Invalid Api-Key ID
 
 @pytest.mark.parametrize(
     ("api_key", "answers", "causes"),
-    [(API_KEY, [REFUSED], CUT), (USUAL, [REFUSED, REFUSED], UNKNOWN), (USUAL, [REFUSED, NO_SUCH_KEY], KNOWN)],
-    ids=["cut", "unknown", "known"],
+    [
+        (API_KEY, [REFUSED], CUT),
+        (USUAL, [REFUSED, REFUSED], UNKNOWN),
+        (USUAL, [REFUSED, NO_SUCH_KEY], KNOWN),
+        (USUAL, [REFUSED, {"status": 429}], UNKNOWN),  # which tells nothing of the API key
+        (USUAL, [REFUSED, {"status": 503}], UNKNOWN),
+    ],
+    ids=["cut", "unknown", "known", "rate limit", "fault"],
 )
 def test_api_key(
     checked: Checked, listenkey_sandbox: Sandbox, api_key: str, answers: list[dict[str, Any]], causes: str
@@ -239,6 +245,18 @@ def test_api_key(
     assert failed(found) == "API key"
     assert found["API key"].text == SAID + causes
     assert len(listenkey_sandbox.requests) == len(answers)
+
+
+def test_a_429_to_the_made_up_api_key_counts_for_the_address(checked: Checked, listenkey_sandbox: Sandbox) -> None:
+    listenkey_sandbox.faults.add("status", **REFUSED)
+    listenkey_sandbox.faults.add("status", status=429, headers={"Retry-After": "600"})
+    checked(listenkey_sandbox.url, USUAL)
+    with (
+        ListenKeyClient(USUAL, base_url=listenkey_sandbox.url) as client,
+        pytest.raises(RateLimited, match="Send nothing for"),
+        ListenKeyKeeper(client),
+    ):
+        pass
 
 
 def test_a_code_that_is_about_the_api_key_alone(checked: Checked, listenkey_sandbox: Sandbox) -> None:
@@ -401,8 +419,8 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     def name(url: str) -> str:
         for variable in ("NO_PROXY", "no_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(variable, raising=False)
-        where = url.removeprefix("http://")
-        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{where}")
+        scheme, _, where = url.partition("://")
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:{PASSWORD}@{where}")
         return where
 
     return name
@@ -455,3 +473,21 @@ def test_a_proxy_that_opens_no_way(
     assert failed(found) == "connection"
     assert found["connection"].text.endswith(text)
     assert PASSWORD not in repr(found)
+
+
+def test_tls_with_a_proxy_is_no_tls_with_the_exchange(
+    checked: Checked, scripted: Callable[..., str], proxy: Callable[[str], str], authority: Any
+) -> None:
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+
+    def opens_no_way(connection: Any) -> None:
+        with server.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+
+    proxy(scripted(opens_no_way, reads_head=False).replace("http", "https"))
+    found = checked(**BEYOND, ssl_context=client)
+    assert failed(found) == "connection"
+    assert found["connection"].text.endswith(" The proxy takes the connection, and opens no way to the exchange.")
+    assert found["TLS"].verdict == "skipped"

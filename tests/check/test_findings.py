@@ -10,7 +10,7 @@ from listenkey._http.addresses import Proxy
 from listenkey._http.route import Certificates, Route
 from listenkey._http.tracing import Trace
 from listenkey.check import _findings
-from listenkey.check._course import Call, Connect, Control, course, is_enough, is_worth_alone
+from listenkey.check._course import Call, Connect, course, is_enough, is_worth_alone
 from listenkey.check._findings import STEPS, Called, Finding, Probe
 from listenkey.errors import ApiError, KeyNotFound, ListenKeyError, TransportError, Unauthorized
 
@@ -165,7 +165,7 @@ def test_nothing_is_asked_for_twice(first: Called) -> None:
 @pytest.mark.parametrize(("code", "asks"), [(-2015, True), (None, True), (-2014, False), (-5002, False)])
 def test_an_api_key_is_made_up_only_where_it_may_tell(code: int | None, asks: bool) -> None:
     refused = called(Unauthorized(401, code), **REACHED, tls="TLSv1.3", status=401)
-    assert (Control() in walked(refused, None)) is asks
+    assert (Call("control") in walked(refused, refused)) is asks
 
 
 def probe(opened: float | None = 1.0, received: float | None = None, **more: Any) -> Probe:

@@ -461,6 +461,7 @@ def test_a_sandbox_that_cannot_be(options: list[str]) -> None:
 def test_a_port_in_use(listenkey_sandbox: Sandbox) -> None:
     result = run(os.environ, "sandbox", "--port", listenkey_sandbox.url.rpartition(":")[2])
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith("listenkey: The sandbox cannot listen on 127.0.0.1 port ")
 
 
 @pytest.mark.parametrize("command", ["start", "keepalive", "delete", "keep", "events", "check"])

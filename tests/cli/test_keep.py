@@ -29,9 +29,9 @@ LIFE = 4.0
 # The command itself, with the one thing changed that a person cannot change: how long a key is taken to live.
 COMMAND = f"""
 import functools, sys
-from listenkey import ListenKeyKeeper, cli
+from listenkey import ListenKeyClient, cli
 from listenkey.cli import _commands
-_commands.ListenKeyKeeper = functools.partial(ListenKeyKeeper, _assumed_life={LIFE})
+_commands.ListenKeyClient = functools.partial(ListenKeyClient, key_life={LIFE})
 cli.main(sys.argv[1:])
 """
 KEEP = [sys.executable, "-c", COMMAND, "keep"]

@@ -37,9 +37,9 @@ def test_a_recording_is_played_to_a_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere.jsonl"], "nowhere.jsonl"),
+        (["nowhere.jsonl"], "\nlistenkey: nowhere.jsonl: No such file or directory.\n"),
         (["{odd}"], "line 1 is none that `listenkey events --raw` writes."),
-        (["{odd}", "--speed", "0"], "speed must be a number above 0, not 0.0."),
+        (["{odd}", "--speed", "0"], "--speed must be a number above 0, not 0.0."),
     ],
 )
 def test_what_cannot_be_played_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:

@@ -31,6 +31,7 @@ PACKAGE = Path(listenkey.__file__).parent
 NEVER = {
     "must be a str, not": "the command line gives text",
     "ssl_context must be": "no option",
+    "certificates of ssl_context": "no option",
     "key_life": "no option",
     "account must be": "no option",
     "the options of the fixture": "no command uses pytest",
@@ -79,7 +80,7 @@ def text_of(node: ast.expr) -> str | None:
 
 def pythons_words(text: str) -> list[str]:
     """What a person at a terminal cannot type or see."""
-    settings = "timeout|attempts|form|life|limit|port|host|wait"
+    settings = "timeout|attempts|form|life|limit|port|host|wait|speed"
     return re.findall(
         rf"\b[a-z]+_[a-z_]+\b|\w+\(\)|\bNone\b|(?<!-)\b(?:{settings}) must|\bnew (?:keeper|client|stream)\b"
         r"|\ba client\b|\bMake a new\b|\basync with\b|binance-options-listenkey\[",

@@ -219,6 +219,16 @@ def test_an_ssl_context_goes_before_the_environment(
     assert twin(tls_url, ssl_context=context).start().value == "k" * 64
 
 
+def test_the_environment_at_the_begin_of_a_client_counts(
+    twin: Twin, tls_url: str, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    client = twin(tls_url)
+    monkeypatch.delenv("SSL_CERT_FILE")  # certificates are loaded by the first call
+    assert client.start().value == "k" * 64
+
+
 def test_an_ssl_context_must_be_one(twin: Twin) -> None:
     error = caught(lambda: twin(EXCHANGE, ssl_context="ca.pem"))
     assert str(error) == "ssl_context must be an ssl.SSLContext, not str."

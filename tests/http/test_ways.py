@@ -402,12 +402,17 @@ def trusted_by_SSL_CERT_DIR(world: World) -> Ask:  # noqa: N802
 
 NOT_TRUSTED = (
     NO_ANSWER + "(ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {0} (_ssl.c:*)). The "
-    "certificate is not trusted: check SSL_CERT_FILE, or pass ssl_context."
+    "certificate is not trusted: {1}."
 )
 
 
 def not_trusted(url: str, why: str, proxy: str = "", **settings: Any) -> Ask:
-    text = NOT_TRUSTED.replace("{0}", why)
+    advice = "check SSL_CERT_FILE, or pass ssl_context"
+    if "ssl_context" in settings:
+        advice = "check the certificates of ssl_context"
+    elif "settings" in settings:  # trust_env=False
+        advice = "pass ssl_context"
+    text = NOT_TRUSTED.replace("{0}", why).replace("{1}", advice)
     if proxy:
         text = text.replace("{exchange}", "{exchange} through the proxy " + proxy)
     return Ask(url, TransportError, text, is_final=True, **settings)

@@ -1,7 +1,6 @@
 """The loop of docs/keeper.md that starts anew: how long it waits, and when it gives up."""
 
 import time
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,9 +29,8 @@ def run(sandbox: Sandbox, trade: Any, rounds: int, minute: float = 60.0) -> list
     names: dict[str, Any] = {}
     exec(compile(LOOP, "docs/keeper.md", "exec"), names)
     names.update(time=SimpleNamespace(sleep=sleep, monotonic=monotonic), trade=trade)
-    names["ListenKeyKeeper"] = partial(ListenKeyKeeper, _assumed_life=1.0)
     with (
-        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5, attempts=1) as client,
+        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5, attempts=1, key_life=1.0) as client,
         pytest.raises(StopIteration),
     ):
         names["trade_all_night"](client)

@@ -121,7 +121,7 @@ class Twins:
         stack.callback(self.loop.call_soon_threadsafe, self.loop.stop)
 
     def client(self, url: str, **settings: Any) -> Any:
-        settings = {"timeout": LIFE / 4, "base_url": url, "api_key": API_KEY, **settings}
+        settings = {"timeout": LIFE / 4, "base_url": url, "api_key": API_KEY, "key_life": LIFE, **settings}
         if self.kind == "sync":
             return self._stack.enter_context(ListenKeyClient(**settings))
         client = AsyncListenKeyClient(**settings)
@@ -129,7 +129,6 @@ class Twins:
         return client
 
     def keeper(self, client: Any, **settings: Any) -> Keeping:
-        settings = {"_assumed_life": LIFE, **settings}
         if self.kind == "sync":
             return ListenKeyKeeper(client, **settings)
         return Awaited(self.loop, AsyncListenKeyKeeper(client, **settings))
@@ -190,7 +189,7 @@ def test_an_answer_without_expiration_is_kept_too(twins: Twins) -> None:
 
 
 def test_the_server_shortens_the_life(twins: Twins, sandbox: Sandbox) -> None:
-    with twins.keeper(twins.client(sandbox.url), _assumed_life=10 * LIFE) as keeper:
+    with twins.keeper(twins.client(sandbox.url, key_life=10 * LIFE)) as keeper:
         first = keeper.key.value
         assert 0 < (keeper.status().time_left or 0) <= LIFE + 1  # Date has whole seconds
         time.sleep(1.5 * LIFE)
@@ -213,7 +212,7 @@ def test_an_outage_shorter_than_half_a_life_loses_no_key(twins: Twins, caplog: p
     life = 8.0  # a timeout of 0.4 seconds is long enough on a busy machine, and a twentieth of it
     with (
         Sandbox(life=life) as sandbox,
-        twins.keeper(twins.client(sandbox.url, timeout=0.4), _assumed_life=life) as keeper,
+        twins.keeper(twins.client(sandbox.url, timeout=0.4, key_life=life)) as keeper,
     ):
         first = keeper.key.value
         until(lambda: (keeper.status().next_renewal or 1) < 0.1)
@@ -301,8 +300,8 @@ def test_the_repr_says_what_it_is_and_how_it_is(twins: Twins, sandbox: Sandbox) 
 
 
 def test_another_event_loop_or_none_is_refused(sandbox: Sandbox) -> None:
-    client = AsyncListenKeyClient(API_KEY, base_url=sandbox.url, timeout=LIFE / 4)
-    keeper = AsyncListenKeyKeeper(client, _assumed_life=LIFE)
+    client = AsyncListenKeyClient(API_KEY, base_url=sandbox.url, timeout=LIFE / 4, key_life=LIFE)
+    keeper = AsyncListenKeyKeeper(client)
     uses: list[Callable[[], Any]] = [keeper.wait, keeper.changes().__anext__, keeper.renew_now, keeper.__aexit__]
 
     def without_a_loop(*uses: Callable[[], Any]) -> None:
@@ -419,7 +418,7 @@ def test_many_readers_lose_nothing_when_one_is_slow(twins: Twins, sandbox: Sandb
 
 
 def test_renew_now_is_one_request_for_all_who_ask(twins: Twins, sandbox: Sandbox) -> None:
-    with ThreadPoolExecutor(20) as pool, twins.keeper(twins.client(sandbox.url), _assumed_life=60.0) as keeper:
+    with ThreadPoolExecutor(20) as pool, twins.keeper(twins.client(sandbox.url, key_life=60.0)) as keeper:
         began = time.monotonic()
         keys = list(pool.map(lambda _: keeper.renew_now(), range(20)))
         assert time.monotonic() - began >= 60 / 180 - 0.1, "the floor"
@@ -428,7 +427,7 @@ def test_renew_now_is_one_request_for_all_who_ask(twins: Twins, sandbox: Sandbox
 
 
 def test_renew_now_raises_the_error_of_its_request_and_the_keeper_goes_on(twins: Twins, sandbox: Sandbox) -> None:
-    with twins.keeper(twins.client(sandbox.url), _assumed_life=60.0) as keeper:
+    with twins.keeper(twins.client(sandbox.url, key_life=60.0)) as keeper:
         first = keeper.key
         sandbox.faults.add("reset", times=2)  # the kept connection's request, and the new connection's
         with pytest.raises(TransportError):
@@ -439,7 +438,7 @@ def test_renew_now_raises_the_error_of_its_request_and_the_keeper_goes_on(twins:
 
 
 def test_renew_now_joins_the_request_under_way(twins: Twins, sandbox: Sandbox) -> None:
-    with ThreadPoolExecutor(1) as pool, twins.keeper(twins.client(sandbox.url), _assumed_life=60.0) as keeper:
+    with ThreadPoolExecutor(1) as pool, twins.keeper(twins.client(sandbox.url, key_life=60.0)) as keeper:
         sandbox.faults.add("silent")
         first = pool.submit(keeper.renew_now)
         until(lambda: keeper.status().next_renewal == 0.0 and len(sandbox.requests) == 2)
@@ -579,8 +578,8 @@ def test_a_client_closed_under_the_keeper_is_lost_with_its_cause(twins: Twins, s
 def test_a_keeper_that_hangs_does_not_look_alive(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     hang = threading.Event()
     with (
-        ListenKeyClient(API_KEY, base_url=sandbox.url) as client,
-        ListenKeyKeeper(client, _assumed_life=LIFE) as keeper,
+        ListenKeyClient(API_KEY, base_url=sandbox.url, key_life=LIFE) as client,
+        ListenKeyKeeper(client) as keeper,
     ):
 
         def hangs() -> Started:
@@ -599,8 +598,8 @@ def test_a_keeper_that_hangs_does_not_look_alive(sandbox: Sandbox, monkeypatch: 
 def test_a_cancelled_task_is_lost_with_its_cause(sandbox: Sandbox, started: bool) -> None:
     async def main() -> None:
         async with (
-            AsyncListenKeyClient(API_KEY, base_url=sandbox.url) as client,
-            AsyncListenKeyKeeper(client, _assumed_life=LIFE) as keeper,
+            AsyncListenKeyClient(API_KEY, base_url=sandbox.url, key_life=LIFE) as client,
+            AsyncListenKeyKeeper(client) as keeper,
         ):
             if started:
                 await asyncio.sleep(0.05)
@@ -683,7 +682,7 @@ def test_ten_requests_a_minute_whatever_happens(twins: Twins, monkeypatch: pytes
     with (
         ThreadPoolExecutor(3) as pool,
         Sandbox(limit=None) as sandbox,
-        twins.keeper(twins.client(sandbox.url), _assumed_life=life) as keeper,
+        twins.keeper(twins.client(sandbox.url, key_life=life)) as keeper,
     ):
         for _ in range(500):
             fault = dict(chance.choice(faults))
@@ -707,14 +706,14 @@ url, kind, life = sys.argv[1], sys.argv[2], float(sys.argv[3])
 def tell(keeper):
     print(keeper.status().renewals, keeper.status().state, flush=True)
 def sync():
-    with ListenKeyClient("k", base_url=url, timeout=LIFE / 4) as client:
-        with ListenKeyKeeper(client, _assumed_life=life) as keeper:
+    with ListenKeyClient("k", base_url=url, timeout=1.0, key_life=life) as client:
+        with ListenKeyKeeper(client) as keeper:
             tell(keeper)
             for line in sys.stdin:
                 tell(keeper)
 async def twin():
-    async with AsyncListenKeyClient("k", base_url=url, timeout=LIFE / 4) as client:
-        async with AsyncListenKeyKeeper(client, _assumed_life=life) as keeper:
+    async with AsyncListenKeyClient("k", base_url=url, timeout=1.0, key_life=life) as client:
+        async with AsyncListenKeyKeeper(client) as keeper:
             tell(keeper)
             while await asyncio.to_thread(sys.stdin.readline):
                 tell(keeper)
@@ -872,6 +871,21 @@ def test_delete_on_exit_sends_nothing_in_a_ban(
     assert {request.method for request in sandbox.requests} == {"POST"}
 
 
+def test_delete_on_exit_sends_nothing_after_a_429_met_while_leaving(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sync keeper waits for a request under way. The async keeper cancels the request, and hears of no 429."""
+    with (
+        ListenKeyClient(API_KEY, base_url=sandbox.url) as client,
+        ListenKeyKeeper(client, delete_on_exit=True) as keeper,
+    ):
+        sandbox.faults.add("drip", status=429, interval=0.005)
+        keeper.renew_soon()
+        until(lambda: len(sandbox.requests) == 2)
+    assert caplog.messages[-1].startswith("listen key not deleted: Too many requests.")
+    assert [request.method for request in sandbox.requests] == ["POST", "POST"]
+
+
 def test_delete_on_exit_sends_nothing_once_lost(twins: Twins, sandbox: Sandbox) -> None:
     with twins.keeper(twins.client(sandbox.url), delete_on_exit=True) as keeper:
         sandbox.faults.add("status", status=401, times=None)
@@ -883,7 +897,7 @@ def test_delete_on_exit_sends_nothing_once_lost(twins: Twins, sandbox: Sandbox) 
 LEAVER = """
 import sys
 from listenkey import *
-with ListenKeyClient("k", base_url=sys.argv[1]) as client, ListenKeyKeeper(client, _assumed_life=2.0) as keeper:
+with ListenKeyClient("k", base_url=sys.argv[1], key_life=2.0) as client, ListenKeyKeeper(client) as keeper:
     try:
         print("up", flush=True)
         if sys.argv[2] == "exit":
@@ -1031,8 +1045,8 @@ def test_a_log_handler_may_ask_the_keeper(sandbox: Sandbox, caplog: pytest.LogCa
 
     handler = Asking()
     with (
-        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=LIFE / 4) as client,
-        ListenKeyKeeper(client, _assumed_life=LIFE) as keeper,
+        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=LIFE / 4, key_life=LIFE) as client,
+        ListenKeyKeeper(client) as keeper,
     ):
         logging.getLogger("listenkey").addHandler(handler)
         try:
@@ -1081,7 +1095,7 @@ def test_each_who_asks_gets_an_error_of_its_own(twins: Twins, sandbox: Sandbox) 
 def test_a_test_gives_sandbox_and_client_the_same_life(twins: Twins) -> None:
     with (
         Sandbox(life=20.0, expiration=False) as sandbox,
-        twins.keeper(twins.client(sandbox.url, key_life=20.0), _assumed_life=None) as keeper,
+        twins.keeper(twins.client(sandbox.url, key_life=20.0)) as keeper,
     ):
         assert keeper.key.estimated
         assert (keeper.key.expires_at - datetime.now(UTC)) < timedelta(seconds=21)

@@ -125,8 +125,8 @@ FORKER = """
 import os, sys
 from listenkey import *
 from listenkey._limits.shared import address_of
-client = ListenKeyClient("k", base_url=sys.argv[1])
-with ListenKeyKeeper(client, _assumed_life=20.0) as keeper:
+client = ListenKeyClient("k", base_url=sys.argv[1], key_life=20.0)
+with ListenKeyKeeper(client) as keeper:
     try:
         keeper.renew_now()
     except Banned:
@@ -349,12 +349,12 @@ def test_many_async_keepers_wait_for_their_turns_in_one_loop(sandbox: Sandbox) -
 
 
 def test_a_ban_ends_the_wait_for_a_first_turn(sandbox: Sandbox) -> None:
-    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+    with ListenKeyClient(API_KEY, base_url=sandbox.url, key_life=60.0) as client:
         full(client, 3600.0)
         wait = inside(client).address.rate_limit_wait
         refuse = threading.Timer(0.2, lambda: wait.refused(Banned(418, retry_after=600.0), clock(), clock()))
         refuse.start()
-        keeper = ListenKeyKeeper(client, _assumed_life=60.0)
+        keeper = ListenKeyKeeper(client)
         with pytest.raises(Banned), keeper:
             pass
         refuse.join()
@@ -397,9 +397,9 @@ def test_a_keeper_whose_loop_is_gone_holds_up_nobody(sandbox: Sandbox) -> None:
 
     address = inside(loop.run_until_complete(begin())).address
     loop.close()
-    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+    with ListenKeyClient(API_KEY, base_url=sandbox.url, key_life=4.0) as client:
         give_address(client, address)
-        with ListenKeyKeeper(client, _assumed_life=4.0) as keeper:
+        with ListenKeyKeeper(client) as keeper:
             assert keeper.key.value
     with contextlib.suppress(BaseException):
         gone.pop().get_coro().close()

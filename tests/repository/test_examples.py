@@ -156,9 +156,9 @@ def test_sigterm_ends_the_first_process_of_a_container(
 FAST = r"""
 import re, sys
 from pathlib import Path
-from listenkey import AsyncListenKeyKeeper, ListenKeyKeeper
-for keeper in (AsyncListenKeyKeeper, ListenKeyKeeper):
-    keeper.__init__.__kwdefaults__["_assumed_life"] = 1.0
+from listenkey.keeper import _drivers
+make = _drivers.Lease
+_drivers.Lease = lambda life, *rest: make(1.0, *rest)
 del sys.argv[0]
 text = Path(sys.argv[0]).read_text(encoding="utf-8")
 text, replaced = re.subn(r"FIRST_WAIT, LONGEST_WAIT = [\d.]+, [\d.]+", "FIRST_WAIT, LONGEST_WAIT = 0.05, 0.2", text)
@@ -208,8 +208,9 @@ def wait_for(pipe: IO[str] | None, text: str) -> None:
 # The same for a module that uvicorn serves.
 FAST_APP = """
 import sys, uvicorn
-from listenkey import AsyncListenKeyKeeper
-AsyncListenKeyKeeper.__init__.__kwdefaults__["_assumed_life"] = 1.0
+from listenkey.keeper import _drivers
+make = _drivers.Lease
+_drivers.Lease = lambda life, *rest: make(1.0, *rest)
 sys.path.insert(0, ".")
 import fastapi_app
 fastapi_app.FIRST_WAIT, fastapi_app.LONGEST_WAIT = 0.05, 0.2

@@ -8,11 +8,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -299,6 +299,7 @@ def test_a_snapshot_can_fail(listenkey_sandbox: Sandbox) -> None:
         ("order", (CALL, "BUY", 1, float("inf")), "price must be an amount, such as 0.4 or '0.4', not inf."),
         ("order", (CALL, "BUY", 1, True), "price must be an amount, such as 0.4 or '0.4', not True."),
         ("order", (CALL, "BUY", 1, 10**12), "price must be an amount, such as 0.4 or '0.4', not 1000000000000."),
+        ("order", (CALL, "BUY", "0.000000004", 1), "quantity must be above 0, not '0.000000004'."),
         ("fill", (5,), "There is no open order 5."),
         ("fill", ([],), "There is no open order []."),
         ("cancel", (5,), "There is no open order 5."),
@@ -312,6 +313,32 @@ def test_a_change_that_cannot_be_is_refused(verb: str, arguments: tuple[Any, ...
     with pytest.raises(ValueError, match=r"^") as caught:
         getattr(Sandbox(), verb)(*arguments)
     assert str(caught.value) == text
+
+
+def test_names_are_texts(tmp_path: Path) -> None:
+    sandbox, account = Sandbox(), cast(Any, 5)
+    (tmp_path / "day").write_text('{"at": "2026-01-01T00:00:00Z", "kind": "NEWS", "raw": {"e": "NEWS"}}\n')
+    uses: list[Callable[[], object]] = [
+        lambda: sandbox.order(CALL, "BUY", 1, 1, account=account),
+        lambda: sandbox.position(CALL, 1, account=account),
+        lambda: sandbox.balance("USDT", 1, account=account),
+        lambda: sandbox.play(tmp_path / "day", account=account),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match=r"^account must be the name of an account, or None, not 5\.$"):
+            use()
+    with pytest.raises(
+        ValueError, match=r"^client_order_id must be the name of an order, such as mm7-000418, not 7\.$"
+    ):
+        sandbox.order(CALL, "BUY", 1, 1, client_order_id=cast(Any, 7))
+
+
+def test_an_account_that_the_sandbox_was_not_given_is_refused() -> None:
+    sandbox = Sandbox(accounts={API_KEY: "bob", "another": "alice", "third": "bob"})
+    for name in (API_KEY, "Bob"):
+        with pytest.raises(ValueError, match=r"^There is no account of this name; there are: alice, bob\.$"):
+            sandbox.balance("USDT", 1, account=name)
+    assert sandbox.emit({"e": "NEWS"}, "bob") == 0
 
 
 def test_more_than_an_order_asks_is_not_filled(listenkey_sandbox: Sandbox) -> None:

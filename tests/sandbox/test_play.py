@@ -126,11 +126,11 @@ def test_nothing_is_played_before_somebody_listens_and_close_ends_it(tmp_path: P
 @pytest.mark.parametrize(
     "line",
     ["x", "[]", "{}", '{"at": "now", "raw": {}}', '{"at": "2026-11-29T12:00:00", "raw": {}}',
-     '{"at": "2026-11-29T12:00:00Z", "raw": 1}', '{"at": "2026-11-29T12:00:00Z", "gap": 1}', "\x00"],
+     '{"at": "2026-11-29T12:00:00Z", "raw": 1}', '{"at": "2026-11-29T12:00:00Z", "gap": 1}', "\x00", "\xff"],
 )  # fmt: skip
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "day.jsonl"
-    path.write_text(f'\n{line}\n{{"at": "2026-11-29T12:00:00Z", "raw": {{}}}}\n', encoding="utf-8")
+    path.write_text(f'\n{line}\n{{"at": "2026-11-29T12:00:00Z", "raw": {{}}}}\n', encoding="latin-1")
     with Sandbox() as sandbox, pytest.raises(ValueError, match=r"^") as caught:
         sandbox.play(path)
     assert str(caught.value) == f"{path}, line 2 is none that `listenkey events --raw` writes."
@@ -138,7 +138,7 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str) -> None:
 
 def test_a_last_line_that_is_cut_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "day.jsonl"
-    path.write_text('{"at": "2026-11-29T12:0', encoding="utf-8")
+    path.write_bytes('{"at": "2026-11-29T12:00:00Z", "raw": {"c": "é'.encode()[:-1])
     with Sandbox() as sandbox, caplog.at_level(logging.WARNING):
         assert sandbox.play(path) == 0
     assert caplog.messages == [f"{path} ends in the middle of line 1, which is left out."]

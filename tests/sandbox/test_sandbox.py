@@ -568,7 +568,7 @@ PATHS = "/eapi/v1/listenKey, /eapi/v1/openOrders, /eapi/v1/position, /eapi/v1/ma
 )
 def test_what_cannot_be_a_fault_is_refused(name: str, options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
-        Faults().add(name, **options)
+        Sandbox().faults.add(name, **options)
 
 
 @pytest.mark.parametrize(
@@ -578,13 +578,13 @@ def test_headers_that_cannot_be_sent_are_refused(headers: object) -> None:
     with pytest.raises(
         ValueError, match=r"^headers must map names to texts of one line each, or to None, in Latin-1\.$"
     ):
-        Faults().add("status", headers=headers)
+        Sandbox().faults.add("status", headers=headers)
 
 
 @pytest.mark.parametrize("body", [object(), "\ud800", {"a": object()}])
 def test_a_body_that_cannot_be_sent_is_refused(body: object) -> None:
     with pytest.raises(ValueError, match=r"^body must be bytes, text or something JSON can hold: "):
-        Faults().add("status", body=body)
+        Sandbox().faults.add("status", body=body)
 
 
 # Steering over HTTP
@@ -878,6 +878,10 @@ def test_an_address_that_is_not_this_machines_is_named(host: str) -> None:
         ({"life": 0}, "life must be a number of seconds above 0, not 0."),
         ({"life": float("nan")}, "life must be a number of seconds above 0, not nan."),
         ({"life": float("inf")}, "life must be a number of seconds above 0, not inf."),
+        ({"life": "2"}, "life must be a number of seconds above 0, not '2'."),
+        ({"limit": "5"}, "limit must be at least 1, or None for no limit, not '5'."),
+        ({"port": "80"}, "port must be from 0 to 65535, not '80'."),
+        ({"accounts": {7: "a"}}, "accounts: an API key must be printable ASCII characters without a space."),
         ({"limit": 0}, "limit must be at least 1, or None for no limit, not 0."),
         ({"host": ""}, "host must be an address or a name of this machine, not ''."),
         ({"port": 65536}, "port must be from 0 to 65535, not 65536."),

@@ -1,6 +1,7 @@
 """The sandbox's stream, by a client of its own: websockets as it is, and HTTP."""
 
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -479,7 +480,9 @@ def test_a_handshake_that_fails_takes_no_fault(sandbox: Sandbox) -> None:
     assert sandbox.faults.waiting == ["stream-refuse"]
 
 
-@pytest.mark.parametrize("event", [{"e": "NEWS", "x": object()}, {"e": "NEWS", "x": {1: {2, 3}}}])
+@pytest.mark.parametrize(
+    "event", [{"e": "NEWS", "x": object()}, {"e": "NEWS", "x": {1: {2, 3}}}, {"e": "NEWS", "x": math.nan}]
+)
 def test_an_event_that_json_cannot_hold_is_refused(sandbox: Sandbox, event: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be something that JSON can hold"):
         sandbox.emit(event)

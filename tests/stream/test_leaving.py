@@ -129,7 +129,7 @@ async def calls(client: AsyncListenKeyClient) -> None:
 
 
 async def keeps(client: AsyncListenKeyClient) -> None:
-    async with AsyncListenKeyKeeper(client, _assumed_life=9.0) as keeper:
+    async with AsyncListenKeyKeeper(client) as keeper:
         await keeper.renew_now()
 
 
@@ -161,7 +161,7 @@ WAYS = ["once", "until done", "anyio"]
 @pytest.mark.parametrize("use", [calls, keeps, keeps_and_deletes, streams, streams_over_a_keeper])
 def test_cancelled_at_each_await_nothing_is_left(sandbox: Sandbox, use: Program, way: str) -> None:
     async def program() -> None:
-        async with AsyncListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        async with AsyncListenKeyClient(API_KEY, base_url=sandbox.url, key_life=9.0) as client:
             await use(client)
 
     async def check() -> int:
@@ -262,11 +262,12 @@ def test_leaving_that_is_cancelled_leaves_nothing(sandbox: Sandbox, state: str, 
     async def round_(at: int, *, own: bool) -> bool:
         with way_to(state, sandbox) as (url, lead):
             stack = contextlib.AsyncExitStack()
-            client = await stack.enter_async_context(AsyncListenKeyClient(API_KEY, base_url=sandbox.url))
+            life = 1.5 if state == "ended" and not own else 3600.0
+            made_client = AsyncListenKeyClient(API_KEY, base_url=sandbox.url, key_life=life)
+            client = await stack.enter_async_context(made_client)
             source: Any = client
             if not own:
-                life = 1.5 if state == "ended" else 3600.0
-                keeper = AsyncListenKeyKeeper(client, delete_on_exit=True, _assumed_life=life)
+                keeper = AsyncListenKeyKeeper(client, delete_on_exit=True)
                 source = await stack.enter_async_context(keeper)
             made = AsyncUserDataStream(source, stream_url=url, _pace=PACE)
             stream = await stack.enter_async_context(made)
@@ -296,10 +297,11 @@ def test_leaving_that_is_cancelled_leaves_nothing(sandbox: Sandbox, state: str, 
 @pytest.mark.parametrize("how", ["here", "in another thread"])
 @pytest.mark.parametrize("state", STATES)
 def test_leaving_without_await(sandbox: Sandbox, state: str, how: str, caplog: pytest.LogCaptureFixture) -> None:
-    with way_to(state, sandbox) as (url, lead), ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+    life = 1.5 if state == "ended" else 3600.0
+    with way_to(state, sandbox) as (url, lead), ListenKeyClient(API_KEY, base_url=sandbox.url, key_life=life) as client:
         client.start()
         before = len(descriptors())
-        keeper = ListenKeyKeeper(client, _assumed_life=1.5 if state == "ended" else 3600.0)
+        keeper = ListenKeyKeeper(client)
         with keeper, UserDataStream(keeper, stream_url=url, _pace=PACE) as stream:
             until(lambda: lead(stream), lambda: f"the stream does not become {state}: {stream.status()}")
             sandbox.faults.clear()
@@ -388,8 +390,8 @@ def test_a_keeper_that_is_left_in_its_own_thread(sandbox: Sandbox, caplog: pytes
     log.addFilter(leave)
     try:
         with (
-            ListenKeyClient(API_KEY, base_url=sandbox.url) as client,
-            ListenKeyKeeper(client, delete_on_exit=True, _assumed_life=1.5) as keeper,
+            ListenKeyClient(API_KEY, base_url=sandbox.url, key_life=1.5) as client,
+            ListenKeyKeeper(client, delete_on_exit=True) as keeper,
         ):
             assert ended.wait(SOON)
             keeper.wait()
@@ -498,7 +500,7 @@ def sync_streams(client: ListenKeyClient) -> None:
 
 
 def sync_keeps(client: ListenKeyClient) -> None:
-    with ListenKeyKeeper(client, delete_on_exit=True, _assumed_life=9.0) as keeper:
+    with ListenKeyKeeper(client, delete_on_exit=True) as keeper:
         assert keeper.key
         keeper.status()
         keeper.renew_now()
@@ -512,7 +514,10 @@ def sync_streams_over_a_keeper(client: ListenKeyClient) -> None:
 @pytest.mark.parametrize("use", [sync_streams, sync_keeps, sync_streams_over_a_keeper])
 def test_ctrl_c_at_any_place_leaves_nothing(sandbox: Sandbox, use: Callable[[ListenKeyClient], None]) -> None:
     def program() -> None:
-        with contextlib.suppress(KeyboardInterrupt), ListenKeyClient(API_KEY, base_url=sandbox.url) as client:
+        with (
+            contextlib.suppress(KeyboardInterrupt),
+            ListenKeyClient(API_KEY, base_url=sandbox.url, key_life=9.0) as client,
+        ):
             use(client)
 
     at_places(sandbox, program, ctrl_c)
@@ -529,8 +534,8 @@ class Things:
         self.left: list[Any] = []
 
     def use(self) -> None:
-        with ListenKeyClient(API_KEY, base_url=self.sandbox.url) as client:
-            keeper = ListenKeyKeeper(client, delete_on_exit=True, _assumed_life=9.0)
+        with ListenKeyClient(API_KEY, base_url=self.sandbox.url, key_life=9.0) as client:
+            keeper = ListenKeyKeeper(client, delete_on_exit=True)
             stream = UserDataStream(keeper, _pace=PACE)
             self.left = [stream, keeper]
             with contextlib.suppress(StopIteration, listenkey.ConfigurationError), keeper, stream:

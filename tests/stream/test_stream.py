@@ -86,14 +86,16 @@ class Reader:
     def __init__(self, kind: str, base_url: str, settings: dict[str, Any], **of_client: Any) -> None:
         self.kind = kind
         self.runner = asyncio.Runner()
+        life = settings.pop("life", None)
+        if life is not None:
+            of_client = {"key_life": life, **of_client}
         self.client: Any = (ListenKeyClient if kind == "sync" else AsyncListenKeyClient)(
             API_KEY, base_url=base_url, **of_client
         )
         source: Any = self.client
-        life = settings.pop("life", None)
         if life is not None:
             twin: Any = ListenKeyKeeper if kind == "sync" else AsyncListenKeyKeeper
-            source = twin(source, _assumed_life=life)
+            source = twin(source)
             source.__enter__() if kind == "sync" else self.runner.run(source.__aenter__())
         self.keeper: Any = source if life is not None else None
         stream: Any = UserDataStream if kind == "sync" else AsyncUserDataStream

@@ -132,7 +132,7 @@ async def keep_async(figures: Figures, url: str, life: float, lives: float) -> N
 
     async def keep(client: AsyncListenKeyClient) -> None:
         try:
-            async with AsyncListenKeyKeeper(client, _assumed_life=life) as keeper:
+            async with AsyncListenKeyKeeper(client) as keeper:
                 waiting[0] -= 1
                 if not waiting[0]:
                     all_started.set()
@@ -144,7 +144,9 @@ async def keep_async(figures: Figures, url: str, life: float, lives: float) -> N
             if not all_started.is_set():
                 raise
 
-    clients = [AsyncListenKeyClient(f"account-{number}", base_url=url) for number in range(figures.accounts)]
+    clients = [
+        AsyncListenKeyClient(f"account-{number}", base_url=url, key_life=life) for number in range(figures.accounts)
+    ]
     shrink(clients[0], life)
     keeping = [asyncio.create_task(keep(client)) for client in clients]
     await all_started.wait()
@@ -161,11 +163,11 @@ def keep_sync(figures: Figures, url: str, life: float, lives: float) -> None:
     """Keep all keys in threads. Enter the keepers in turn."""
     with contextlib.ExitStack() as stack:
         clients = [
-            stack.enter_context(ListenKeyClient(f"account-{number}", base_url=url))
+            stack.enter_context(ListenKeyClient(f"account-{number}", base_url=url, key_life=life))
             for number in range(figures.accounts)
         ]
         shrink(clients[0], life)
-        keepers = [stack.enter_context(ListenKeyKeeper(client, _assumed_life=life)) for client in clients]
+        keepers = [stack.enter_context(ListenKeyKeeper(client)) for client in clients]
         figures.started()
         time.sleep(lives * life)
         figures.ended()
