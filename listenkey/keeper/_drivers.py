@@ -43,6 +43,7 @@ class AnyKeeper:
         self,
         client: ListenKeyClient | AsyncListenKeyClient,
         delete_on_exit: bool,
+        assumed_life: float | None,
         is_endless: bool,
     ) -> None:
         name = type(self).__name__
@@ -51,7 +52,7 @@ class AnyKeeper:
         self._inside = door = inside(client)
         if door.timeout > LONGEST_TIMEOUT:
             raise ConfigurationError(f"A keeper needs a client with a timeout of at most {LONGEST_TIMEOUT:g} seconds.")
-        lease = Lease(door.key_life, door.timeout, door.address.rate_limit_wait)
+        lease = Lease(assumed_life or door.key_life, door.timeout, door.address.rate_limit_wait)
         block = f"{self._with} {name}(...)"
         self._keeping = Keeping(lease, door.address, self._waker.wake, door.attempts, block, is_endless=is_endless)
         self._delete_on_exit = delete_on_exit
@@ -196,10 +197,11 @@ class ListenKeyKeeper(AnyKeeper):
         client: ListenKeyClient,
         *,
         delete_on_exit: bool = False,
+        _assumed_life: float | None = None,
         _is_endless: bool = False,
     ) -> None:
         self._client, self._waker = client, Waker()
-        super().__init__(client, delete_on_exit, _is_endless)
+        super().__init__(client, delete_on_exit, _assumed_life, _is_endless)
 
     def wait(self) -> None:
         """Block until the keeper is closed.
@@ -322,10 +324,11 @@ class AsyncListenKeyKeeper(AnyKeeper):
         client: AsyncListenKeyClient,
         *,
         delete_on_exit: bool = False,
+        _assumed_life: float | None = None,
         _is_endless: bool = False,
     ) -> None:
         self._client, self._waker = client, AsyncWaker()
-        super().__init__(client, delete_on_exit, _is_endless)
+        super().__init__(client, delete_on_exit, _assumed_life, _is_endless)
 
     async def wait(self) -> None:
         """As `ListenKeyKeeper.wait`."""
