@@ -48,7 +48,7 @@ from listenkey.sandbox import Sandbox
 from tests.conftest import API_KEY
 from tests.inside import as_in_a_child, give_request
 
-LIFE = 2.0
+LIFE = 4.0
 BAD = b'{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}'
 
 
@@ -121,7 +121,7 @@ class Twins:
         stack.callback(self.loop.call_soon_threadsafe, self.loop.stop)
 
     def client(self, url: str, **settings: Any) -> Any:
-        settings = {"timeout": 0.5, "base_url": url, "api_key": API_KEY, "key_life": LIFE, **settings}
+        settings = {"timeout": LIFE / 4, "base_url": url, "api_key": API_KEY, "key_life": LIFE, **settings}
         if self.kind == "sync":
             return self._stack.enter_context(ListenKeyClient(**settings))
         client = AsyncListenKeyClient(**settings)
@@ -300,7 +300,7 @@ def test_the_repr_says_what_it_is_and_how_it_is(twins: Twins, sandbox: Sandbox) 
 
 
 def test_another_event_loop_or_none_is_refused(sandbox: Sandbox) -> None:
-    client = AsyncListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5, key_life=LIFE)
+    client = AsyncListenKeyClient(API_KEY, base_url=sandbox.url, timeout=LIFE / 4, key_life=LIFE)
     keeper = AsyncListenKeyKeeper(client)
     uses: list[Callable[[], Any]] = [keeper.wait, keeper.changes().__anext__, keeper.renew_now, keeper.__aexit__]
 
@@ -706,13 +706,13 @@ url, kind, life = sys.argv[1], sys.argv[2], float(sys.argv[3])
 def tell(keeper):
     print(keeper.status().renewals, keeper.status().state, flush=True)
 def sync():
-    with ListenKeyClient("k", base_url=url, timeout=0.5, key_life=life) as client:
+    with ListenKeyClient("k", base_url=url, timeout=1.0, key_life=life) as client:
         with ListenKeyKeeper(client) as keeper:
             tell(keeper)
             for line in sys.stdin:
                 tell(keeper)
 async def twin():
-    async with AsyncListenKeyClient("k", base_url=url, timeout=0.5, key_life=life) as client:
+    async with AsyncListenKeyClient("k", base_url=url, timeout=1.0, key_life=life) as client:
         async with AsyncListenKeyKeeper(client) as keeper:
             tell(keeper)
             while await asyncio.to_thread(sys.stdin.readline):
@@ -1045,7 +1045,7 @@ def test_a_log_handler_may_ask_the_keeper(sandbox: Sandbox, caplog: pytest.LogCa
 
     handler = Asking()
     with (
-        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5, key_life=LIFE) as client,
+        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=LIFE / 4, key_life=LIFE) as client,
         ListenKeyKeeper(client) as keeper,
     ):
         logging.getLogger("listenkey").addHandler(handler)
