@@ -77,8 +77,8 @@ class Project:
         """Compare the lines of text with those that were accepted, and leave out the facts that were."""
         for language, lines in report.lines.items():
             rows += diff.texts(language, lines, report.entry["lines"].get(language), words)
+        rows += list(withdrawn(report, {(row.fact, row.language) for row in rows}))
         report.digests = {mark for row in rows for mark in row.digests}
-        rows += withdrawn(report, {(row.fact, row.language) for row in rows})
         marks = self.lock.marks
         report.rows = diff.merged(row for row in rows if row.kind != "fact" or not marks.issuperset(row.digests))
         if not report.names and not report.differs:

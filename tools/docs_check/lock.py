@@ -52,7 +52,7 @@ class Lock:
         entry, chosen = report.entry, list(choice(report.rows, reason, only))
         for language, section, start, end, marks in edits(chosen):
             entry["lines"].setdefault(language, {}).setdefault(section, [])[start:end] = marks
-        entry["facts"] = {**left(report, chosen, only), **told(chosen, reason)}
+        entry["facts"] = {**left(report, chosen), **told(chosen, reason)}
         entry["updated"] = max(entry["updated"], report.updated)
         self.sources[report.key] = entry
         text = json.dumps({"about": ABOUT, "sources": self.sources}, indent=1, ensure_ascii=False, sort_keys=True)
@@ -86,14 +86,11 @@ def edits(rows: list[Row]) -> list[Any]:
     return sorted((edit for row in rows for edit in row.edits), key=lambda edit: -edit[2] - edit[3])
 
 
-def left(report: Report, chosen: list[Row], only: set[str]) -> dict[str, dict[str, str]]:
+def left(report: Report, chosen: list[Row]) -> dict[str, dict[str, str]]:
     """Return the facts that stay accepted: those that still differ, or are of a language that was not read."""
-    gone = {mark for row in chosen for mark in row.digests}
-    known = {mark: each for mark, each in report.entry["facts"].items() if mark not in gone}
+    stay = report.digests - {mark for row in chosen for mark in row.digests}
     read = report.lines.keys()
-    return {
-        mark: each for mark, each in known.items() if only or mark in report.digests or each["language"] not in read
-    }
+    return {m: each for m, each in report.entry["facts"].items() if m in stay or each["language"] not in read}
 
 
 def told(rows: list[Row], reason: str) -> dict[str, dict[str, str]]:
