@@ -1,6 +1,5 @@
 """Compare a source with what the documents say: a page, and a schema file of the vendor's."""
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -120,30 +119,21 @@ def read(found: Page, here: dict[str, Operation], cited: list[str]) -> list[Read
 def described(
     reading: Reading, here: dict[str, Operation], operations: list[Operation], readings: list[Reading]
 ) -> Operation | None:
-    """Return what a reading describes, by its name or its title; else what the page is for, and nothing else names."""
+    """Return what a reading describes, by its name or its title; else what the page is for, and nothing else names.
+
+    Raises:
+        PageError: the title is another page's.
+
+    """
     named = [each for each in operations if each.name == reading.name]
     if reading.name in here or not here:
         return [*named, None][0]
-    return [*titled(reading, here, operations), *alone(reading, here, readings), *named, None][0]
-
-
-def titled(reading: Reading, here: dict[str, Operation], operations: list[Operation]) -> list[Operation]:
-    """Return what is recorded under a reading's title.
-
-    Raises:
-        PageError: it is another page's.
-
-    """
-    found = [each for each in operations if reading.says("title", each.title(reading.language) or "no title")]
-    if found and found[0].name not in here:
-        raise PageError(f"another page's body: the title is that of {found[0].name}. Get the page again")
-    return found
-
-
-def alone(reading: Reading, here: dict[str, Operation], readings: list[Reading]) -> list[Operation]:
-    """Return what the page was taken for and no reading of this language names, if that is one alone."""
+    titled = [each for each in operations if reading.says("title", each.title(reading.language) or "no title")]
+    if titled and titled[0].name not in here:
+        raise PageError(f"another page's body: the title is that of {titled[0].name}. Get the page again")
     free = here.keys() - {each.name for each in readings if each.language == reading.language}
-    return [here[name] for name in free if reading.facts and len(free) == 1]
+    alone = [here[name] for name in free if reading.facts and len(free) == 1]
+    return [*titled, *alone, *named, None][0]
 
 
 def beside(
@@ -221,7 +211,7 @@ def compare_schema(root: dict[str, Any], operations: list[Operation], report: Re
 def others(readings: list[Reading], ours: Iterable[str]) -> Iterator[Row]:
     """Tell of what is not ours: each event, and each endpoint whose path ends as one of ours; the rest in one note."""
     ends = {name.rsplit("/", 1)[-1] for name in ours}
-    akin = [is_event(reading.name) or reading.name.rsplit("/", 1)[-1] in ends for reading in readings]
-    yield from itertools.compress(map(unknown, readings), akin)
-    if rest := [reading.name for reading, known in zip(readings, akin, strict=True) if not known]:
+    akin = [each for each in readings if is_event(each.name) or each.name.rsplit("/", 1)[-1] in ends]
+    yield from map(unknown, akin)
+    if rest := [each.name for each in readings if each not in akin]:
         yield Row("note", "not ours", "", 1, f"{len(rest)} operations: {', '.join(rest)}"[:400])

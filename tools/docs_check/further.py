@@ -19,15 +19,11 @@ def language_of(section: Section) -> str:
     return "zh-CN" if chinese and (chinese[0] in section.heading or 4 * len(chinese) > len(text)) else "en"
 
 
-def bare(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield the events of an example: bare, in an envelope, or in a list."""
-    if isinstance(value, list):
-        for item in value:
-            yield from bare(item)
-    elif isinstance(value, dict) and isinstance(value.get("e"), str):
-        yield value
-    elif isinstance(value, dict):
-        yield from bare(value.get("data"))
+def bare(value: Any) -> list[dict[str, Any]]:
+    """Return the events of an example: bare, in an envelope, or in a list."""
+    if isinstance(value, dict):
+        return [value] if isinstance(value.get("e"), str) else bare(value.get("data"))
+    return [each for item in value for each in bare(item)] if isinstance(value, list) else []
 
 
 def events(block: Block) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
@@ -36,7 +32,7 @@ def events(block: Block) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
         values, comments, _ = examples.read(block.text if block.code else "")
     except ValueError:
         return [], []
-    return list(bare(values)), comments
+    return bare(values), comments
 
 
 def readings(page: Page) -> list[Reading]:
