@@ -21,17 +21,11 @@ FORMS = {"text": report.as_text, "markdown": report.as_markdown, "json": report.
 def sources(project: Project) -> str:
     """List the pages that the documents cite: of operations and events, then the general ones."""
     rows: dict[tuple[str, str], list[str]] = {}
-    for operation in project.operations:
-        for kind in ("url", "present"):
-            if url := operation.source.get(kind):
-                rows.setdefault((url.split("#")[0], kind), []).append(operation.name)
     for name, source in project.sources:
-        if (url := source.get("url", "")) and (url, "url") not in rows:
-            rows.setdefault((url, "general"), []).append(name)
-    dates = {source.get("url"): source.get("updated", source.get("seen")) for _, source in project.sources}
-    return "\n".join(
-        f"{dates.get(url) or kind:10}  {url}  {', '.join(dict.fromkeys(names))}" for (url, kind), names in rows.items()
-    )
+        dates = {"url": source.get("updated", source.get("seen", "general")), "present": "present"}
+        for kind in filter(source.get, dates):
+            rows.setdefault((dates[kind], source[kind].split("#")[0]), []).append(name)
+    return "\n".join(f"{date:10}  {url}  {', '.join(dict.fromkeys(names))}" for (date, url), names in rows.items())
 
 
 def facts(path: Path) -> str:

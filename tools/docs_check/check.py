@@ -34,7 +34,9 @@ class Project:
         self.folder, self.lock = folder, Lock(folder)
         documents = list(map(document.load, [folder / "openapi.yaml", *folder.glob("asyncapi.yaml")]))
         self.operations = [operation for each in documents for operation in document.operations(each)]
-        self.sources = [each for root in documents for each in sources(root)]
+        self.sources = [(each.name, each.source) for each in self.operations]
+        taken = [source for _, source in self.sources]
+        self.sources += [each for root in documents for each in sources(root) if each[1] not in taken]
 
     def page(self, path: Path) -> Report:
         """Compare a page."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
@@ -72,8 +73,7 @@ def check(document: object, name: str, form: str = "document") -> None:
         DocumentError: something in it has another shape.
 
     """
-    found = Draft202012Validator({**FORMS, "$ref": f"#/$defs/{form}"}).iter_errors(document)
-    for wrong in sorted(found, key=lambda each: [*map(str, each.absolute_path)]):
+    if wrong := best_match(Draft202012Validator({**FORMS, "$ref": f"#/$defs/{form}"}).iter_errors(document)):
         where = ".".join(map(str, wrong.absolute_path)) or "the document"
         raise DocumentError(f"{name}: {where}: {wrong.message if len(wrong.message) < 120 else wrong.validator}")
 

@@ -186,19 +186,23 @@ def lifetime(reading: Reading, block: Block) -> None:
             reading.add("lifetime", f"{(int(count) if count.isdigit() else 1) * (60 if hours else 1)}", block.line)
 
 
-def language_of(part: list[Section]) -> str:
-    """Tell the language of a part by the letters of its headings."""
-    chinese = re.search("[\u3400-\u9fff]", "".join(section.heading for section in part if section.kind))
-    return "zh-CN" if chinese else "en"
+def language_of(sections: list[Section]) -> str:
+    """Tell the language of sections by the letters of their headings; else by those of their text."""
+    named = "".join(section.heading for section in sections)
+    text = named + "".join(block.text for section in sections for block in section.blocks if not block.code)
+    chinese = "[\u3400-\u9fff]"
+    return "zh-CN" if re.search(chinese, named) or 4 * len(re.findall(chinese, text)) > len(text) else "en"
 
 
 def facts_of_part(part: list[Section]) -> Reading:
     """Read what a page says of one endpoint in one language."""
     present = max(section.of for section in part)
-    reading = Reading("", language_of(part), part[0].line, quiet=PRESENT if present else ())
-    if title := part[0].heading if part[0].kind == "title" else present:
-        reading.add("title", SECURITY.sub("", title), part[0].line)
-        reading.add("security type", "".join(SECURITY.findall(title)), part[0].line)
+    head = next((section for section in part if section.kind == "title"), part[0])
+    known = [section for section in part if section.kind]
+    reading = Reading("", language_of(known), head.line, quiet=PRESENT if present else ())
+    if title := head.heading if head.kind == "title" else present:
+        reading.add("title", SECURITY.sub("", title), head.line)
+        reading.add("security type", "".join(SECURITY.findall(title)), head.line)
     for section in part:
         read(reading, section)
     shapes = " and ".join(sorted(shape for _, shape in reading.shapes))

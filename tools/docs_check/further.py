@@ -6,17 +6,10 @@ from itertools import groupby
 from typing import Any
 
 from docs_check import examples
-from docs_check.facts import Reading, answer, other
-from docs_check.page import Block, Page, Section
+from docs_check.facts import Reading, answer, language_of, other
+from docs_check.page import Block, Page
 
 VALUE = re.compile(r"([A-Z][A-Z0-9_]+)(?![A-Za-z0-9])")  # a line of a list of values begins with one
-
-
-def language_of(section: Section) -> str:
-    """Tell the language of a section by its letters, those of its heading first."""
-    text = section.heading + "".join(block.text for block in section.blocks if not block.code)
-    chinese = re.findall("[\u3400-\u9fff]", text)
-    return "zh-CN" if chinese and (chinese[0] in section.heading or 4 * len(chinese) > len(text)) else "en"
 
 
 def bare(value: Any) -> list[dict[str, Any]]:
@@ -39,7 +32,7 @@ def readings(page: Page) -> list[Reading]:
     """Read a page: each example of an event as a reading of its own, all else as text, by language."""
     texts, found = dict[str, Reading](), list[Reading]()
     for section in page.sections:
-        language, name = language_of(section), section.heading or "above the title"
+        language, name = language_of([section]), section.heading or "above the title"
         text = texts.setdefault(language, Reading("", language, section.line))
         text.say(name, Block(section.line, section.heading))
         before = len(found)

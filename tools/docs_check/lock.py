@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -49,8 +48,12 @@ class Lock:
 
     def accept(self, report: Report, reason: str, only: set[str]) -> None:
         """Write what differs, or with `only` these rows. Facts want a reason, but for titles and addresses."""
-        entry, chosen = report.entry, list(choice(report.rows, reason, only))
-        for language, section, start, end, marks in edits(chosen):
+        wanted = [row for row in report.rows if not only or only.intersection(row.digests)]
+        chosen = [row for row in wanted if row.plain or (row.kind == "fact" and reason)]
+        entry, edits = report.entry, [edit for row in chosen for edit in row.edits]
+        for language, section, start, end, marks in sorted(
+            edits, key=lambda edit: -edit[2] - edit[3]
+        ):  # the last first
             entry["lines"].setdefault(language, {}).setdefault(section, [])[start:end] = marks
         entry["facts"] = {**left(report, chosen), **told(chosen, reason)}
         entry["updated"] = max(entry["updated"], report.updated)
@@ -72,18 +75,6 @@ def write(path: Path, root: dict[str, Any]) -> None:
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     yaml.dump(root, path)
-
-
-def choice(rows: list[Row], reason: str, only: set[str]) -> Iterator[Row]:
-    """Yield the rows that are accepted."""
-    for row in rows:
-        if (row.plain or (row.kind == "fact" and reason)) and not (only and only.isdisjoint(row.digests)):
-            yield row
-
-
-def edits(rows: list[Row]) -> list[Any]:
-    """Return the changes of the accepted lines, from the last line to the first."""
-    return sorted((edit for row in rows for edit in row.edits), key=lambda edit: -edit[2] - edit[3])
 
 
 def left(report: Report, chosen: list[Row]) -> dict[str, dict[str, str]]:

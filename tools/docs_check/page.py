@@ -214,21 +214,20 @@ def _items(nodes: list[SyntaxTreeNode], lines: list[tuple[int, str]]) -> Iterato
 
 
 def _parts(sections: list[Section]) -> list[list[Section]]:
-    """Put sections together that speak of one endpoint in one language. Levels and rules vary, and are not trusted."""
-    parts: list[list[Section]] = []
-    pending: list[Section] = []  # headings without a known name; one of them may be the next part's title
-    for section in sections:
-        if not section.kind:
-            pending.append(section)
-            continue
-        if not parts or _opens(section, parts[-1], titled=bool(pending)):
-            _begin(parts, pending, section.of)
-            pending = []
-        parts[-1] += [*pending, section]
-        pending = []
-    for last in parts[-1:]:
-        last += pending
-    return parts
+    """Divide sections by what they speak of: an endpoint in a language. Levels and rules vary, and are not trusted."""
+    begins: list[int] = []  # where each part has its title
+    part: list[Section] = []  # the sections of a known name, of the part so far
+    after = 0  # the last of them
+    for i, section in enumerate(sections):
+        if section.kind:
+            if not part or _opens(section, part, titled=after < i):
+                begins.append(_title(section.of, sections[after:i], first=not part) + after)
+                part = []
+            part.append(section)
+            after = i + 1
+    titled = [replace(each, kind=each.kind or ("title" if i in begins else None)) for i, each in enumerate(sections)]
+    # What stands above a title belongs to the part before, if there is one.
+    return [titled[start:end] for start, end in itertools.pairwise([0, *begins[1:], len(sections)]) if begins]
 
 
 def _opens(section: Section, part: list[Section], *, titled: bool) -> bool:
@@ -240,23 +239,13 @@ def _opens(section: Section, part: list[Section], *, titled: bool) -> bool:
     return (again and other) or (titled and (again or other) and section.kind in {"description", "request"})
 
 
-def _begin(parts: list[list[Section]], pending: list[Section], of: str) -> None:
-    """Begin a part with its title. What stands above the title belongs to the part before, if there is one."""
-    named = [i for i, each in enumerate(pending) if of and each.heading == of]
-    at = named[-1] if named else _title(pending, first=not parts)
-    above, title, below = pending[:at], pending[at : at + 1], pending[at + 1 :]
-    if parts:
-        parts[-1] += above
-        above = []
-    parts.append([*(replace(each, kind="title") for each in title), *above, *below])
-
-
-def _title(pending: list[Section], *, first: bool) -> int:
+def _title(of: str, heads: list[Section], *, first: bool) -> int:
     """Return which heading is the title: one with a security type; else the page's first, or a further part's last."""
-    heads = [
-        (bool(SECURITY.search(each.heading)), -i if first else i, i) for i, each in enumerate(pending) if each.heading
+    ranks = [
+        (bool(each.heading), each.heading == of, bool(SECURITY.search(each.heading)), -i if first else i)
+        for i, each in enumerate(heads)
     ]
-    return max(heads)[2] if heads else 0
+    return abs(max(ranks)[-1]) if ranks else 0
 
 
 def _decoded(path: Path) -> str:
