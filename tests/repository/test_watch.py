@@ -64,8 +64,8 @@ def watched(vendor: Any, kind: str, answer: tuple[int, str, bytes], word: str = 
         ((200, "application/yaml", b"/eapi/v1/listenKey: ["), "0.yaml:1: "),
         ((200, "application/yaml", b"title: listenKey"), "it names no operation and no event"),
         ((200, "application/json", b"{}"), "no word of listenKey"),
-        ((403, "text/html", FIREWALL), "no answer: HTTP Error 403"),
-        ((503, "application/yaml", SCHEMA), "no answer: HTTP Error 503"),
+        ((403, "text/html", FIREWALL), "an answer of status 403, 46 bytes"),
+        ((503, "application/yaml", SCHEMA), "an answer of status 503"),
     ],
 )
 def test_the_watch_cannot_tell(

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from docs_check import diff, document, further
 from docs_check.diff import Row
-from docs_check.document import Operation
+from docs_check.document import DocumentError, Operation
 from docs_check.facts import Line, Reading, facts_of_part
-from docs_check.page import Page, PageError, Section
+from docs_check.page import Page, PageError
 
 PAGE_QUIET = ("lifetime", "weight counted per", "api key")  # a page need not speak of these
 SCHEMA_QUIET = ("lifetime", "weight counted per", "title")
@@ -90,15 +90,10 @@ def hold(found: Page, key: str, here: Iterable[Operation]) -> None:
     """Hold a page's headings against its address: a crawler may have filed another page's body there."""
     known = {key, *(other for operation in here for other in addresses(operation.source))}
     for part in found.parts or [found.sections]:
-        links = addresses_of(part)
+        links = [address(link) for section in part for link in section.links if urlsplit(link).path]
         if links and known.isdisjoint(links):
             says = f"another page's body: its headings link to {links[0]}, its source_url names {key}"
             raise PageError(f"{says}. Get the page again; if it has moved, write its address to x-source.present")
-
-
-def addresses_of(part: list[Section]) -> list[str]:
-    """Return the addresses that the headings of a part link to."""
-    return [address(link) for section in part for link in section.links if urlsplit(link).path]
 
 
 def read(found: Page, here: dict[str, Operation], cited: list[str]) -> list[Reading]:
@@ -192,20 +187,26 @@ def share(some: set[str], others: set[str]) -> float:
 
 
 def compare_schema(root: dict[str, Any], operations: list[Operation], report: Report) -> Iterator[Row]:
-    """Compare a schema file of the vendor's: with our events if it has events, else with our operations."""
-    theirs = {each.name: each.vendor() for each in document.operations(root)}
+    """Compare a schema file of the vendor's: with our events if it has events, else with our operations.
+
+    Raises:
+        DocumentError: it has neither.
+
+    """
+    theirs = {each.name: each for each in document.operations(root)}
+    if not theirs:
+        raise DocumentError("it names no operation and no event")
     has_events = any(map(is_event, theirs))
     report.key = "schema of events" if has_events else "schema of operations"
     ours = {each.name: each for each in operations if is_event(each.name) is has_events}
     report.names = dict.fromkeys(filter(theirs.__contains__, ours))
     for name in report.names:
-        yield from diff.facts(theirs[name], ours[name].reading(), SCHEMA_QUIET)
-    yield from (
-        missing(ours, theirs) if theirs else [Row("unclear", "file", "", 1, "it names no operation and no event")]
-    )
-    yield from others([reading for name, reading in theirs.items() if name not in ours], ours)
-    report.extract = document.extract(root, report.names)
-    report.readings = [document.whole(root), *(theirs[name] for name in report.names)]
+        report.readings.append(theirs[name].vendor())
+        yield from diff.facts(report.readings[-1], ours[name].reading(), SCHEMA_QUIET)
+    yield from missing(ours, theirs)
+    yield from others([each.vendor() for name, each in theirs.items() if name not in ours], ours)
+    report.extract = document.extract(root, map(theirs.__getitem__, report.names))
+    report.readings.append(document.whole(root))
 
 
 def others(readings: list[Reading], ours: Iterable[str]) -> Iterator[Row]:

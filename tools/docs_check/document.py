@@ -240,14 +240,14 @@ def whole(document: dict[str, Any]) -> Reading:
     return Reading(lines=[Line(f"the file: {path}", value, 1) for path, value in leaves(kept)])
 
 
-def extract(document: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def extract(document: dict[str, Any], chosen: Iterable[Operation]) -> dict[str, Any]:
     """Return what a vendor's file says of some operations and events, as a file of the same form."""
     kept = {key: value for key, value in document.items() if key not in PARTS}
     kept |= {"paths": {}, "components": {"schemas": {}}}
-    for each in operations(document):
-        if each.name in names and "payload" in each.spec:
+    for each in chosen:
+        if "payload" in each.spec:
             kept["components"]["schemas"][each.name.removeprefix("event ")] = each.spec["payload"]
-        elif each.name in names:
+        else:
             method, path = each.name.split(" ", 1)
             kept["paths"].setdefault(path, {})[method.lower()] = each.spec
     return kept

@@ -51,8 +51,7 @@ def readings(page: Page) -> list[Reading]:
 
 def lists(reading: Reading) -> Iterator[tuple[int, set[str]]]:
     """Yield each list of values, such as the states of an order, with its line: one below the other, or in one line."""
-    for (_, listed), group in groupby(reading.lines, lambda line: (line.section, bool(VALUE.match(line.text)))):
+    for _, group in groupby(reading.lines, lambda line: (line.section, bool(VALUE.match(line.text)))):
         lines = list(group)
-        runs = [[match for line in lines for match in VALUE.findall(line.text)[:1]]] * listed
-        yield from ((lines[0].line, set(run)) for run in runs)
-        yield from ((line.line, set(VALUE.findall(line.text))) for line in lines if line.text.count(",") > 0)
+        yield lines[0].line, {match[1] for line in lines if (match := VALUE.match(line.text))}
+        yield from ((line.line, set(VALUE.findall(line.text))) for line in lines if "," in line.text)
