@@ -81,8 +81,8 @@ class Project:
             rows += diff.texts(language, lines, report.entry["lines"].get(language), words)
         rows += list(withdrawn(report, {(row.fact, row.language) for row in rows}))
         report.digests = {mark for row in rows for mark in row.digests}
-        marks = self.lock.marks
-        report.rows = diff.merged(row for row in rows if row.kind != "fact" or not marks.issuperset(row.digests))
+        accepted = report.entry["facts"].keys()
+        report.rows = diff.merged(row for row in rows if row.kind != "fact" or not accepted >= {*row.digests})
         if not report.names and not report.differs:
             report.rows.append(Row("unclear", "page", "", 1, "nothing of it could be compared"))
         return report

@@ -203,7 +203,8 @@ def compare_schema(root: dict[str, Any], operations: list[Operation], report: Re
     for name in report.names:
         report.readings.append(theirs[name].vendor())
         yield from diff.facts(report.readings[-1], ours[name].reading(), SCHEMA_QUIET)
-    yield from missing(ours, theirs)
+    # If a schema of theirs lists our events, an event that it does not list is not sent any more.
+    yield from missing(ours, {name for name in report.names if theirs[name].united} or theirs)
     yield from others([each.vendor() for name, each in theirs.items() if name not in ours], ours)
     report.extract = document.extract(root, map(theirs.__getitem__, report.names))
     report.readings.append(document.whole(root))

@@ -25,7 +25,8 @@ PARTS = {"paths", "channels", "operations", "components", "tags"}
 COMBINED = ("allOf", "oneOf", "anyOf")
 # What of a vendor's schema file is compared as a fact. All else is a line of text.
 FACTS = re.compile(
-    r"x-(ip|uid)-weight:|x-security-type:|parameters \S+ (name:|in:|required:|schema type:|schema format: .int)"
+    r"x-(ip|uid)-weight:|x-security-type:"
+    r"|parameters (header:\S+ in:|\S+ (name:|required:|schema type:|schema format: .int))"
     r"|(responses 200 content application/json schema|payload)( properties \S+| items| (all|any|one)Of \d+)*"
     r" (type:|nullable:|enum:|format: .int)"
 )
@@ -59,6 +60,8 @@ def load(path: Path) -> dict[str, Any]:
     except (Unresolvable, TypeError) as error:  # the second: there is no mapping where one was to be looked into
         where = f"#{getattr(error, 'ref', '')}"
         raise DocumentError(f"{path.name}: $ref to {where}, which is not there") from error
+    except RecursionError as error:
+        raise DocumentError(f"{path.name}: a part of it contains itself") from error
     except (YAMLError, ValueError) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
         raise DocumentError(f"{path.name}:{mark.line + 1 if mark else 1}: {' '.join(problem.split())}") from error
@@ -111,8 +114,9 @@ def types(schema: dict[str, Any]) -> set[str]:
     """Return the types that a schema itself names. Without a word, what is combined of others has theirs."""
     unsaid = [] if any(key in schema for key in COMBINED) else ["object" if "properties" in schema else "any"]
     whole = schema.get("type", unsaid)
-    form = f" {schema['format']}" if whole == "integer" and "format" in schema else ""
-    kinds = {f"{kind}{form}" for kind in ([whole] if isinstance(whole, str) else whole)}
+    kinds = {whole} if isinstance(whole, str) else set(whole)
+    if "integer" in kinds and "format" in schema:
+        kinds = kinds - {"integer"} | {f"integer {schema['format']}"}
     return kinds | ({"null"} if schema.get("nullable") else set())
 
 
@@ -160,6 +164,7 @@ class Operation:
     name: str
     spec: dict[str, Any]
     schemes: dict[str, Any]
+    united: bool = False  # of an event: whether a schema of the vendor's lists it among others
 
     @property
     def source(self) -> dict[str, Any]:
@@ -218,7 +223,7 @@ class Operation:
             found.add("api key", f"{self.schemes.get(name, {}).get('in')} {self.schemes.get(name, {}).get('name')}")
         for each in self.spec["parameters"]:
             if each.get("in") == "header" and each["name"].upper().endswith("APIKEY"):
-                found.add("api key", f"header {each['name']}")
+                found.add("api key", f"header {each['name']}{'' if each.get('required') else ', optional'}")
             else:
                 required = "required" if each.get("required") else "optional"
                 found.add(f"parameter {each['name']}", f"{type_of(each.get('schema', {}))}, {required}")
@@ -285,11 +290,13 @@ def event(key: str, message: dict[str, Any]) -> Operation:
 
 
 def events(schemas: dict[str, Any]) -> Iterator[Operation]:
-    """Yield the events of a vendor's file, which has no messages: the schemas that have a kind and a time."""
+    """Yield the events of a vendor's file, which has no messages: the schemas with a kind, and a time or one name."""
     found: dict[str, Operation] = {}
     for key, schema in schemas.items():
-        for part in [*schema.get("oneOf", []), *schema.get("anyOf", [])] or [schema]:
-            if {path.removeprefix("data.") for path, _ in nodes(part)} >= {"e", "E"}:
-                each = event(key, {"payload": part})
-                found.setdefault(each.name, each)
+        united = [*schema.get("oneOf", []), *schema.get("anyOf", [])]
+        for part in united or [schema]:
+            fields = {path.removeprefix("data."): node for path, node in nodes(part)}
+            if "e" in fields and ("E" in fields or len(fields["e"].get("enum", ())) == 1):
+                each = event(f"{key}, whose e has no value", {"payload": part})
+                found.setdefault(each.name, each).united |= bool(united)
     yield from found.values()

@@ -36,11 +36,6 @@ class Lock:
             raise DocumentError(f"pages.lock.json: it cannot be read; restore it from git ({error})") from error
         self.sources: dict[str, Any] = found["sources"]
 
-    @property
-    def marks(self) -> set[str]:
-        """Return the digests of all facts that were accepted, of whichever source."""
-        return {mark for source in self.sources.values() for mark in source["facts"]}
-
     def entry(self, names: list[str]) -> dict[str, Any]:
         """Return what was accepted of a source, by the first of its names that is known."""
         known = [self.sources[name] for name in names if name in self.sources]
