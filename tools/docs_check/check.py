@@ -61,13 +61,14 @@ class Project:
         report = Report(str(path))
         try:
             rows = list(compare_schema(document.load(path), self.operations, report))
+            words = self.words(report)
         except DocumentError as error:
             return replace(report, rows=[Row("unclear", "file", "", 1, str(error))])
         report.entry = self.lock.entry([report.key])
         # That an operation or event is gone is a row of its own.
         lines = report.entry["lines"].setdefault("", {})
         here = {name: marks for name, marks in lines.items() if name.split(": ")[0] in {"the file", *report.names}}
-        return self.finish(replace(report, entry={**report.entry, "lines": {"": here}}), rows, self.words(report))
+        return self.finish(replace(report, entry={**report.entry, "lines": {"": here}}), rows, words)
 
     def words(self, report: Report) -> dict[str, str]:
         """Return the lines that were accepted of a schema file, by their digests."""

@@ -187,7 +187,7 @@ def share(some: set[str], others: set[str]) -> float:
 
 
 def compare_schema(root: dict[str, Any], operations: list[Operation], report: Report) -> Iterator[Row]:
-    """Compare a schema file of the vendor's: with our events if it has events, else with our operations.
+    """Compare a schema file of the vendor's with our operations or events, whichever it has any of.
 
     Raises:
         DocumentError: it has neither.
@@ -196,9 +196,9 @@ def compare_schema(root: dict[str, Any], operations: list[Operation], report: Re
     theirs = {each.name: each for each in document.operations(root)}
     if not theirs:
         raise DocumentError("it names no operation and no event")
-    has_events = any(map(is_event, theirs))
-    report.key = "schema of events" if has_events else "schema of operations"
-    ours = {each.name: each for each in operations if is_event(each.name) is has_events}
+    kinds = {is_event(each.name) for each in operations if each.name in theirs} or {any(map(is_event, theirs))}
+    report.key = "schema of events" if kinds == {True} else "schema of operations"
+    ours = {each.name: each for each in operations if is_event(each.name) in kinds}
     report.names = dict.fromkeys(filter(theirs.__contains__, ours))
     for name in report.names:
         report.readings.append(theirs[name].vendor())

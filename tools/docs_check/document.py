@@ -298,5 +298,8 @@ def events(schemas: dict[str, Any]) -> Iterator[Operation]:
             fields = {path.removeprefix("data."): node for path, node in nodes(part)}
             if "e" in fields and ("E" in fields or len(fields["e"].get("enum", ())) == 1):
                 each = event(f"{key}, whose e has no value", {"payload": part})
-                found.setdefault(each.name, each).united |= bool(united)
+                known = found.setdefault(each.name, each)
+                known.united |= bool(united)
+                if known.spec != each.spec:
+                    known.spec = {"payload": {"oneOf": [known.spec["payload"], each.spec["payload"]]}}
     yield from found.values()

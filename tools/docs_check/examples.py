@@ -49,7 +49,7 @@ def read(text: str) -> tuple[list[Any], list[tuple[int, str]], bool]:
         ValueError: it holds no JSON, or something else too, or the JSON is deeper than 100 levels.
 
     """
-    comments = [(text.count("\n", 0, match.start()), match[1]) for match in COMMENT.finditer(text) if match[1]]
+    comments = [comment(text, match) for match in COMMENT.finditer(text) if match[1]]
     bare = COMMENT.sub(lambda match: "\n" * match[0].count("\n") if match[1] else match[0], text)
     bare = OR.sub("\n", bare)
     levels = accumulate(bool(match[1]) - bool(match[2]) for match in BRACKET.finditer(bare))
@@ -62,6 +62,13 @@ def read(text: str) -> tuple[list[Any], list[tuple[int, str]], bool]:
     if not any(isinstance(value, dict | list) for value in found):
         raise ValueError("no JSON")
     return found, comments, odd
+
+
+def comment(text: str, match: re.Match[str]) -> tuple[int, str]:
+    """Return a comment with its line, and with the name of the field that it stands behind."""
+    begin = text.rfind("\n", 0, match.start()) + 1
+    names = re.findall(r"""["“']([^"“”']+)["”'] *[:：]""", text[begin : match.start()])
+    return text.count("\n", 0, begin), f"{' '.join(names)} {match[1]}".strip()
 
 
 def kind_of(value: Any) -> str:

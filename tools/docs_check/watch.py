@@ -91,7 +91,11 @@ def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
         report = project.page(path) if path.suffix == ".md" else project.schema(path)
         outcomes.add(report.exit)
         told.append(as_text([report]))
-        told += [f"oasdiff: {changelog(report, project.lock.kept(report.key), folder)}"] if report.extract else []
+        told += (
+            [f"oasdiff: {changelog(report, project.lock.kept(report.key), folder)}"]
+            if report.extract and report.exit != 2
+            else []
+        )
     outcome = 1 if 1 in outcomes else max(outcomes, default=2)
     text = "\n\n".join([OUTCOMES[outcome], "```text", *told, "```\n"])
     (folder / "report.md").write_text(text, encoding="utf-8")
