@@ -735,6 +735,10 @@ def test_lists_are_the_union_of_their_items(tmp_path: Path) -> None:
             "a firewall's answer",
         ),
         (b"---\nsource_url: x\n---\n\n# About us\n\nWe are here.\n", "no document cites its address"),
+        (
+            b"---\nsource_url: http://[x\n---\n\n# [T](http://[x#t)\n\n[We](http://[x).\n",
+            "no document cites its address",
+        ),
         (b"---\nsource_url: x\n---\n\n# T\n\n## Response Example\n\n    {}\n", "names no endpoint"),
     ],
 )

@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from docs_check import diff, document, further
 from docs_check.diff import Row
 from docs_check.document import DocumentError, Operation
 from docs_check.facts import Line, Reading, facts_of_part
-from docs_check.page import Page, PageError
+from docs_check.page import Page, PageError, split
 
 PAGE_QUIET = ("lifetime", "weight counted per", "api key")  # a page need not speak of these
 SCHEMA_QUIET = ("lifetime", "weight counted per", "title")
@@ -50,9 +49,9 @@ class Report:
         return found
 
 
-def address(url: object) -> str:
+def address(url: str) -> str:
     """Return what names a page: its path, without the site's own folders and its language."""
-    return re.sub(r"\A(/(docs|legacy-docs|en|zh-CN|cn)(?=/|\Z))*/?|/+\Z", "", urlsplit(str(url)).path)
+    return re.sub(r"\A(/(docs|legacy-docs|en|zh-CN|cn)(?=/|\Z))*/?|/+\Z", "", split(url)[1])
 
 
 def addresses(source: dict[str, Any]) -> list[str]:
@@ -90,7 +89,7 @@ def hold(found: Page, key: str, here: Iterable[Operation]) -> None:
     """Hold a page's headings against its address: a crawler may have filed another page's body there."""
     known = {key, *(other for operation in here for other in addresses(operation.source))}
     for part in found.parts or [found.sections]:
-        links = [address(link) for section in part for link in section.links if urlsplit(link).path]
+        links = [address(link) for section in part for link in section.links if split(link)[1]]
         if links and known.isdisjoint(links):
             says = f"another page's body: its headings link to {links[0]}, its source_url names {key}"
             raise PageError(f"{says}. Get the page again; if it has moved, write its address to x-source.present")

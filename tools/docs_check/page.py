@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
@@ -83,6 +82,12 @@ def normal(text: str) -> str:
     return re.sub(rf"(?<!{WORD}) | (?!{WORD})", "", text)
 
 
+def split(url: str) -> tuple[str, str]:
+    """Return the host and the path of a URL, or of what stands where one should."""
+    host, path = re.findall(r"\A(?:\w+:)?(?://([^/?#]*))?([^?#]*)", url)[0]
+    return host, path
+
+
 def name_of(heading: str) -> str:
     """Return a heading's letters alone, without a number or a picture before it."""
     return re.sub(r"[\W_]+", "", re.sub(r"^[\W\d_]+", "", heading)).casefold()
@@ -101,7 +106,7 @@ def _link(node: SyntaxTreeNode) -> str:
     if not any(map(str.isalnum, words)) or words.startswith("Direct link to") or words.endswith("的直接链接"):
         return ""
     target = str(node.attrs.get("href", ""))
-    leaves = urlsplit(target).netloc not in {"", SITE} and target.rstrip("/") != words.rstrip("/")
+    leaves = split(target)[0] not in {"", SITE} and target.rstrip("/") != words.rstrip("/")
     return f"{words} <{target}>" if leaves else words
 
 
