@@ -297,6 +297,10 @@ SCHEMA_CHANGES = {
         ),
         "api key",
     ),
+    "another type of the API key": (
+        changed(REST, *PATH, "put", "parameters", 0, schema={"type": "integer"}),
+        "new in 'PUT /eapi/v1/listenKey: parameters header:X-MBX-APIKEY schema type'",
+    ),
     "where a parameter stands": (
         changed(REST, *PATH, "put", parameters=[{"in": "cookie", "name": "id"}]),
         "new in 'PUT /eapi/v1/listenKey: parameters cookie:id in'",

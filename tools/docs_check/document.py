@@ -26,7 +26,7 @@ COMBINED = ("allOf", "oneOf", "anyOf")
 # What of a vendor's schema file is compared as a fact. All else is a line of text.
 FACTS = re.compile(
     r"x-(ip|uid)-weight:|x-security-type:"
-    r"|parameters (header:\S+ in:|\S+ (name:|required:|schema type:|schema format: .int))"
+    r"|parameters (header:\S+ (name|in|required):|query:\S+ (name:|required:|schema type:|schema format: .int))"
     r"|(responses 200 content application/json schema|payload)( properties \S+| items| (all|any|one)Of \d+)*"
     r" (type:|nullable:|enum:|format: .int)"
 )
