@@ -10,9 +10,8 @@ from pathlib import Path
 from docs_check import further, report
 from docs_check.check import Project
 from docs_check.compare import Report
-from docs_check.document import DocumentError
 from docs_check.facts import facts_of_part
-from docs_check.page import PageError, read
+from docs_check.page import Unclear, read
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMS = {"text": report.as_text, "markdown": report.as_markdown, "json": report.as_json}
@@ -90,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8")  # half of a page is Chinese, whatever the terminal's locale
     try:
         return run(parser.parse_args(arguments))
-    except (DocumentError, PageError) as error:
+    except Unclear as error:
         print(error, file=sys.stderr)
         return 2
 

@@ -9,9 +9,8 @@ from typing import Any
 from docs_check import diff, document, page
 from docs_check.compare import Report, address, addresses, compare_page, compare_schema
 from docs_check.diff import Row
-from docs_check.document import DocumentError
 from docs_check.lock import Lock
-from docs_check.page import WORDS, Page, PageError
+from docs_check.page import WORDS, Page, Unclear
 
 
 def sources(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -26,7 +25,7 @@ class Project:
     """The documents and the lock file of a folder.
 
     Raises:
-        DocumentError: one of them is in no state to be compared with.
+        Unclear: one of them is in no state to be compared with.
 
     """
 
@@ -46,7 +45,7 @@ class Project:
             report.key = address(found.front["source_url"])
             cited = {name: source for name, source in self.sources if report.key in addresses(source)}
             rows = list(compare_page(found, self.operations, [*cited], report))
-        except PageError as error:
+        except Unclear as error:
             return replace(report, rows=[Row("unclear", "page", "", 1, str(error))])
         taken = [each.source for each in self.operations if each.name in report.names]
         pages = {tuple(addresses(source)) for source in (*taken, *cited.values())}
@@ -62,13 +61,13 @@ class Project:
         try:
             rows = list(compare_schema(document.load(path), self.operations, report))
             words = self.words(report)
-        except DocumentError as error:
+        except Unclear as error:
             return replace(report, rows=[Row("unclear", "file", "", 1, str(error))])
         report.entry = self.lock.entry([report.key])
         # That an operation or event is gone is a row of its own.
-        lines = report.entry["lines"].setdefault("", {})
-        here = {name: marks for name, marks in lines.items() if name.split(": ")[0] in {"the file", *report.names}}
-        return self.finish(replace(report, entry={**report.entry, "lines": {"": here}}), rows, words)
+        told, lines = {"the file", *report.names}, report.entry["lines"].get("", {})
+        report.entry["lines"] = {"": {name: marks for name, marks in lines.items() if name.split(": ")[0] in told}}
+        return self.finish(report, rows, words)
 
     def words(self, report: Report) -> dict[str, str]:
         """Return the lines that were accepted of a schema file, by their digests."""
@@ -84,8 +83,6 @@ class Project:
         report.digests = {mark for row in rows for mark in row.digests}
         accepted = report.entry["facts"].keys()
         report.rows = diff.merged(row for row in rows if row.kind != "fact" or not accepted >= {*row.digests})
-        if not report.names and not report.differs:
-            report.rows.append(Row("unclear", "page", "", 1, "nothing of it could be compared"))
         return report
 
     def stale(self) -> Report:

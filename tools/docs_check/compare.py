@@ -7,9 +7,9 @@ from typing import Any
 
 from docs_check import diff, document, further
 from docs_check.diff import Row
-from docs_check.document import DocumentError, Operation
+from docs_check.document import Operation
 from docs_check.facts import Line, Reading, facts_of_part
-from docs_check.page import Page, PageError, split
+from docs_check.page import Page, Unclear, split
 
 PAGE_QUIET = ("lifetime", "weight counted per", "api key")  # a page need not speak of these
 SCHEMA_QUIET = ("lifetime", "weight counted per", "title")
@@ -38,7 +38,8 @@ class Report:
     @property
     def exit(self) -> int:
         """Return the exit status for this source alone."""
-        return 2 if any(row.kind == "unclear" for row in self.rows) else int(self.differs > 0)
+        unclear = not self.names or any(row.kind == "unclear" for row in self.rows)
+        return 2 if unclear else int(self.differs > 0)
 
     @property
     def lines(self) -> dict[str, list[Line]]:
@@ -63,7 +64,7 @@ def compare_page(found: Page, operations: list[Operation], cited: list[str], rep
     """Compare each part of a page with the operation or event that it describes.
 
     Raises:
-        PageError: the page is not the one that it says, or nothing of it can be compared.
+        Unclear: the page is not the one that it says, or nothing of it can be compared.
 
     """
     here = {each.name: each for each in operations if report.key in addresses(each.source)}
@@ -92,7 +93,7 @@ def hold(found: Page, key: str, here: Iterable[Operation]) -> None:
         links = [address(link) for section in part for link in section.links if split(link)[1]]
         if links and known.isdisjoint(links):
             says = f"another page's body: its headings link to {links[0]}, its source_url names {key}"
-            raise PageError(f"{says}. Get the page again; if it has moved, write its address to x-source.present")
+            raise Unclear(f"{says}. Get the page again; if it has moved, write its address to x-source.present")
 
 
 def read(found: Page, here: dict[str, Operation], cited: list[str]) -> list[Reading]:
@@ -101,12 +102,12 @@ def read(found: Page, here: dict[str, Operation], cited: list[str]) -> list[Read
     if not any(reading.name for reading in readings) and all(map(is_event, here)):
         readings = further.readings(found)
         if not cited:
-            raise PageError("it names no endpoint, such as `GET /path`, and no document cites its address")
+            raise Unclear("it names no endpoint, such as `GET /path`, and no document cites its address")
     elif not any(reading.facts for reading in readings):
         names = ", ".join(repr(section.heading) for section in found.sections)
         text = [block.text for section in found.sections for block in section.blocks]
         why = f"no heading is one of an endpoint's page: {names}. It says: {' '.join(text)[:200]!r}"
-        raise PageError(f"{why}. Read it: the endpoint may be gone, or words.yaml wants new headings")
+        raise Unclear(f"{why}. Read it: the endpoint may be gone, or words.yaml wants new headings")
     return readings
 
 
@@ -116,7 +117,7 @@ def described(
     """Return what a reading describes, by its name or its title; else what the page is for, and nothing else names.
 
     Raises:
-        PageError: the title is another page's.
+        Unclear: the title is another page's.
 
     """
     named = [each for each in operations if each.name == reading.name]
@@ -124,7 +125,7 @@ def described(
         return [*named, None][0]
     titled = [each for each in operations if reading.says("title", each.title(reading.language) or "no title")]
     if titled and titled[0].name not in here:
-        raise PageError(f"another page's body: the title is that of {titled[0].name}. Get the page again")
+        raise Unclear(f"another page's body: the title is that of {titled[0].name}. Get the page again")
     free = here.keys() - {each.name for each in readings if each.language == reading.language}
     alone = [here[name] for name in free if reading.facts and len(free) == 1]
     return [*titled, *alone, *named, None][0]
@@ -189,12 +190,12 @@ def compare_schema(root: dict[str, Any], operations: list[Operation], report: Re
     """Compare a schema file of the vendor's with our operations or events, whichever it has any of.
 
     Raises:
-        DocumentError: it has neither.
+        Unclear: it has neither.
 
     """
     theirs = {each.name: each for each in document.operations(root)}
     if not theirs:
-        raise DocumentError("it names no operation and no event")
+        raise Unclear("it names no operation and no event")
     kinds = {is_event(each.name) for each in operations if each.name in theirs} or {any(map(is_event, theirs))}
     report.key = "schema of events" if kinds == {True} else "schema of operations"
     ours = {each.name: each for each in operations if is_event(each.name) in kinds}

@@ -18,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 
 from docs_check import examples
 from docs_check.facts import METHODS, Line, Reading, figures, lifetime
-from docs_check.page import Block
+from docs_check.page import Block, Unclear
 
 FORMS = YAML(typ="safe").load(Path(__file__).with_name("document.schema.yaml"))
 PARTS = {"paths", "channels", "operations", "components", "tags"}
@@ -32,10 +32,6 @@ FACTS = re.compile(
 )
 
 
-class DocumentError(Exception):
-    """The document is in no state to be compared; the text says where, in one line."""
-
-
 @lru_cache
 def parsed(text: str) -> Any:
     """Read YAML. Nobody changes what is returned: `load` makes a document of its own out of it."""
@@ -46,25 +42,25 @@ def load(path: Path) -> dict[str, Any]:
     """Read a document, and put what each `$ref` names in its place.
 
     Raises:
-        DocumentError: there is no such file, it is no YAML, or it lacks what is compared.
+        Unclear: there is no such file, it is no YAML, or it lacks what is compared.
 
     """
     try:
         root = parsed(path.read_text(encoding="utf-8"))
         if not isinstance(root, dict):
-            raise DocumentError(f"{path.name}: the document: it is no mapping of names")
+            raise Unclear(f"{path.name}: the document: it is no mapping of names")
         resolver = Registry[Any]().with_resource("", DRAFT202012.create_resource(root)).resolver()
         document = resolved(root, resolver.lookup, ())
     except OSError as error:
-        raise DocumentError(f"{path.name}: {error.strerror}") from error
+        raise Unclear(f"{path.name}: {error.strerror}") from error
     except (Unresolvable, TypeError) as error:  # the second: there is no mapping where one was to be looked into
         where = f"#{getattr(error, 'ref', '')}"
-        raise DocumentError(f"{path.name}: $ref to {where}, which is not there") from error
+        raise Unclear(f"{path.name}: $ref to {where}, which is not there") from error
     except RecursionError as error:
-        raise DocumentError(f"{path.name}: a part of it contains itself") from error
+        raise Unclear(f"{path.name}: a part of it contains itself") from error
     except (YAMLError, ValueError) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
-        raise DocumentError(f"{path.name}:{mark.line + 1 if mark else 1}: {' '.join(problem.split())}") from error
+        raise Unclear(f"{path.name}:{mark.line + 1 if mark else 1}: {' '.join(problem.split())}") from error
     check(document, path.name)
     return dict(document)
 
@@ -73,12 +69,12 @@ def check(document: object, name: str, form: str = "document") -> None:
     """Hold a document, or the lock file, against its form.
 
     Raises:
-        DocumentError: something in it has another shape.
+        Unclear: something in it has another shape.
 
     """
     if wrong := best_match(Draft202012Validator({**FORMS, "$ref": f"#/$defs/{form}"}).iter_errors(document)):
         where = ".".join(map(str, wrong.absolute_path)) or "the document"
-        raise DocumentError(f"{name}: {where}: {wrong.message if len(wrong.message) < 120 else wrong.validator}")
+        raise Unclear(f"{name}: {where}: {wrong.message if len(wrong.message) < 120 else wrong.validator}")
 
 
 def resolved(node: Any, lookup: Any, seen: tuple[str, ...]) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from docs_check import examples
-from docs_check.page import SECURITY, WORDS, Block, Section, name_of, normal, sentences
+from docs_check.page import SECURITY, WORDS, Block, Section, is_chinese, name_of, normal, sentences
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 TYPES, REQUIRED = ({w: fact for fact, words in WORDS[name].items() for w in words} for name in ("types", "required"))
@@ -190,8 +190,7 @@ def language_of(sections: list[Section]) -> str:
     """Tell the language of sections by the letters of their headings; else by those of their text."""
     named = "".join(section.heading for section in sections)
     text = named + "".join(block.text for section in sections for block in section.blocks if not block.code)
-    chinese = "[\u3400-\u9fff]"
-    return "zh-CN" if re.search(chinese, named) or 4 * len(re.findall(chinese, text)) > len(text) else "en"
+    return "zh-CN" if is_chinese(named) or 4 * sum(map(is_chinese, text)) > len(text) else "en"
 
 
 def facts_of_part(part: list[Section]) -> Reading:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from docs_check import document
 from docs_check.compare import Report
 from docs_check.diff import Row
-from docs_check.document import DocumentError
+from docs_check.page import Unclear
 
 LOCK = Path("tools/docs_check/pages.lock.json")
 ABOUT = "What was accepted of Binance's pages and schemas, as digests. Written by `make docs-accept`, never by hand."
@@ -21,7 +21,7 @@ class Lock:
     """The lock file of a folder.
 
     Raises:
-        DocumentError: it has another form than the one that is written here.
+        Unclear: it has another form than the one that is written here.
 
     """
 
@@ -32,8 +32,8 @@ class Lock:
             document.check(found, "another form", "lock")
         except FileNotFoundError:
             found = {"sources": {}}
-        except (ValueError, DocumentError) as error:
-            raise DocumentError(f"pages.lock.json: it cannot be read; restore it from git ({error})") from error
+        except (ValueError, Unclear) as error:
+            raise Unclear(f"pages.lock.json: it cannot be read; restore it from git ({error})") from error
         self.sources: dict[str, Any] = found["sources"]
 
     def entry(self, names: list[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 SITE = "developers.binance.com"
 WORDS: dict[str, Any] = YAML(typ="safe").load(Path(__file__).with_name("words.yaml"))
-KNOWN = {n: (kind, language) for language, kinds in WORDS["headings"].items() for kind in kinds for n in kinds[kind]}
+KNOWN = {name: kind for kind, names in WORDS["headings"].items() for name in names}
 SECURITY = re.compile(r"\s*[(（]\s*([A-Z][A-Z_, ]*?)\s*[)）]\s*\Z")  # at a title's end
 RULER = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)+\|?\s*")  # the line below a table's header
 BLOCK = re.compile(r"\s*(#|>|```|~~~|[*+-] )")  # a line that ends a table
@@ -28,8 +28,8 @@ WORD = r"[^\W\u3040-\u30ff\u3400-\u9fff]"  # a letter or digit of a script that 
 PLAIN = str.maketrans("“”„‘’‐‑−–—", '"""\'\'-----')
 
 
-class PageError(Exception):
-    """The file is no documentation page, or not the one it says; the text says why."""
+class Unclear(Exception):
+    """It cannot be told what a source or a document says; the text says why, in one line."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,6 @@ class Section:
     line: int
     heading: str
     kind: str | None = None
-    language: str = ""
     suffix: str = ""  # what the heading says beyond its known name
     of: str = ""  # the title that the heading names, in the site's present form
     links: list[str] = field(default_factory=list)
@@ -86,6 +85,11 @@ def split(url: str) -> tuple[str, str]:
     """Return the host and the path of a URL, or of what stands where one should."""
     host, path = re.findall(r"\A(?:\w+:)?(?://([^/?#]*))?([^?#]*)", url)[0]
     return host, path
+
+
+def is_chinese(text: str) -> bool:
+    """Tell whether there is a Chinese letter in a text."""
+    return re.search("[\u3400-\u9fff]", text) is not None
 
 
 def name_of(heading: str) -> str:
@@ -178,11 +182,12 @@ def _heading(node: SyntaxTreeNode, line: int) -> Section:
     whole = _text(node)
     of, text = map(str.strip, whole.rpartition("›")[::2])
     name, bracket, more = re.findall(r"(?s)(.*?)([(（]|\Z)(.*)", text)[0]
-    answers = [key for key in KNOWN if KNOWN[key][0] == "response" and name_of(name).startswith(key)]
-    known = name_of(name) if name_of(name) in KNOWN else (answers or [""])[0]  # such as "Response Example FULL"
-    kind, language = KNOWN.get(known, (None, ""))
+    kind = KNOWN.get(name_of(name))
+    more = bracket + more if kind else text
+    if not kind and any(name_of(name).startswith(key) for key in KNOWN if KNOWN[key] == "response"):
+        kind = "response"  # such as "Response Example FULL"
     links = [str(n.attrs["href"]) for n in node.walk() if n.type == "link" and "#" in str(n.attrs["href"])]
-    return Section(line, whole, kind, language, bracket + more if known == name_of(name) else text, of, links)
+    return Section(line, whole, kind, more, of, links)
 
 
 def _table(node: SyntaxTreeNode, lines: list[tuple[int, str]]) -> Iterator[Block]:
@@ -240,7 +245,7 @@ def _opens(section: Section, part: list[Section], *, titled: bool) -> bool:
     if section.of:
         return section.of not in {each.of for each in part}
     again = section.kind in {each.kind for each in part}
-    other = section.language != part[-1].language
+    other = is_chinese(section.heading) is not is_chinese(part[-1].heading)
     return (again and other) or (titled and (again or other) and section.kind in {"description", "request"})
 
 
@@ -258,10 +263,10 @@ def _decoded(path: Path) -> str:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise PageError(f"{getattr(error, 'strerror', '') or 'not UTF-8 text'}: give a page as Markdown") from error
+        raise Unclear(f"{getattr(error, 'strerror', '') or 'not UTF-8 text'}: give a page as Markdown") from error
     text = "".join(c for c in text if unicodedata.category(c) != "Cf").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text or re.search(r"(?im)^\s*<(!doctype html|html|body)\b", text):
-        raise PageError("HTML or a binary file, not Markdown: convert the page, or get it again")
+        raise Unclear("HTML or a binary file, not Markdown: convert the page, or get it again")
     return text
 
 
@@ -270,7 +275,7 @@ def _divided(text: str) -> tuple[dict[str, str], list[str]]:
     match = re.match(r"\s*---[ \t]*\n((?:.*\n)*?)---[ \t]*(?:\n|\Z)", text)
     front = dict(re.findall(r"(?m)^(\w+): *['\"]?(.*?)['\"]? *$", match[1])) if match else {}
     if not match or "source_url" not in front:
-        raise PageError("no front matter: the page must start with `---`, then source_url and updated_at")
+        raise Unclear("no front matter: the page must start with `---`, then source_url and updated_at")
     return front, ("\n" * text.count("\n", 0, match.end()) + text[match.end() :]).split("\n")
 
 
@@ -297,14 +302,14 @@ def read(path: Path) -> Page:
     """Read a page.
 
     Raises:
-        PageError: there is no such file, or it is no page: not UTF-8 text, HTML, without front matter or text.
+        Unclear: there is no such file, or it is no page: not UTF-8 text, HTML, without front matter or text.
 
     """
     front, lines = _divided(_decoded(path))
     sections = _sections(lines)
     if not any(section.blocks for section in sections):
-        raise PageError("the page is empty below its front matter: get it again")
+        raise Unclear("the page is empty below its front matter: get it again")
     parts = _parts(sections)
     if not parts and _is_refusal(sections):
-        raise PageError("no documentation, but a firewall's answer: get the page again")
+        raise Unclear("no documentation, but a firewall's answer: get the page again")
     return Page(front, sections, parts)
