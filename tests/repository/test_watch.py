@@ -111,7 +111,11 @@ def test_a_page_that_is_served_as_markdown_is_compared(vendor: Any, tmp_path: Pa
     source = watched(vendor, "page", (200, "text/markdown", PAGE))
     assert watch.main(tmp_path, [], [source]) == 2  # no document cites an address on this machine
     assert "no document cites its address" in (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert (tmp_path / "0.md").read_text(encoding="utf-8").startswith(f"---\nsource_url: {source['url']}\n---\n")
+    assert (tmp_path / "0.md").read_bytes() == f"---\nsource_url: {source['url']}\n---\n\n".encode() + PAGE
+    source = watched(vendor, "page", (200, "text/markdown", b"---\ntitle: Streams\n---\n" + PAGE))
+    watch.main(tmp_path, [], [source])
+    front = f"---\nsource_url: {source['url']}\ntitle: Streams\n---\n"
+    assert (tmp_path / "0.md").read_bytes() == front.encode() + PAGE
 
 
 def test_make_watch_runs_the_same_on_files(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 must not look like a check that found nothing. A page that the site does not serve as Markdown is passed over.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,55 +18,53 @@ from docs_check.__main__ import ROOT
 from docs_check.check import Project
 from docs_check.compare import Report
 from docs_check.lock import write
-from docs_check.page import WORDS
+from docs_check.page import WORDS, Unclear
 from docs_check.report import as_text
 
-SCHEMA_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"}
-PAGE_TYPES = {"text/markdown", "text/x-markdown", "text/plain"}
+TYPES = {
+    "schema": ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"],
+    "page": ["text/markdown", "text/x-markdown", "text/plain"],
+}
 OUTCOMES = ("What Binance publishes says the same.", "It differs.", "It cannot be told whether it differs.")
 
 
-class Unfetched(Exception):
-    """What is at an address cannot be compared; the text says why."""
-
-
-def fetch(url: str, word: str, types: set[str]) -> bytes:
-    """Return what is at a URL.
+def fetch(url: str, word: str, kind: str) -> bytes:
+    """Return what is at a URL. A page's front matter then says where the page is from.
 
     Raises:
-        Unfetched: there is no answer, or another one than a source.
+        Unclear: there is no answer, or another one than a source.
 
     """
     try:
-        answer = httpx.get(url, headers={"Accept": ", ".join(sorted(types))}, timeout=60, follow_redirects=True)
+        answer = httpx.get(url, headers={"Accept": ", ".join(TYPES[kind])}, timeout=60, follow_redirects=True)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unfetched(f"no answer: {error}") from error
+        raise Unclear(f"no answer: {error}") from error
     media_type, size = answer.headers.get("Content-Type", "").split(";")[0].strip().casefold(), len(answer.content)
     wrong = {
         f"an answer of status {answer.status_code}, {size} bytes": answer.status_code != 200,
-        f"an answer of type {media_type}, {size} bytes": media_type not in types,
+        f"an answer of type {media_type}, {size} bytes": media_type not in TYPES[kind],
         "an empty answer": not answer.content.strip(),
         f"no word of {word}, in {size} bytes of {media_type}": word.encode() not in answer.content,
     }
     for why in (why for why, holds in wrong.items() if holds):
-        raise Unfetched(why)
-    return answer.content
+        raise Unclear(why)
+    if kind == "schema":
+        return answer.content
+    own = re.match(rb"---\n(?=(\w+:.*\n)+---\n)", answer.content)
+    return b"---\nsource_url: %b\n%b" % (url.encode(), answer.content[4:] if own else b"---\n\n" + answer.content)
 
 
 def gather(watched: list[dict[str, str]], folder: Path) -> tuple[list[Path], list[str], set[int]]:
     """Fetch sources. Returns their files, what there is to tell, and the outcome 2 if a schema file is missing."""
     files, told, outcomes = [], [], set()
     for i, each in enumerate(watched):
-        is_page = each["kind"] == "page"
-        path = folder / f"{i}.{'md' if is_page else 'yaml'}"
+        path = folder / f"{i}.{'md' if each['kind'] == 'page' else 'yaml'}"
         try:
-            body = fetch(each["url"], each["word"], PAGE_TYPES if is_page else SCHEMA_TYPES)
-        except Unfetched as error:
-            outcomes |= set() if is_page else {2}
+            path.write_bytes(fetch(**each))
+        except Unclear as error:
+            outcomes |= {2} if each["kind"] == "schema" else set()
             told.append(f"{each['url']}: {error}")
         else:
-            front = f"---\nsource_url: {each['url']}\n---\n\n" * (is_page and not body.startswith(b"---\n"))
-            path.write_bytes(front.encode() + body)
             files.append(path)
             told.append(f"{path.name} is from {each['url']}")
     return files, told, outcomes
@@ -80,7 +79,8 @@ def changelog(report: Report, last: Path, folder: Path) -> str:
     for file, root in zip(files, (document.load(last), report.extract), strict=True):
         write(Path(file), document.answering(root))
     command = [str(oasdiff), "changelog", *files]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False).stdout.strip()
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    return (done.stdout + done.stderr).strip() or "no change"
 
 
 def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
@@ -91,11 +91,8 @@ def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
         report = project.page(path) if path.suffix == ".md" else project.schema(path)
         outcomes.add(report.exit)
         told.append(as_text([report]))
-        told += (
-            [f"oasdiff: {changelog(report, project.lock.kept(report.key), folder)}"]
-            if report.extract and report.exit != 2
-            else []
-        )
+        if report.extract and report.exit != 2:
+            told.append(f"oasdiff: {changelog(report, project.lock.kept(report.key), folder)}")
     outcome = 1 if 1 in outcomes else max(outcomes, default=2)
     text = "\n\n".join([OUTCOMES[outcome], "```text", *told, "```\n"])
     (folder / "report.md").write_text(text, encoding="utf-8")
