@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from docs_check import __main__ as command
 from docs_check.check import Project
+from docs_check.compare import Report
 from docs_check.lock import LOCK
 from docs_check.page import WORDS
 from ruamel.yaml import YAML
@@ -513,6 +514,10 @@ def test_one_row_of_a_schema_file_is_accepted_and_the_file_is_kept_when_none_is_
 def test_a_file_without_operations_cannot_be_told(schemas: Folder, text: str) -> None:
     (schemas.path / "schema.yaml").write_text(text, encoding="utf-8")
     assert schemas.run("check", "--schema", schemas.path / "schema.yaml") == 2
+
+
+def test_a_report_that_compared_nothing_is_never_clean() -> None:
+    assert Report("page.md").exit == 2
 
 
 # Documents and lock files in the middle of an edit

@@ -38,7 +38,7 @@ class Report:
     @property
     def exit(self) -> int:
         """Return the exit status for this source alone."""
-        unclear = not self.names or any(row.kind == "unclear" for row in self.rows)
+        unclear = not (self.names or self.differs) or any(row.kind == "unclear" for row in self.rows)
         return 2 if unclear else int(self.differs > 0)
 
     @property
@@ -124,11 +124,16 @@ def described(
     if reading.name in here or not here:
         return [*named, None][0]
     titled = [each for each in operations if reading.says("title", each.title(reading.language) or "no title")]
-    if titled and titled[0].name not in here:
-        raise Unclear(f"another page's body: the title is that of {titled[0].name}. Get the page again")
+    for each in titled[:1]:
+        if each.name not in here:
+            raise Unclear(f"another page's body: the title is that of {each.name}. Get the page again")
+    return [*titled, *alone(reading, here, readings), *named, None][0]
+
+
+def alone(reading: Reading, here: dict[str, Operation], readings: list[Reading]) -> list[Operation]:
+    """Return what the page was taken for and no reading of this language names, if that is one alone."""
     free = here.keys() - {each.name for each in readings if each.language == reading.language}
-    alone = [here[name] for name in free if reading.facts and len(free) == 1]
-    return [*titled, *alone, *named, None][0]
+    return [here[name] for name in free if reading.facts and len(free) == 1]
 
 
 def beside(
@@ -196,9 +201,8 @@ def compare_schema(root: dict[str, Any], operations: list[Operation], report: Re
     theirs = {each.name: each for each in document.operations(root)}
     if not theirs:
         raise Unclear("it names no operation and no event")
-    kinds = {is_event(each.name) for each in operations if each.name in theirs} or {any(map(is_event, theirs))}
-    report.key = "schema of events" if kinds == {True} else "schema of operations"
-    ours = {each.name: each for each in operations if is_event(each.name) in kinds}
+    ours = alike(theirs, operations)
+    report.key = f"schema of {'events' if all(map(is_event, ours)) else 'operations'}"
     report.names = dict.fromkeys(filter(theirs.__contains__, ours))
     for name in report.names:
         report.readings.append(theirs[name].vendor())
@@ -208,6 +212,12 @@ def compare_schema(root: dict[str, Any], operations: list[Operation], report: Re
     yield from others([each.vendor() for name, each in theirs.items() if name not in ours], ours)
     report.extract = document.extract(root, map(theirs.__getitem__, report.names))
     report.readings.append(document.whole(root))
+
+
+def alike(theirs: Iterable[str], operations: list[Operation]) -> dict[str, Operation]:
+    """Return our operations, or events, or both: of whichever kind a file names any of ours, or else any."""
+    kinds = {is_event(each.name) for each in operations if each.name in theirs} or {any(map(is_event, theirs))}
+    return {each.name: each for each in operations if is_event(each.name) in kinds}
 
 
 def others(readings: list[Reading], ours: Iterable[str]) -> Iterator[Row]:

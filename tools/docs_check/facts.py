@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from operator import attrgetter
 
 from docs_check import examples
 from docs_check.page import SECURITY, WORDS, Block, Section, is_chinese, name_of, normal, sentences
@@ -196,8 +197,8 @@ def language_of(sections: list[Section]) -> str:
 def facts_of_part(part: list[Section]) -> Reading:
     """Read what a page says of one endpoint in one language."""
     present = max(section.of for section in part)
-    head = next((section for section in part if section.kind == "title"), part[0])
-    known = [section for section in part if section.kind]
+    known = list(filter(attrgetter("kind"), part))
+    head = min(known, key=lambda section: section.kind != "title")
     reading = Reading("", language_of(known), head.line, quiet=PRESENT if present else ())
     if title := head.heading if head.kind == "title" else present:
         reading.add("title", SECURITY.sub("", title), head.line)
@@ -205,7 +206,7 @@ def facts_of_part(part: list[Section]) -> Reading:
     for section in part:
         read(reading, section)
     shapes = " and ".join(sorted(shape for _, shape in reading.shapes))
-    if "|" in shapes or len(reading.shapes) > 1:
+    if "|" in shapes or reading.shapes[1:]:
         reading.say("response", Block(reading.shapes[0][0], f"examples of several shapes: {shapes}"))
     reading.name = reading.facts.get("endpoint", ("", 0))[0].split("|")[0]
     return reading

@@ -43,9 +43,8 @@ class Lock:
 
     def accept(self, report: Report, reason: str, only: set[str]) -> None:
         """Write what differs, or with `only` these rows. Facts want a reason, but for titles and addresses."""
-        wanted = [row for row in report.rows if not only or only.intersection(row.digests)]
-        chosen = [row for row in wanted if row.plain or (row.kind == "fact" and reason)]
-        entry, edits = report.entry, [edit for row in chosen for edit in row.edits]
+        entry, chosen = report.entry, choice(report.rows, reason, only)
+        edits = [edit for row in chosen for edit in row.edits]
         for language, section, start, end, marks in sorted(
             edits, key=lambda edit: -edit[2] - edit[3]
         ):  # the last first
@@ -70,6 +69,12 @@ def write(path: Path, root: dict[str, Any]) -> None:
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     yaml.dump(root, path)
+
+
+def choice(rows: list[Row], reason: str, only: set[str]) -> list[Row]:
+    """Return the rows that are accepted."""
+    wanted = [row for row in rows if not only or only.intersection(row.digests)]
+    return [row for row in wanted if row.plain or (row.kind == "fact" and reason)]
 
 
 def left(report: Report, chosen: list[Row]) -> dict[str, dict[str, str]]:
