@@ -1157,6 +1157,7 @@ def test_events_of_pages_and_of_the_vendors_schema(folder: Folder, capsys: pytes
     assert folder.rows(EVENT_PAGE) == []
     wrapped = EVENT_PAGE.replace("{\n", '{"stream": "x", "data": {\n').replace("}\n```", "}}\n```")
     assert folder.rows(wrapped) == []
+    assert folder.rows(wrapped.replace('"stream"', '"topic"')) == ["en: new in 'Event: Risk level'"]
     assert folder.rows(EVENT_PAGE.replace("1700000000000", '"17"')) == ["en: field E"]
     assert folder.rows(EVENT_PAGE.replace('"mb"', '"mm"')) == ["en: field mb", "en: field mm"]
     assert folder.rows(EVENT_PAGE.replace("NORMAL", "REDUCE_ONLY").replace("10.5", "11")) == []

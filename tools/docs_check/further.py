@@ -20,12 +20,16 @@ def bare(value: Any) -> list[dict[str, Any]]:
 
 
 def events(block: Block) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
-    """Return the events that a block of code shows, and its comments."""
+    """Return the events that a block of code shows; and its comments, with an envelope of another form than usual."""
     try:
         values, comments, _ = examples.read(block.text if block.code else "")
     except ValueError:
         return [], []
-    return bare(values), comments
+    envelopes = [
+        examples.shape({**each, "data": None}) for each in values if isinstance(each, dict) and "e" not in each
+    ]
+    odd = [(0, shape) for shape in envelopes if shape != "{data: null, stream: string}"]
+    return bare(values), comments + odd
 
 
 def readings(page: Page) -> list[Reading]:
