@@ -824,6 +824,11 @@ DOCUMENTS = {
     "a name twice": ("    get:", "    get: {}\n    get:", "openapi.yaml"),
     "parameters of nothing": ("      responses:", "      parameters:\n      responses:", "None is not of type 'array'"),
     "a schema of nothing": ("{type: object}", "", "None is not of type 'object'"),
+    "a source of a part": (
+        "{type: object}",
+        "{x-source: {present: [a]}}",
+        "the x-source of schema: present: ['a'] is not of",
+    ),
     "a part within itself": ("{type: object}", "&a {allOf: [*a]}", "a part of it contains itself"),
     "deeper than is read": ("{type: object}", "[" * 2000, "a part of it contains itself"),
     "an empty allOf": ("{type: object}", "{allOf: []}", "[]"),

@@ -16,7 +16,8 @@ from docs_check.page import WORDS, Page, Unclear
 def sources(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield what a document records of its sources, and which of its parts does."""
     for key, below in node.items() if isinstance(node, dict) else ():
-        if key == "x-source" and isinstance(below, dict):
+        if key == "x-source":
+            document.check(below, f"the x-source of {name}", "source")
             yield name, below
         yield from sources(below, key)
 
