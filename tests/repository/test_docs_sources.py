@@ -391,6 +391,14 @@ SCHEMA_CHANGES = {
     "a field is never null": (changed(STREAMS, *ORDER, N={"type": "string"}), "field o.N"),
     "a list of all events": (changed(STREAMS, "components", "schemas", all=listing(*EVENT_NAMES)), None),
     "a list of all events but one": (changed(STREAMS, "components", "schemas", all=listing(*EVENT_NAMES[1:])), "event"),
+    "a list in an envelope": (
+        changed(STREAMS, "components", "schemas", zz={"properties": {"data": listing(*EVENT_NAMES)}}),
+        None,
+    ),
+    "a list in an envelope lacks one": (
+        changed(STREAMS, "components", "schemas", zz={"properties": {"data": listing(*EVENT_NAMES[:-1])}}),
+        "event",
+    ),
     "a list of events that are not ours": (
         changed(STREAMS, "components", "schemas", all={"oneOf": [{"properties": {"e": {"enum": ["trade"]}}}]}),
         "event of no document",

@@ -289,7 +289,8 @@ def events(schemas: dict[str, Any]) -> Iterator[Operation]:
     """Yield the events of a vendor's file, which has no messages: the schemas with a kind, and a time or one name."""
     found: dict[str, Operation] = {}
     for key, schema in schemas.items():
-        united = [*schema.get("oneOf", []), *schema.get("anyOf", [])]
+        bare = schema.get("properties", {}).get("data", schema)
+        united = [*bare.get("oneOf", []), *bare.get("anyOf", [])]
         for part in united or [schema]:
             fields = {path.removeprefix("data."): node for path, node in nodes(part)}
             if "e" in fields and ("E" in fields or len(fields["e"].get("enum", ())) == 1):
