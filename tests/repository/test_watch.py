@@ -83,6 +83,15 @@ def test_without_an_address_or_an_answer_it_cannot_tell(tmp_path: Path, url: str
     assert watch.main(tmp_path, [], [{"kind": "schema", "url": url, "word": "listenKey"}]) == 2
 
 
+def test_a_document_in_the_middle_of_an_edit_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "openapi.yaml").write_text("paths: [", encoding="utf-8")
+    monkeypatch.setattr(watch, "ROOT", tmp_path)
+    assert watch.main(tmp_path, [KEPT / "schema-of-events.yaml"], []) == 2
+    assert "openapi.yaml:1: " in capsys.readouterr().out
+
+
 def test_both_schema_files_and_what_is_no_markdown(vendor: Any, tmp_path: Path) -> None:
     sources = [
         watched(vendor, "schema", (200, "application/yaml", SCHEMA)),

@@ -83,8 +83,13 @@ def changelog(report: Report, last: Path, folder: Path) -> str:
     return (done.stdout + done.stderr).strip() or "no change"
 
 
-def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
-    """Fetch unless there are files, compare, and write the report. A difference counts more than what is unclear."""
+def compare(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> tuple[list[str], set[int]]:
+    """Compare files, or else what is fetched. Returns what there is to tell, and the outcomes.
+
+    Raises:
+        Unclear: a document of ours is in no state to be compared with.
+
+    """
     project = Project(ROOT)
     files, told, outcomes = (files, [], set[int]()) if files else gather(watched, folder)
     for path in files:
@@ -93,6 +98,15 @@ def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
         told.append(as_text([report]))
         if report.extract and report.exit != 2:
             told.append(f"oasdiff: {changelog(report, project.lock.kept(report.key), folder)}")
+    return told, outcomes
+
+
+def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
+    """Compare, and write the report. A difference counts more than what is unclear."""
+    try:
+        told, outcomes = compare(folder, files, watched)
+    except Unclear as error:
+        told, outcomes = [str(error)], {2}
     outcome = 1 if 1 in outcomes else max(outcomes, default=2)
     text = "\n\n".join([OUTCOMES[outcome], "```text", *told, "```\n"])
     (folder / "report.md").write_text(text, encoding="utf-8")
