@@ -201,6 +201,16 @@ def test_a_page_of_an_event(folder: Folder) -> None:
     assert ": event" in folder.rows(gone)
 
 
+def test_an_english_heading_in_the_chinese_half(folder: Folder) -> None:
+    both = EVENT.replace("## Example", "## PATH\n\n`/x`\n\n## Example").replace("## 示例", "## PATH\n\n`/x`\n\n## 示例")
+    folder.run("accept", folder.page(both))
+    assert folder.rows(both) == []
+    assert folder.rows(both[: both.index("\n---\n\n# 事件")]) == []
+    assert folder.rows(both.replace("`/x`", "`/y`")) == [
+        f"{language}: {what} 'PATH'" for language in ("en", "zh-CN") for what in ("gone from", "new in")
+    ]
+
+
 def test_a_comment_belongs_to_its_field(folder: Folder) -> None:
     said = EVENT.replace('"w": "UP",', '"w": "UP",        // which way', 1)
     folder.run("accept", folder.page(said))

@@ -35,11 +35,13 @@ def events(block: Block) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
 def readings(page: Page) -> list[Reading]:
     """Read a page: each example of an event as a reading of its own, all else as text, by language."""
     texts, found = dict[str, Reading](), list[Reading]()
-    for section in page.sections:
-        language, name = language_of([section]), section.heading or "above the title"
+    languages = ["", *(language_of([section]) for section in page.sections), ""]
+    for section, before, own, after in zip(page.sections, languages, languages[1:], languages[2:], strict=False):
+        language = before if before == after == "zh-CN" else own  # such as "URL PATH" within the Chinese half
+        name = section.heading or "above the title"
         text = texts.setdefault(language, Reading("", language, section.line))
         text.say(name, Block(section.line, section.heading))
-        before = len(found)
+        shown_before = len(found)
         for block in section.blocks:
             shown, comments = events(block)
             for value in shown:
@@ -49,7 +51,7 @@ def readings(page: Page) -> list[Reading]:
             text.say(name, *(Block(block.line + line, comment) for line, comment in comments if shown))
             if not shown:
                 other(text, name, block)
-        text.say(name, *[Block(section.line, "examples of events")] * (len(found) > before))
+        text.say(name, *[Block(section.line, "examples of events")] * (len(found) > shown_before))
     return [*texts.values(), *found]
 
 
