@@ -57,7 +57,7 @@ def load(path: Path) -> dict[str, Any]:
         where = f"#{getattr(error, 'ref', '')}"
         raise Unclear(f"{path.name}: $ref to {where}, which is not there") from error
     except RecursionError as error:
-        raise Unclear(f"{path.name}: a part of it contains itself") from error
+        raise Unclear(f"{path.name}: a part of it contains itself, or is too deep") from error
     except (YAMLError, ValueError) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
         raise Unclear(f"{path.name}:{mark.line + 1 if mark else 1}: {' '.join(problem.split())}") from error
