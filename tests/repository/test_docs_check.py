@@ -735,6 +735,10 @@ def test_lists_are_the_union_of_their_items(tmp_path: Path) -> None:
             "a firewall's answer",
         ),
         (b"---\nsource_url: x\n---\n\n# About us\n\nWe are here.\n", "no document cites its address"),
+        (
+            b"---\nsource_url: http://[x\n---\n\n# [T](http://[x#t)\n\n[We](http://[x).\n",
+            "no document cites its address",
+        ),
         (b"---\nsource_url: x\n---\n\n# T\n\n## Response Example\n\n    {}\n", "names no endpoint"),
     ],
 )
@@ -820,6 +824,13 @@ DOCUMENTS = {
     "a name twice": ("    get:", "    get: {}\n    get:", "openapi.yaml"),
     "parameters of nothing": ("      responses:", "      parameters:\n      responses:", "None is not of type 'array'"),
     "a schema of nothing": ("{type: object}", "", "None is not of type 'object'"),
+    "a source of a part": (
+        "{type: object}",
+        "{x-source: {present: [a]}}",
+        "the x-source of schema: present: ['a'] is not of",
+    ),
+    "a part within itself": ("{type: object}", "&a {allOf: [*a]}", "a part of it contains itself"),
+    "deeper than is read": ("{type: object}", "[" * 800, "or is too deep"),
     "an empty allOf": ("{type: object}", "{allOf: []}", "[]"),
 }
 SMALL = """openapi: 3.0.3
@@ -1151,6 +1162,7 @@ def test_events_of_pages_and_of_the_vendors_schema(folder: Folder, capsys: pytes
     assert folder.rows(EVENT_PAGE) == []
     wrapped = EVENT_PAGE.replace("{\n", '{"stream": "x", "data": {\n').replace("}\n```", "}}\n```")
     assert folder.rows(wrapped) == []
+    assert folder.rows(wrapped.replace('"stream"', '"topic"')) == ["en: new in 'Event: Risk level'"]
     assert folder.rows(EVENT_PAGE.replace("1700000000000", '"17"')) == ["en: field E"]
     assert folder.rows(EVENT_PAGE.replace('"mb"', '"mm"')) == ["en: field mb", "en: field mm"]
     assert folder.rows(EVENT_PAGE.replace("NORMAL", "REDUCE_ONLY").replace("10.5", "11")) == []

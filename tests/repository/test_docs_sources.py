@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from docs_check import __main__ as command
 from docs_check.check import Project
+from docs_check.compare import Report
 from docs_check.lock import LOCK
 from docs_check.page import WORDS
 from ruamel.yaml import YAML
@@ -200,6 +201,24 @@ def test_a_page_of_an_event(folder: Folder) -> None:
     assert ": event" in folder.rows(gone)
 
 
+def test_an_english_heading_in_the_chinese_half(folder: Folder) -> None:
+    both = EVENT.replace("## Example", "## PATH\n\n`/x`\n\n## Example").replace("## 示例", "## PATH\n\n`/x`\n\n## 示例")
+    folder.run("accept", folder.page(both))
+    assert folder.rows(both) == []
+    assert folder.rows(both[: both.index("\n---\n\n# 事件")]) == []
+    assert folder.rows(both.replace("`/x`", "`/y`")) == [
+        f"{language}: {what} 'PATH'" for language in ("en", "zh-CN") for what in ("gone from", "new in")
+    ]
+
+
+def test_a_comment_belongs_to_its_field(folder: Folder) -> None:
+    said = EVENT.replace('"w": "UP",', '"w": "UP",        // which way', 1)
+    folder.run("accept", folder.page(said))
+    assert folder.rows(said) == []
+    swapped = said.replace('"s": "OPEN"', '"w": "OPEN"', 1).replace('"w": "UP"', '"s": "UP"', 1)
+    assert "en: new in 'Example'" in folder.rows(swapped)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "row"),
     [
@@ -258,6 +277,13 @@ REST, STREAMS = "schema-of-operations.yaml", "schema-of-events.yaml"
 PATH = ("paths", "/eapi/v1/listenKey")
 GOOD = (*PATH, "post", "responses", "200", "content", "application/json", "schema")
 ORDER = ("components", "schemas", "ORDER_TRADE_UPDATE", "properties", "o", "properties")
+EVENT_NAMES = [*changed(STREAMS)["components"]["schemas"]]
+
+
+def listing(*names: str) -> dict[str, Any]:
+    return {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
+
+
 SCHEMA_CHANGES = {
     "another server": (changed(REST, servers=[{"url": "https://x.example.com"}]), "new in 'the file: servers 0 url'"),
     "deprecated": (changed(REST, *PATH, "post", deprecated=True), "new in 'POST /eapi/v1/listenKey: deprecated'"),
@@ -276,6 +302,25 @@ SCHEMA_CHANGES = {
         f"new in 'PUT {PATH[1]}: requestBody required'",
     ),
     "no API key": (changed(REST, *PATH, "delete", parameters=[]), "api key"),
+    "the API key may be left out": (
+        changed(
+            REST, *PATH, "put", parameters=[{"in": "header", "name": "X-MBX-APIKEY", "schema": {"type": "string"}}]
+        ),
+        "api key",
+    ),
+    "another type of the API key": (
+        changed(REST, *PATH, "put", "parameters", 0, schema={"type": "integer"}),
+        "new in 'PUT /eapi/v1/listenKey: parameters header:X-MBX-APIKEY schema type'",
+    ),
+    "where a parameter stands": (
+        changed(REST, *PATH, "put", parameters=[{"in": "cookie", "name": "id"}]),
+        "new in 'PUT /eapi/v1/listenKey: parameters cookie:id in'",
+    ),
+    "an integer of any size": (changed(REST, *GOOD, "properties", expiration={"type": "integer"}), "field expiration"),
+    "a size in a list of types": (
+        changed(REST, *GOOD, "properties", expiration={"type": ["integer"], "format": "int32"}),
+        "field expiration",
+    ),
     "a parameter": (
         changed(REST, *PATH, "delete", parameters=[{"in": "query", "name": "id", "required": True}]),
         "parameter id",
@@ -353,6 +398,46 @@ SCHEMA_CHANGES = {
         ),
         "values e",
     ),
+    "a field is never null": (changed(STREAMS, *ORDER, N={"type": "string"}), "field o.N"),
+    "a list of all events": (changed(STREAMS, "components", "schemas", all=listing(*EVENT_NAMES)), None),
+    "a list of all events but one": (changed(STREAMS, "components", "schemas", all=listing(*EVENT_NAMES[1:])), "event"),
+    "a list in an envelope": (
+        changed(STREAMS, "components", "schemas", zz={"properties": {"data": listing(*EVENT_NAMES)}}),
+        None,
+    ),
+    "a list in an envelope lacks one": (
+        changed(STREAMS, "components", "schemas", zz={"properties": {"data": listing(*EVENT_NAMES[:-1])}}),
+        "event",
+    ),
+    "a list of events that are not ours": (
+        changed(STREAMS, "components", "schemas", all={"oneOf": [{"properties": {"e": {"enum": ["trade"]}}}]}),
+        "event of no document",
+    ),
+    "an event whose name is not said": (
+        changed(STREAMS, "components", "schemas", "GREEK_UPDATE", "properties", e={"type": "string"}),
+        "event",
+    ),
+    "an event without a time": (
+        changed(STREAMS, "components", "schemas", margin={"properties": {"e": {"enum": ["MARGIN_CALL"]}}}),
+        "event of no document",
+    ),
+    "another form of an event": (
+        changed(
+            STREAMS,
+            "components",
+            "schemas",
+            zz={"properties": {"e": {"enum": ["GREEK_UPDATE"]}, "E": {"type": "integer"}, "zz": {"type": "string"}}},
+        ),
+        "field zz",
+    ),
+    "an event among operations": (
+        changed(REST, components={"schemas": {"margin": {"properties": {"e": {"enum": ["MARGIN_CALL"]}}}}}),
+        "event of no document",
+    ),
+    "an operation among events": (
+        changed(STREAMS, paths={PATH[1]: {"put": {"responses": {"200": {}}}}}),
+        "security type",
+    ),
     "an event is gone": (changed(STREAMS, "components", "schemas", GREEK_UPDATE=None), "event"),
     "a market stream": (
         changed(
@@ -372,6 +457,27 @@ def test_each_change_of_a_schema_file_is_a_row(schemas: Folder, capsys: pytest.C
     facts = [row["fact"] for row in rows]
     assert (fact in facts) if fact else facts == []
     assert status == bool(fact)
+
+
+def test_what_is_accepted_of_a_page_is_not_accepted_of_a_schema_file(
+    schemas: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = schemas.page(
+        "---\nsource_url: https://developers.binance.com/en/docs/products/derivatives-trading-options/user-data-streams\n"
+        '---\n\n# Events\n\n    {"e": "listenKeyExpired", "E": "1", "listenKey": "abc"}\n'
+    )
+    assert schemas.run("accept", page, "--reason", "the page names one event of six") == 0
+    path = schemas.path / "schema.yaml"
+    YAML(typ="safe").dump(SCHEMA_CHANGES["an event is gone"][0], path)
+    _, rows = report(schemas, capsys, "--schema", path)
+    assert [(row["fact"], row["document"]) for row in rows] == [("event", "GREEK_UPDATE")]
+
+
+def test_an_accepted_file_that_does_not_read(schemas: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = (schemas.path / LOCK).parent / "accepted" / REST
+    kept.write_text("paths: [", encoding="utf-8")
+    assert schemas.run("check", "--schema", KEPT / REST) == 2
+    assert f"{REST}:1: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["a body", "another name", "another name of an event"])
@@ -426,6 +532,10 @@ def test_one_row_of_a_schema_file_is_accepted_and_the_file_is_kept_when_none_is_
 def test_a_file_without_operations_cannot_be_told(schemas: Folder, text: str) -> None:
     (schemas.path / "schema.yaml").write_text(text, encoding="utf-8")
     assert schemas.run("check", "--schema", schemas.path / "schema.yaml") == 2
+
+
+def test_a_report_that_compared_nothing_is_never_clean() -> None:
+    assert Report("page.md").exit == 2
 
 
 # Documents and lock files in the middle of an edit

@@ -64,8 +64,8 @@ def watched(vendor: Any, kind: str, answer: tuple[int, str, bytes], word: str = 
         ((200, "application/yaml", b"/eapi/v1/listenKey: ["), "0.yaml:1: "),
         ((200, "application/yaml", b"title: listenKey"), "it names no operation and no event"),
         ((200, "application/json", b"{}"), "no word of listenKey"),
-        ((403, "text/html", FIREWALL), "no answer: HTTP Error 403"),
-        ((503, "application/yaml", SCHEMA), "no answer: HTTP Error 503"),
+        ((403, "text/html", FIREWALL), "an answer of status 403, 46 bytes"),
+        ((503, "application/yaml", SCHEMA), "an answer of status 503"),
     ],
 )
 def test_the_watch_cannot_tell(
@@ -81,6 +81,15 @@ def test_the_watch_cannot_tell(
 @pytest.mark.parametrize("url", ["", "nonsense", "http://127.0.0.1:1/"])
 def test_without_an_address_or_an_answer_it_cannot_tell(tmp_path: Path, url: str) -> None:
     assert watch.main(tmp_path, [], [{"kind": "schema", "url": url, "word": "listenKey"}]) == 2
+
+
+def test_a_document_in_the_middle_of_an_edit_cannot_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "openapi.yaml").write_text("paths: [", encoding="utf-8")
+    monkeypatch.setattr(watch, "ROOT", tmp_path)
+    assert watch.main(tmp_path, [KEPT / "schema-of-events.yaml"], []) == 2
+    assert "openapi.yaml:1: " in capsys.readouterr().out
 
 
 def test_both_schema_files_and_what_is_no_markdown(vendor: Any, tmp_path: Path) -> None:
@@ -111,7 +120,11 @@ def test_a_page_that_is_served_as_markdown_is_compared(vendor: Any, tmp_path: Pa
     source = watched(vendor, "page", (200, "text/markdown", PAGE))
     assert watch.main(tmp_path, [], [source]) == 2  # no document cites an address on this machine
     assert "no document cites its address" in (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert (tmp_path / "0.md").read_text(encoding="utf-8").startswith(f"---\nsource_url: {source['url']}\n---\n")
+    assert (tmp_path / "0.md").read_bytes() == f"---\nsource_url: {source['url']}\n---\n\n".encode() + PAGE
+    source = watched(vendor, "page", (200, "text/markdown", b"---\ntitle: Streams\n---\n" + PAGE))
+    watch.main(tmp_path, [], [source])
+    front = f"---\nsource_url: {source['url']}\ntitle: Streams\n---\n"
+    assert (tmp_path / "0.md").read_bytes() == front.encode() + PAGE
 
 
 def test_make_watch_runs_the_same_on_files(tmp_path: Path) -> None:

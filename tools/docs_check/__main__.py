@@ -10,9 +10,8 @@ from pathlib import Path
 from docs_check import further, report
 from docs_check.check import Project
 from docs_check.compare import Report
-from docs_check.document import DocumentError
 from docs_check.facts import facts_of_part
-from docs_check.page import PageError, read
+from docs_check.page import Unclear, read
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMS = {"text": report.as_text, "markdown": report.as_markdown, "json": report.as_json}
@@ -21,17 +20,11 @@ FORMS = {"text": report.as_text, "markdown": report.as_markdown, "json": report.
 def sources(project: Project) -> str:
     """List the pages that the documents cite: of operations and events, then the general ones."""
     rows: dict[tuple[str, str], list[str]] = {}
-    for operation in project.operations:
-        for kind in ("url", "present"):
-            if url := operation.source.get(kind):
-                rows.setdefault((url.split("#")[0], kind), []).append(operation.name)
     for name, source in project.sources:
-        if (url := source.get("url", "")) and (url, "url") not in rows:
-            rows.setdefault((url, "general"), []).append(name)
-    dates = {source.get("url"): source.get("updated", source.get("seen")) for _, source in project.sources}
-    return "\n".join(
-        f"{dates.get(url) or kind:10}  {url}  {', '.join(dict.fromkeys(names))}" for (url, kind), names in rows.items()
-    )
+        dates = {"url": source.get("updated", source.get("seen", "general")), "present": "present"}
+        for kind in filter(source.get, dates):
+            rows.setdefault((dates[kind], source[kind].split("#")[0]), []).append(name)
+    return "\n".join(f"{date:10}  {url}  {', '.join(dict.fromkeys(names))}" for (date, url), names in rows.items())
 
 
 def facts(path: Path) -> str:
@@ -96,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8")  # half of a page is Chinese, whatever the terminal's locale
     try:
         return run(parser.parse_args(arguments))
-    except (DocumentError, PageError) as error:
+    except Unclear as error:
         print(error, file=sys.stderr)
         return 2
 

@@ -9,15 +9,15 @@ from typing import Any
 from docs_check import diff, document, page
 from docs_check.compare import Report, address, addresses, compare_page, compare_schema
 from docs_check.diff import Row
-from docs_check.document import DocumentError
 from docs_check.lock import Lock
-from docs_check.page import WORDS, Page, PageError
+from docs_check.page import WORDS, Page, Unclear
 
 
 def sources(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield what a document records of its sources, and which of its parts does."""
     for key, below in node.items() if isinstance(node, dict) else ():
-        if key == "x-source" and isinstance(below, dict):
+        if key == "x-source":
+            document.check(below, f"the x-source of {name}", "source")
             yield name, below
         yield from sources(below, key)
 
@@ -26,7 +26,7 @@ class Project:
     """The documents and the lock file of a folder.
 
     Raises:
-        DocumentError: one of them is in no state to be compared with.
+        Unclear: one of them is in no state to be compared with.
 
     """
 
@@ -34,7 +34,9 @@ class Project:
         self.folder, self.lock = folder, Lock(folder)
         documents = list(map(document.load, [folder / "openapi.yaml", *folder.glob("asyncapi.yaml")]))
         self.operations = [operation for each in documents for operation in document.operations(each)]
-        self.sources = [each for root in documents for each in sources(root)]
+        self.sources = [(each.name, each.source) for each in self.operations]
+        taken = [source for _, source in self.sources]
+        self.sources += [each for root in documents for each in sources(root) if each[1] not in taken]
 
     def page(self, path: Path) -> Report:
         """Compare a page."""
@@ -44,7 +46,7 @@ class Project:
             report.key = address(found.front["source_url"])
             cited = {name: source for name, source in self.sources if report.key in addresses(source)}
             rows = list(compare_page(found, self.operations, [*cited], report))
-        except PageError as error:
+        except Unclear as error:
             return replace(report, rows=[Row("unclear", "page", "", 1, str(error))])
         taken = [each.source for each in self.operations if each.name in report.names]
         pages = {tuple(addresses(source)) for source in (*taken, *cited.values())}
@@ -59,13 +61,14 @@ class Project:
         report = Report(str(path))
         try:
             rows = list(compare_schema(document.load(path), self.operations, report))
-        except DocumentError as error:
+            words = self.words(report)
+        except Unclear as error:
             return replace(report, rows=[Row("unclear", "file", "", 1, str(error))])
         report.entry = self.lock.entry([report.key])
         # That an operation or event is gone is a row of its own.
-        lines = report.entry["lines"].setdefault("", {})
-        here = {name: marks for name, marks in lines.items() if name.split(": ")[0] in {"the file", *report.names}}
-        return self.finish(replace(report, entry={**report.entry, "lines": {"": here}}), rows, self.words(report))
+        told, lines = {"the file", *report.names}, report.entry["lines"].get("", {})
+        report.entry["lines"] = {"": {name: marks for name, marks in lines.items() if name.split(": ")[0] in told}}
+        return self.finish(report, rows, words)
 
     def words(self, report: Report) -> dict[str, str]:
         """Return the lines that were accepted of a schema file, by their digests."""
@@ -77,12 +80,10 @@ class Project:
         """Compare the lines of text with those that were accepted, and leave out the facts that were."""
         for language, lines in report.lines.items():
             rows += diff.texts(language, lines, report.entry["lines"].get(language), words)
+        rows += list(withdrawn(report, {(row.fact, row.language) for row in rows}))
         report.digests = {mark for row in rows for mark in row.digests}
-        rows += withdrawn(report, {(row.fact, row.language) for row in rows})
-        marks = self.lock.marks
-        report.rows = diff.merged(row for row in rows if row.kind != "fact" or not marks.issuperset(row.digests))
-        if not report.names and not report.differs:
-            report.rows.append(Row("unclear", "page", "", 1, "nothing of it could be compared"))
+        accepted = report.entry["facts"].keys()
+        report.rows = diff.merged(row for row in rows if row.kind != "fact" or not accepted >= {*row.digests})
         return report
 
     def stale(self) -> Report:

@@ -1,17 +1,15 @@
 """Compare a source with what the documents say: a page, and a schema file of the vendor's."""
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from docs_check import diff, document, further
 from docs_check.diff import Row
 from docs_check.document import Operation
 from docs_check.facts import Line, Reading, facts_of_part
-from docs_check.page import Page, PageError, Section
+from docs_check.page import Page, Unclear, split
 
 PAGE_QUIET = ("lifetime", "weight counted per", "api key")  # a page need not speak of these
 SCHEMA_QUIET = ("lifetime", "weight counted per", "title")
@@ -40,7 +38,8 @@ class Report:
     @property
     def exit(self) -> int:
         """Return the exit status for this source alone."""
-        return 2 if any(row.kind == "unclear" for row in self.rows) else int(self.differs > 0)
+        unclear = not (self.names or self.differs) or any(row.kind == "unclear" for row in self.rows)
+        return 2 if unclear else int(self.differs > 0)
 
     @property
     def lines(self) -> dict[str, list[Line]]:
@@ -51,9 +50,9 @@ class Report:
         return found
 
 
-def address(url: object) -> str:
+def address(url: str) -> str:
     """Return what names a page: its path, without the site's own folders and its language."""
-    return re.sub(r"\A(/(docs|legacy-docs|en|zh-CN|cn)(?=/|\Z))*/?|/+\Z", "", urlsplit(str(url)).path)
+    return re.sub(r"\A(/(docs|legacy-docs|en|zh-CN|cn)(?=/|\Z))*/?|/+\Z", "", split(url)[1])
 
 
 def addresses(source: dict[str, Any]) -> list[str]:
@@ -65,7 +64,7 @@ def compare_page(found: Page, operations: list[Operation], cited: list[str], rep
     """Compare each part of a page with the operation or event that it describes.
 
     Raises:
-        PageError: the page is not the one that it says, or nothing of it can be compared.
+        Unclear: the page is not the one that it says, or nothing of it can be compared.
 
     """
     here = {each.name: each for each in operations if report.key in addresses(each.source)}
@@ -91,15 +90,10 @@ def hold(found: Page, key: str, here: Iterable[Operation]) -> None:
     """Hold a page's headings against its address: a crawler may have filed another page's body there."""
     known = {key, *(other for operation in here for other in addresses(operation.source))}
     for part in found.parts or [found.sections]:
-        links = addresses_of(part)
+        links = [address(link) for section in part for link in section.links if split(link)[1]]
         if links and known.isdisjoint(links):
             says = f"another page's body: its headings link to {links[0]}, its source_url names {key}"
-            raise PageError(f"{says}. Get the page again; if it has moved, write its address to x-source.present")
-
-
-def addresses_of(part: list[Section]) -> list[str]:
-    """Return the addresses that the headings of a part link to."""
-    return [address(link) for section in part for link in section.links if urlsplit(link).path]
+            raise Unclear(f"{says}. Get the page again; if it has moved, write its address to x-source.present")
 
 
 def read(found: Page, here: dict[str, Operation], cited: list[str]) -> list[Reading]:
@@ -108,36 +102,32 @@ def read(found: Page, here: dict[str, Operation], cited: list[str]) -> list[Read
     if not any(reading.name for reading in readings) and all(map(is_event, here)):
         readings = further.readings(found)
         if not cited:
-            raise PageError("it names no endpoint, such as `GET /path`, and no document cites its address")
+            raise Unclear("it names no endpoint, such as `GET /path`, and no document cites its address")
     elif not any(reading.facts for reading in readings):
         names = ", ".join(repr(section.heading) for section in found.sections)
         text = [block.text for section in found.sections for block in section.blocks]
         why = f"no heading is one of an endpoint's page: {names}. It says: {' '.join(text)[:200]!r}"
-        raise PageError(f"{why}. Read it: the endpoint may be gone, or words.yaml wants new headings")
+        raise Unclear(f"{why}. Read it: the endpoint may be gone, or words.yaml wants new headings")
     return readings
 
 
 def described(
     reading: Reading, here: dict[str, Operation], operations: list[Operation], readings: list[Reading]
 ) -> Operation | None:
-    """Return what a reading describes, by its name or its title; else what the page is for, and nothing else names."""
+    """Return what a reading describes, by its name or its title; else what the page is for, and nothing else names.
+
+    Raises:
+        Unclear: the title is another page's.
+
+    """
     named = [each for each in operations if each.name == reading.name]
     if reading.name in here or not here:
         return [*named, None][0]
-    return [*titled(reading, here, operations), *alone(reading, here, readings), *named, None][0]
-
-
-def titled(reading: Reading, here: dict[str, Operation], operations: list[Operation]) -> list[Operation]:
-    """Return what is recorded under a reading's title.
-
-    Raises:
-        PageError: it is another page's.
-
-    """
-    found = [each for each in operations if reading.says("title", each.title(reading.language) or "no title")]
-    if found and found[0].name not in here:
-        raise PageError(f"another page's body: the title is that of {found[0].name}. Get the page again")
-    return found
+    titled = [each for each in operations if reading.says("title", each.title(reading.language) or "no title")]
+    for each in titled[:1]:
+        if each.name not in here:
+            raise Unclear(f"another page's body: the title is that of {each.name}. Get the page again")
+    return [*titled, *alone(reading, here, readings), *named, None][0]
 
 
 def alone(reading: Reading, here: dict[str, Operation], readings: list[Reading]) -> list[Operation]:
@@ -202,26 +192,38 @@ def share(some: set[str], others: set[str]) -> float:
 
 
 def compare_schema(root: dict[str, Any], operations: list[Operation], report: Report) -> Iterator[Row]:
-    """Compare a schema file of the vendor's: with our events if it has events, else with our operations."""
-    theirs = {each.name: each.vendor() for each in document.operations(root)}
-    has_events = any(map(is_event, theirs))
-    report.key = "schema of events" if has_events else "schema of operations"
-    ours = {each.name: each for each in operations if is_event(each.name) is has_events}
+    """Compare a schema file of the vendor's with our operations or events, whichever it has any of.
+
+    Raises:
+        Unclear: it has neither.
+
+    """
+    theirs = {each.name: each for each in document.operations(root)}
+    if not theirs:
+        raise Unclear("it names no operation and no event")
+    ours = alike(theirs, operations)
+    report.key = f"schema of {'events' if all(map(is_event, ours)) else 'operations'}"
     report.names = dict.fromkeys(filter(theirs.__contains__, ours))
     for name in report.names:
-        yield from diff.facts(theirs[name], ours[name].reading(), SCHEMA_QUIET)
-    yield from (
-        missing(ours, theirs) if theirs else [Row("unclear", "file", "", 1, "it names no operation and no event")]
-    )
-    yield from others([reading for name, reading in theirs.items() if name not in ours], ours)
-    report.extract = document.extract(root, report.names)
-    report.readings = [document.whole(root), *(theirs[name] for name in report.names)]
+        report.readings.append(theirs[name].vendor())
+        yield from diff.facts(report.readings[-1], ours[name].reading(), SCHEMA_QUIET)
+    # If a schema of theirs lists our events, an event that it does not list is not sent any more.
+    yield from missing(ours, {name for name in report.names if theirs[name].united} or theirs)
+    yield from others([each.vendor() for name, each in theirs.items() if name not in ours], ours)
+    report.extract = document.extract(root, map(theirs.__getitem__, report.names))
+    report.readings.append(document.whole(root))
+
+
+def alike(theirs: Iterable[str], operations: list[Operation]) -> dict[str, Operation]:
+    """Return our operations, or events, or both: of whichever kind a file names any of ours, or else any."""
+    kinds = {is_event(each.name) for each in operations if each.name in theirs} or {any(map(is_event, theirs))}
+    return {each.name: each for each in operations if is_event(each.name) in kinds}
 
 
 def others(readings: list[Reading], ours: Iterable[str]) -> Iterator[Row]:
     """Tell of what is not ours: each event, and each endpoint whose path ends as one of ours; the rest in one note."""
     ends = {name.rsplit("/", 1)[-1] for name in ours}
-    akin = [is_event(reading.name) or reading.name.rsplit("/", 1)[-1] in ends for reading in readings]
-    yield from itertools.compress(map(unknown, readings), akin)
-    if rest := [reading.name for reading, known in zip(readings, akin, strict=True) if not known]:
+    akin = [each for each in readings if is_event(each.name) or each.name.rsplit("/", 1)[-1] in ends]
+    yield from map(unknown, akin)
+    if rest := [each.name for each in readings if each not in akin]:
         yield Row("note", "not ours", "", 1, f"{len(rest)} operations: {', '.join(rest)}"[:400])

@@ -43,9 +43,9 @@ def fact(key: str, reading: Reading, theirs: str, ours: str, line: int = 0) -> R
     return Row("fact", key, reading.language, line or reading.line, theirs, ours, (own,), reading.name)
 
 
-def agree(key: str, theirs: str, ours: str) -> bool:
-    """Tell whether two values say the same. What a source shows of a field need only be allowed by the document."""
-    if not key.startswith(("field ", "answer")):
+def agree(key: str, theirs: str, ours: str, *, shown: bool) -> bool:
+    """Tell whether two values say the same. What an example shows of a field need only be allowed by the document."""
+    if not shown or not key.startswith(("field ", "answer")):
         return normal(theirs) == normal(ours)
     allowed = set(ours.split("|"))
     allowed |= {"integer", "integer int64"} if allowed & {"number", "integer"} else set()
@@ -59,7 +59,7 @@ def facts(source: Reading, document: Reading, quiet: tuple[str, ...]) -> Iterato
         theirs, line = source.facts.get(key, ("nothing", 0))
         ours, _ = document.facts.get(key, ("nothing", 0))
         silent = key not in source.facts and key.startswith((*quiet, *source.quiet))
-        if not silent and not agree(key, theirs, ours):
+        if not silent and not agree(key, theirs, ours, shown=bool(source.language)):  # a schema has no language
             yield fact(key, replace(source, name=document.name), theirs, ours, line)
 
 

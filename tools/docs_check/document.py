@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
@@ -17,21 +18,18 @@ from ruamel.yaml.error import YAMLError
 
 from docs_check import examples
 from docs_check.facts import METHODS, Line, Reading, figures, lifetime
-from docs_check.page import Block
+from docs_check.page import Block, Unclear
 
 FORMS = YAML(typ="safe").load(Path(__file__).with_name("document.schema.yaml"))
 PARTS = {"paths", "channels", "operations", "components", "tags"}
 COMBINED = ("allOf", "oneOf", "anyOf")
 # What of a vendor's schema file is compared as a fact. All else is a line of text.
 FACTS = re.compile(
-    r"x-(ip|uid)-weight:|x-security-type:|parameters \S+ (name:|in:|required:|schema type:|schema format: .int)"
+    r"x-(ip|uid)-weight:|x-security-type:"
+    r"|parameters (header:\S+ (name|in|required):|query:\S+ (name:|required:|schema type:|schema format: .int))"
     r"|(responses 200 content application/json schema|payload)( properties \S+| items| (all|any|one)Of \d+)*"
     r" (type:|nullable:|enum:|format: .int)"
 )
-
-
-class DocumentError(Exception):
-    """The document is in no state to be compared; the text says where, in one line."""
 
 
 @lru_cache
@@ -44,23 +42,25 @@ def load(path: Path) -> dict[str, Any]:
     """Read a document, and put what each `$ref` names in its place.
 
     Raises:
-        DocumentError: there is no such file, it is no YAML, or it lacks what is compared.
+        Unclear: there is no such file, it is no YAML, or it lacks what is compared.
 
     """
     try:
         root = parsed(path.read_text(encoding="utf-8"))
         if not isinstance(root, dict):
-            raise DocumentError(f"{path.name}: the document: it is no mapping of names")
+            raise Unclear(f"{path.name}: the document: it is no mapping of names")
         resolver = Registry[Any]().with_resource("", DRAFT202012.create_resource(root)).resolver()
         document = resolved(root, resolver.lookup, ())
     except OSError as error:
-        raise DocumentError(f"{path.name}: {error.strerror}") from error
+        raise Unclear(f"{path.name}: {error.strerror}") from error
     except (Unresolvable, TypeError) as error:  # the second: there is no mapping where one was to be looked into
         where = f"#{getattr(error, 'ref', '')}"
-        raise DocumentError(f"{path.name}: $ref to {where}, which is not there") from error
+        raise Unclear(f"{path.name}: $ref to {where}, which is not there") from error
+    except RecursionError as error:
+        raise Unclear(f"{path.name}: a part of it contains itself, or is too deep") from error
     except (YAMLError, ValueError) as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
-        raise DocumentError(f"{path.name}:{mark.line + 1 if mark else 1}: {' '.join(problem.split())}") from error
+        raise Unclear(f"{path.name}:{mark.line + 1 if mark else 1}: {' '.join(problem.split())}") from error
     check(document, path.name)
     return dict(document)
 
@@ -69,13 +69,12 @@ def check(document: object, name: str, form: str = "document") -> None:
     """Hold a document, or the lock file, against its form.
 
     Raises:
-        DocumentError: something in it has another shape.
+        Unclear: something in it has another shape.
 
     """
-    found = Draft202012Validator({**FORMS, "$ref": f"#/$defs/{form}"}).iter_errors(document)
-    for wrong in sorted(found, key=lambda each: [*map(str, each.absolute_path)]):
+    if wrong := best_match(Draft202012Validator({**FORMS, "$ref": f"#/$defs/{form}"}).iter_errors(document)):
         where = ".".join(map(str, wrong.absolute_path)) or "the document"
-        raise DocumentError(f"{name}: {where}: {wrong.message if len(wrong.message) < 120 else wrong.validator}")
+        raise Unclear(f"{name}: {where}: {wrong.message if len(wrong.message) < 120 else wrong.validator}")
 
 
 def resolved(node: Any, lookup: Any, seen: tuple[str, ...]) -> Any:
@@ -111,8 +110,9 @@ def types(schema: dict[str, Any]) -> set[str]:
     """Return the types that a schema itself names. Without a word, what is combined of others has theirs."""
     unsaid = [] if any(key in schema for key in COMBINED) else ["object" if "properties" in schema else "any"]
     whole = schema.get("type", unsaid)
-    form = f" {schema['format']}" if whole == "integer" and "format" in schema else ""
-    kinds = {f"{kind}{form}" for kind in ([whole] if isinstance(whole, str) else whole)}
+    kinds = {whole} if isinstance(whole, str) else set(whole)
+    if "integer" in kinds and "format" in schema:
+        kinds = kinds - {"integer"} | {f"integer {schema['format']}"}
     return kinds | ({"null"} if schema.get("nullable") else set())
 
 
@@ -160,6 +160,7 @@ class Operation:
     name: str
     spec: dict[str, Any]
     schemes: dict[str, Any]
+    united: bool = False  # of an event: whether a schema of the vendor's lists it among others
 
     @property
     def source(self) -> dict[str, Any]:
@@ -218,7 +219,7 @@ class Operation:
             found.add("api key", f"{self.schemes.get(name, {}).get('in')} {self.schemes.get(name, {}).get('name')}")
         for each in self.spec["parameters"]:
             if each.get("in") == "header" and each["name"].upper().endswith("APIKEY"):
-                found.add("api key", f"header {each['name']}")
+                found.add("api key", f"header {each['name']}{'' if each.get('required') else ', optional'}")
             else:
                 required = "required" if each.get("required") else "optional"
                 found.add(f"parameter {each['name']}", f"{type_of(each.get('schema', {}))}, {required}")
@@ -240,14 +241,14 @@ def whole(document: dict[str, Any]) -> Reading:
     return Reading(lines=[Line(f"the file: {path}", value, 1) for path, value in leaves(kept)])
 
 
-def extract(document: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def extract(document: dict[str, Any], chosen: Iterable[Operation]) -> dict[str, Any]:
     """Return what a vendor's file says of some operations and events, as a file of the same form."""
     kept = {key: value for key, value in document.items() if key not in PARTS}
     kept |= {"paths": {}, "components": {"schemas": {}}}
-    for each in operations(document):
-        if each.name in names and "payload" in each.spec:
+    for each in chosen:
+        if "payload" in each.spec:
             kept["components"]["schemas"][each.name.removeprefix("event ")] = each.spec["payload"]
-        elif each.name in names:
+        else:
             method, path = each.name.split(" ", 1)
             kept["paths"].setdefault(path, {})[method.lower()] = each.spec
     return kept
@@ -285,11 +286,17 @@ def event(key: str, message: dict[str, Any]) -> Operation:
 
 
 def events(schemas: dict[str, Any]) -> Iterator[Operation]:
-    """Yield the events of a vendor's file, which has no messages: the schemas that have a kind and a time."""
+    """Yield the events of a vendor's file, which has no messages: the schemas with a kind, and a time or one name."""
     found: dict[str, Operation] = {}
     for key, schema in schemas.items():
-        for part in [*schema.get("oneOf", []), *schema.get("anyOf", [])] or [schema]:
-            if {path.removeprefix("data.") for path, _ in nodes(part)} >= {"e", "E"}:
-                each = event(key, {"payload": part})
-                found.setdefault(each.name, each)
+        bare = schema.get("properties", {}).get("data", schema)
+        united = [*bare.get("oneOf", []), *bare.get("anyOf", [])]
+        for part in united or [schema]:
+            fields = {path.removeprefix("data."): node for path, node in nodes(part)}
+            if "e" in fields and ("E" in fields or len(fields["e"].get("enum", ())) == 1):
+                each = event(f"{key}, whose e has no value", {"payload": part})
+                known = found.setdefault(each.name, each)
+                known.united |= bool(united)
+                if known.spec != each.spec:
+                    known.spec = {"payload": {"oneOf": [known.spec["payload"], each.spec["payload"]]}}
     yield from found.values()

@@ -14,7 +14,7 @@ COMMENT = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|(//[^\n]*|#[^\n]*|/\*.*?\*/|\.{
 # A string is stepped over, too. JSON in documentation is not deep, and walks over its values recurse.
 BRACKET = re.compile(r"""(?s)"(?:\\.|[^"\\\n])*"|([\[{])|([\]}])""")
 DEEPEST = 100
-OR = re.compile(r"(?im)^\s*(?:or|或者?)\s*$")  # between two examples
+OR = re.compile(r"(?i)(?<=[}\]])\s*(?:or|或者?)\s*(?=[{\[])")  # between two examples
 
 
 def values(text: str) -> list[Any]:
@@ -23,7 +23,7 @@ def values(text: str) -> list[Any]:
     while text := text.lstrip():
         value, end = json.JSONDecoder(strict=False).raw_decode(text)
         found.append(value)
-        text = re.sub(r"(?i)\A\s*(?:or\b|或)", "", text[end:])
+        text = text[end:]
     return found
 
 
@@ -32,15 +32,14 @@ def words(text: str) -> list[str]:
     return sorted(re.findall(r"[^\W\d][\w.]*|0", re.sub(r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", "0", text.casefold())))
 
 
-def repaired(text: str) -> Iterator[Any]:
+def repaired(text: str) -> list[Any]:
     """Read what is meant for JSON. json-repair would read what is no JSON at all as well, such as a list of bullets."""
-    text = re.sub(r",(?:\s*,)+", ",", text.translate({ord("，"): ",", ord("："): ":"})).replace("\\n", " ")
-    for part in map(str.strip, OR.split(text)):
-        begins = part[:1] in {"{", "["} and "{" in part
-        value = json_repair.loads(part, skip_json_loads=True) if begins and ":" in part else None
-        if words(json.dumps(value, ensure_ascii=False).replace("\\n", " ")) != words(part):
-            raise ValueError("a part of the text would be lost")
-        yield from value if isinstance(value, list) and part[0] == "{" else [value]  # several, one after the other
+    text = re.sub(r",(?:\s*,)+", ",", text.translate({ord("，"): ",", ord("："): ":"})).replace("\\n", " ").strip()
+    begins = text[:1] in {"{", "["} and "{" in text
+    value = json_repair.loads(text, skip_json_loads=True) if begins and ":" in text else None
+    if words(json.dumps(value, ensure_ascii=False).replace("\\n", " ")) != words(text):
+        raise ValueError("a part of the text would be lost")
+    return value if isinstance(value, list) and text[0] == "{" else [value]  # several, one after the other
 
 
 def read(text: str) -> tuple[list[Any], list[tuple[int, str]], bool]:
@@ -50,18 +49,26 @@ def read(text: str) -> tuple[list[Any], list[tuple[int, str]], bool]:
         ValueError: it holds no JSON, or something else too, or the JSON is deeper than 100 levels.
 
     """
-    comments = [(text.count("\n", 0, match.start()), match[1]) for match in COMMENT.finditer(text) if match[1]]
+    comments = [comment(text, match) for match in COMMENT.finditer(text) if match[1]]
     bare = COMMENT.sub(lambda match: "\n" * match[0].count("\n") if match[1] else match[0], text)
+    bare = OR.sub("\n", bare)
     levels = accumulate(bool(match[1]) - bool(match[2]) for match in BRACKET.finditer(bare))
     if max(levels, default=0) > DEEPEST:
         raise ValueError("too deep")
     try:
         found, odd = values(bare), False
     except ValueError:
-        found, odd = list(repaired(bare)), True
+        found, odd = repaired(bare), True
     if not any(isinstance(value, dict | list) for value in found):
         raise ValueError("no JSON")
     return found, comments, odd
+
+
+def comment(text: str, match: re.Match[str]) -> tuple[int, str]:
+    """Return a comment with its line, and with the name of the field that it stands behind."""
+    begin = text.rfind("\n", 0, match.start()) + 1
+    names = re.findall(r"""["“']([^"“”']+)["”'] *[:：]""", text[begin : match.start()])
+    return text.count("\n", 0, begin), f"{' '.join(names)} {match[1]}".strip()
 
 
 def kind_of(value: Any) -> str:

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from operator import attrgetter
 
 from docs_check import examples
-from docs_check.page import SECURITY, WORDS, Block, Section, name_of, normal, sentences
+from docs_check.page import SECURITY, WORDS, Block, Section, is_chinese, name_of, normal, sentences
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 TYPES, REQUIRED = ({w: fact for fact, words in WORDS[name].items() for w in words} for name in ("types", "required"))
@@ -186,23 +187,26 @@ def lifetime(reading: Reading, block: Block) -> None:
             reading.add("lifetime", f"{(int(count) if count.isdigit() else 1) * (60 if hours else 1)}", block.line)
 
 
-def language_of(part: list[Section]) -> str:
-    """Tell the language of a part by the letters of its headings."""
-    chinese = re.search("[\u3400-\u9fff]", "".join(section.heading for section in part if section.kind))
-    return "zh-CN" if chinese else "en"
+def language_of(sections: list[Section]) -> str:
+    """Tell the language of sections by the letters of their headings; else by those of their text."""
+    named = "".join(section.heading for section in sections)
+    text = named + "".join(block.text for section in sections for block in section.blocks if not block.code)
+    return "zh-CN" if is_chinese(named) or 4 * sum(map(is_chinese, text)) > len(text) else "en"
 
 
 def facts_of_part(part: list[Section]) -> Reading:
     """Read what a page says of one endpoint in one language."""
     present = max(section.of for section in part)
-    reading = Reading("", language_of(part), part[0].line, quiet=PRESENT if present else ())
-    if title := part[0].heading if part[0].kind == "title" else present:
-        reading.add("title", SECURITY.sub("", title), part[0].line)
-        reading.add("security type", "".join(SECURITY.findall(title)), part[0].line)
+    known = list(filter(attrgetter("kind"), part))
+    head = min(known, key=lambda section: section.kind != "title")
+    reading = Reading("", language_of(known), head.line, quiet=PRESENT if present else ())
+    if title := head.heading if head.kind == "title" else present:
+        reading.add("title", SECURITY.sub("", title), head.line)
+        reading.add("security type", "".join(SECURITY.findall(title)), head.line)
     for section in part:
         read(reading, section)
     shapes = " and ".join(sorted(shape for _, shape in reading.shapes))
-    if "|" in shapes or len(reading.shapes) > 1:
+    if "|" in shapes or reading.shapes[1:]:
         reading.say("response", Block(reading.shapes[0][0], f"examples of several shapes: {shapes}"))
     reading.name = reading.facts.get("endpoint", ("", 0))[0].split("|")[0]
     return reading

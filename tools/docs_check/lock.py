@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from ruamel.yaml import YAML
 from docs_check import document
 from docs_check.compare import Report
 from docs_check.diff import Row
-from docs_check.document import DocumentError
+from docs_check.page import Unclear
 
 LOCK = Path("tools/docs_check/pages.lock.json")
 ABOUT = "What was accepted of Binance's pages and schemas, as digests. Written by `make docs-accept`, never by hand."
@@ -22,7 +21,7 @@ class Lock:
     """The lock file of a folder.
 
     Raises:
-        DocumentError: it has another form than the one that is written here.
+        Unclear: it has another form than the one that is written here.
 
     """
 
@@ -33,14 +32,9 @@ class Lock:
             document.check(found, "another form", "lock")
         except FileNotFoundError:
             found = {"sources": {}}
-        except (ValueError, DocumentError) as error:
-            raise DocumentError(f"pages.lock.json: it cannot be read; restore it from git ({error})") from error
+        except (ValueError, Unclear) as error:
+            raise Unclear(f"pages.lock.json: it cannot be read; restore it from git ({error})") from error
         self.sources: dict[str, Any] = found["sources"]
-
-    @property
-    def marks(self) -> set[str]:
-        """Return the digests of all facts that were accepted, of whichever source."""
-        return {mark for source in self.sources.values() for mark in source["facts"]}
 
     def entry(self, names: list[str]) -> dict[str, Any]:
         """Return what was accepted of a source, by the first of its names that is known."""
@@ -49,10 +43,13 @@ class Lock:
 
     def accept(self, report: Report, reason: str, only: set[str]) -> None:
         """Write what differs, or with `only` these rows. Facts want a reason, but for titles and addresses."""
-        entry, chosen = report.entry, list(choice(report.rows, reason, only))
-        for language, section, start, end, marks in edits(chosen):
+        entry, chosen = report.entry, choice(report.rows, reason, only)
+        edits = [edit for row in chosen for edit in row.edits]
+        for language, section, start, end, marks in sorted(
+            edits, key=lambda edit: -edit[2] - edit[3]
+        ):  # the last first
             entry["lines"].setdefault(language, {}).setdefault(section, [])[start:end] = marks
-        entry["facts"] = {**left(report, chosen, only), **told(chosen, reason)}
+        entry["facts"] = {**left(report, chosen), **told(chosen, reason)}
         entry["updated"] = max(entry["updated"], report.updated)
         self.sources[report.key] = entry
         text = json.dumps({"about": ABOUT, "sources": self.sources}, indent=1, ensure_ascii=False, sort_keys=True)
@@ -74,26 +71,17 @@ def write(path: Path, root: dict[str, Any]) -> None:
     yaml.dump(root, path)
 
 
-def choice(rows: list[Row], reason: str, only: set[str]) -> Iterator[Row]:
-    """Yield the rows that are accepted."""
-    for row in rows:
-        if (row.plain or (row.kind == "fact" and reason)) and not (only and only.isdisjoint(row.digests)):
-            yield row
+def choice(rows: list[Row], reason: str, only: set[str]) -> list[Row]:
+    """Return the rows that are accepted."""
+    wanted = [row for row in rows if not only or only.intersection(row.digests)]
+    return [row for row in wanted if row.plain or (row.kind == "fact" and reason)]
 
 
-def edits(rows: list[Row]) -> list[Any]:
-    """Return the changes of the accepted lines, from the last line to the first."""
-    return sorted((edit for row in rows for edit in row.edits), key=lambda edit: -edit[2] - edit[3])
-
-
-def left(report: Report, chosen: list[Row], only: set[str]) -> dict[str, dict[str, str]]:
+def left(report: Report, chosen: list[Row]) -> dict[str, dict[str, str]]:
     """Return the facts that stay accepted: those that still differ, or are of a language that was not read."""
-    gone = {mark for row in chosen for mark in row.digests}
-    known = {mark: each for mark, each in report.entry["facts"].items() if mark not in gone}
+    stay = report.digests - {mark for row in chosen for mark in row.digests}
     read = report.lines.keys()
-    return {
-        mark: each for mark, each in known.items() if only or mark in report.digests or each["language"] not in read
-    }
+    return {m: each for m, each in report.entry["facts"].items() if m in stay or each["language"] not in read}
 
 
 def told(rows: list[Row], reason: str) -> dict[str, dict[str, str]]:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
@@ -21,7 +20,7 @@ from ruamel.yaml import YAML
 
 SITE = "developers.binance.com"
 WORDS: dict[str, Any] = YAML(typ="safe").load(Path(__file__).with_name("words.yaml"))
-KNOWN = {n: (kind, language) for language, kinds in WORDS["headings"].items() for kind in kinds for n in kinds[kind]}
+KNOWN = {name: kind for kind, names in WORDS["headings"].items() for name in names}
 SECURITY = re.compile(r"\s*[(（]\s*([A-Z][A-Z_, ]*?)\s*[)）]\s*\Z")  # at a title's end
 RULER = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)+\|?\s*")  # the line below a table's header
 BLOCK = re.compile(r"\s*(#|>|```|~~~|[*+-] )")  # a line that ends a table
@@ -29,8 +28,8 @@ WORD = r"[^\W\u3040-\u30ff\u3400-\u9fff]"  # a letter or digit of a script that 
 PLAIN = str.maketrans("“”„‘’‐‑−–—", '"""\'\'-----')
 
 
-class PageError(Exception):
-    """The file is no documentation page, or not the one it says; the text says why."""
+class Unclear(Exception):
+    """It cannot be told what a source or a document says; the text says why, in one line."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ class Section:
     line: int
     heading: str
     kind: str | None = None
-    language: str = ""
     suffix: str = ""  # what the heading says beyond its known name
     of: str = ""  # the title that the heading names, in the site's present form
     links: list[str] = field(default_factory=list)
@@ -83,6 +81,17 @@ def normal(text: str) -> str:
     return re.sub(rf"(?<!{WORD}) | (?!{WORD})", "", text)
 
 
+def split(url: str) -> tuple[str, str]:
+    """Return the host and the path of a URL, or of what stands where one should."""
+    host, path = re.findall(r"\A(?:\w+:)?(?://([^/?#]*))?([^?#]*)", url)[0]
+    return host, path
+
+
+def is_chinese(text: str) -> bool:
+    """Tell whether there is a Chinese letter in a text."""
+    return re.search("[\u3400-\u9fff]", text) is not None
+
+
 def name_of(heading: str) -> str:
     """Return a heading's letters alone, without a number or a picture before it."""
     return re.sub(r"[\W_]+", "", re.sub(r"^[\W\d_]+", "", heading)).casefold()
@@ -101,7 +110,7 @@ def _link(node: SyntaxTreeNode) -> str:
     if not any(map(str.isalnum, words)) or words.startswith("Direct link to") or words.endswith("的直接链接"):
         return ""
     target = str(node.attrs.get("href", ""))
-    leaves = urlsplit(target).netloc not in {"", SITE} and target.rstrip("/") != words.rstrip("/")
+    leaves = split(target)[0] not in {"", SITE} and target.rstrip("/") != words.rstrip("/")
     return f"{words} <{target}>" if leaves else words
 
 
@@ -173,11 +182,12 @@ def _heading(node: SyntaxTreeNode, line: int) -> Section:
     whole = _text(node)
     of, text = map(str.strip, whole.rpartition("›")[::2])
     name, bracket, more = re.findall(r"(?s)(.*?)([(（]|\Z)(.*)", text)[0]
-    answers = [key for key in KNOWN if KNOWN[key][0] == "response" and name_of(name).startswith(key)]
-    known = name_of(name) if name_of(name) in KNOWN else (answers or [""])[0]  # such as "Response Example FULL"
-    kind, language = KNOWN.get(known, (None, ""))
+    kind = KNOWN.get(name_of(name))
+    more = bracket + more if kind else text
+    if not kind and any(name_of(name).startswith(key) for key in KNOWN if KNOWN[key] == "response"):
+        kind = "response"  # such as "Response Example FULL"
     links = [str(n.attrs["href"]) for n in node.walk() if n.type == "link" and "#" in str(n.attrs["href"])]
-    return Section(line, whole, kind, language, bracket + more if known == name_of(name) else text, of, links)
+    return Section(line, whole, kind, more, of, links)
 
 
 def _table(node: SyntaxTreeNode, lines: list[tuple[int, str]]) -> Iterator[Block]:
@@ -214,21 +224,20 @@ def _items(nodes: list[SyntaxTreeNode], lines: list[tuple[int, str]]) -> Iterato
 
 
 def _parts(sections: list[Section]) -> list[list[Section]]:
-    """Put sections together that speak of one endpoint in one language. Levels and rules vary, and are not trusted."""
-    parts: list[list[Section]] = []
-    pending: list[Section] = []  # headings without a known name; one of them may be the next part's title
-    for section in sections:
-        if not section.kind:
-            pending.append(section)
-            continue
-        if not parts or _opens(section, parts[-1], titled=bool(pending)):
-            _begin(parts, pending, section.of)
-            pending = []
-        parts[-1] += [*pending, section]
-        pending = []
-    for last in parts[-1:]:
-        last += pending
-    return parts
+    """Divide sections by what they speak of: an endpoint in a language. Levels and rules vary, and are not trusted."""
+    begins: list[int] = []  # where each part has its title
+    part: list[Section] = []  # the sections of a known name, of the part so far
+    after = 0  # the last of them
+    for i, section in enumerate(sections):
+        if section.kind:
+            if not part or _opens(section, part, titled=after < i):
+                begins.append(_title(section.of, sections[after:i], first=not part) + after)
+                part = []
+            part.append(section)
+            after = i + 1
+    titled = [replace(each, kind=each.kind or ("title" if i in begins else None)) for i, each in enumerate(sections)]
+    # What stands above a title belongs to the part before, if there is one.
+    return [titled[start:end] for start, end in itertools.pairwise([0, *begins[1:], len(sections)]) if begins]
 
 
 def _opens(section: Section, part: list[Section], *, titled: bool) -> bool:
@@ -236,27 +245,17 @@ def _opens(section: Section, part: list[Section], *, titled: bool) -> bool:
     if section.of:
         return section.of not in {each.of for each in part}
     again = section.kind in {each.kind for each in part}
-    other = section.language != part[-1].language
+    other = is_chinese(section.heading) is not is_chinese(part[-1].heading)
     return (again and other) or (titled and (again or other) and section.kind in {"description", "request"})
 
 
-def _begin(parts: list[list[Section]], pending: list[Section], of: str) -> None:
-    """Begin a part with its title. What stands above the title belongs to the part before, if there is one."""
-    named = [i for i, each in enumerate(pending) if of and each.heading == of]
-    at = named[-1] if named else _title(pending, first=not parts)
-    above, title, below = pending[:at], pending[at : at + 1], pending[at + 1 :]
-    if parts:
-        parts[-1] += above
-        above = []
-    parts.append([*(replace(each, kind="title") for each in title), *above, *below])
-
-
-def _title(pending: list[Section], *, first: bool) -> int:
+def _title(of: str, heads: list[Section], *, first: bool) -> int:
     """Return which heading is the title: one with a security type; else the page's first, or a further part's last."""
-    heads = [
-        (bool(SECURITY.search(each.heading)), -i if first else i, i) for i, each in enumerate(pending) if each.heading
+    ranks = [
+        (bool(each.heading), each.heading == of, bool(SECURITY.search(each.heading)), -i if first else i)
+        for i, each in enumerate(heads)
     ]
-    return max(heads)[2] if heads else 0
+    return abs(max(ranks)[-1]) if ranks else 0
 
 
 def _decoded(path: Path) -> str:
@@ -264,10 +263,10 @@ def _decoded(path: Path) -> str:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise PageError(f"{getattr(error, 'strerror', '') or 'not UTF-8 text'}: give a page as Markdown") from error
+        raise Unclear(f"{getattr(error, 'strerror', '') or 'not UTF-8 text'}: give a page as Markdown") from error
     text = "".join(c for c in text if unicodedata.category(c) != "Cf").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text or re.search(r"(?im)^\s*<(!doctype html|html|body)\b", text):
-        raise PageError("HTML or a binary file, not Markdown: convert the page, or get it again")
+        raise Unclear("HTML or a binary file, not Markdown: convert the page, or get it again")
     return text
 
 
@@ -276,7 +275,7 @@ def _divided(text: str) -> tuple[dict[str, str], list[str]]:
     match = re.match(r"\s*---[ \t]*\n((?:.*\n)*?)---[ \t]*(?:\n|\Z)", text)
     front = dict(re.findall(r"(?m)^(\w+): *['\"]?(.*?)['\"]? *$", match[1])) if match else {}
     if not match or "source_url" not in front:
-        raise PageError("no front matter: the page must start with `---`, then source_url and updated_at")
+        raise Unclear("no front matter: the page must start with `---`, then source_url and updated_at")
     return front, ("\n" * text.count("\n", 0, match.end()) + text[match.end() :]).split("\n")
 
 
@@ -303,14 +302,14 @@ def read(path: Path) -> Page:
     """Read a page.
 
     Raises:
-        PageError: there is no such file, or it is no page: not UTF-8 text, HTML, without front matter or text.
+        Unclear: there is no such file, or it is no page: not UTF-8 text, HTML, without front matter or text.
 
     """
     front, lines = _divided(_decoded(path))
     sections = _sections(lines)
     if not any(section.blocks for section in sections):
-        raise PageError("the page is empty below its front matter: get it again")
+        raise Unclear("the page is empty below its front matter: get it again")
     parts = _parts(sections)
     if not parts and _is_refusal(sections):
-        raise PageError("no documentation, but a firewall's answer: get the page again")
+        raise Unclear("no documentation, but a firewall's answer: get the page again")
     return Page(front, sections, parts)

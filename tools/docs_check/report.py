@@ -8,6 +8,8 @@ from docs_check.compare import Report
 from docs_check.diff import Row
 from docs_check.page import WORDS
 
+HEAD = ("| | fact | language | line | the source says | the document says | to do | digest |", f"|{'---|' * 8}")
+
 
 def todo(row: Row) -> str:
     """Say how a document that says the same is written."""
@@ -43,25 +45,18 @@ def as_line(row: Row, *, several: bool) -> str:
 
 def as_markdown(reports: list[Report]) -> str:
     """For an issue."""
-    head = ["", "fact", "language", "line", "the source says", "the document says", "to do", "digest"]
     lines = []
     for report in reports:
         lines += [f"### {report.source}", "", f"Compared with {', '.join(report.names) or 'nothing'}.", ""]
-        cells = [head, ["---"] * len(head)]
-        for row in report.rows:
-            about = [
-                row.kind,
-                row.fact,
-                row.language,
-                str(row.line),
-                row.page,
-                row.document,
-                todo(row),
-                *row.digests[:1],
-            ]
-            cells.append([cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in about])
-        lines += [*(f"| {' | '.join(row)} |" for row in cells), ""] if report.rows else ["Nothing differs.", ""]
+        lines += [*HEAD, *map(as_cells, report.rows), ""] if report.rows else ["Nothing differs.", ""]
     return "\n".join(lines).rstrip()
+
+
+def as_cells(row: Row) -> str:
+    """Write a row of a table."""
+    cells = [row.kind, row.fact, row.language, str(row.line), row.page, row.document, todo(row), *row.digests[:1]]
+    escaped = (re.sub(r"([\\|])", r"\\\1", cell).replace("<", "&lt;") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
 
 
 def as_json(reports: list[Report]) -> str:

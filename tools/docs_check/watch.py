@@ -6,71 +6,65 @@
 must not look like a check that found nothing. A page that the site does not serve as Markdown is passed over.
 """
 
+import re
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
+
+import httpx  # noqa: TID251  it fetches files, and calls no API
 
 from docs_check import document
 from docs_check.__main__ import ROOT
 from docs_check.check import Project
 from docs_check.compare import Report
 from docs_check.lock import write
-from docs_check.page import WORDS
+from docs_check.page import WORDS, Unclear
 from docs_check.report import as_text
 
-SCHEMA_TYPES = {"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"}
-PAGE_TYPES = {"text/markdown", "text/x-markdown", "text/plain"}
-LONGEST = 20_000_000  # bytes
+TYPES = {
+    "schema": ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/json", "text/plain"],
+    "page": ["text/markdown", "text/x-markdown", "text/plain"],
+}
 OUTCOMES = ("What Binance publishes says the same.", "It differs.", "It cannot be told whether it differs.")
 
 
-class Unfetched(Exception):
-    """What is at an address cannot be compared; the text says why."""
-
-
-def fetch(url: str, word: str, types: set[str]) -> bytes:
-    """Return what is at a URL.
+def fetch(url: str, word: str, kind: str) -> bytes:
+    """Return what is at a URL. A page's front matter then says where the page is from.
 
     Raises:
-        Unfetched: there is no answer, or another one than a source.
+        Unclear: there is no answer, or another one than a source.
 
     """
     try:
-        request = urllib.request.Request(url, headers={"Accept": ", ".join(sorted(types))})  # noqa: S310  ours
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            status, media_type, body = answer.status, answer.headers.get_content_type(), answer.read(LONGEST + 1)
-    except (OSError, ValueError) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the answer
-        raise Unfetched(f"no answer: {error}") from error
+        answer = httpx.get(url, headers={"Accept": ", ".join(TYPES[kind])}, timeout=60, follow_redirects=True)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Unclear(f"no answer: {error}") from error
+    media_type, size = answer.headers.get("Content-Type", "").split(";")[0].strip().casefold(), len(answer.content)
     wrong = {
-        f"an answer of status {status}, {len(body)} bytes": status != 200,
-        f"an answer of type {media_type}, {len(body)} bytes": media_type not in types,
-        "an empty answer": not body.strip(),
-        f"an answer of more than {LONGEST} bytes": len(body) > LONGEST,
-        f"no word of {word}, in {len(body)} bytes of {media_type}": word.encode() not in body,
+        f"an answer of status {answer.status_code}, {size} bytes": answer.status_code != 200,
+        f"an answer of type {media_type}, {size} bytes": media_type not in TYPES[kind],
+        "an empty answer": not answer.content.strip(),
+        f"no word of {word}, in {size} bytes of {media_type}": word.encode() not in answer.content,
     }
     for why in (why for why, holds in wrong.items() if holds):
-        raise Unfetched(why)
-    return bytes(body)
+        raise Unclear(why)
+    if kind == "schema":
+        return answer.content
+    own = re.match(rb"---\n(?=(\w+:.*\n)+---\n)", answer.content)
+    return b"---\nsource_url: %b\n%b" % (url.encode(), answer.content[4:] if own else b"---\n\n" + answer.content)
 
 
 def gather(watched: list[dict[str, str]], folder: Path) -> tuple[list[Path], list[str], set[int]]:
     """Fetch sources. Returns their files, what there is to tell, and the outcome 2 if a schema file is missing."""
     files, told, outcomes = [], [], set()
     for i, each in enumerate(watched):
-        is_page = each["kind"] == "page"
-        path = folder / f"{i}.{'md' if is_page else 'yaml'}"
+        path = folder / f"{i}.{'md' if each['kind'] == 'page' else 'yaml'}"
         try:
-            body = fetch(each["url"], each["word"], PAGE_TYPES if is_page else SCHEMA_TYPES)
-        except Unfetched as error:
-            outcomes |= set() if is_page else {2}
+            path.write_bytes(fetch(**each))
+        except Unclear as error:
+            outcomes |= {2} if each["kind"] == "schema" else set()
             told.append(f"{each['url']}: {error}")
         else:
-            front = f"---\nsource_url: {each['url']}\n---\n\n" * (is_page and not body.startswith(b"---\n"))
-            path.write_bytes(front.encode() + body)
             files.append(path)
             told.append(f"{path.name} is from {each['url']}")
     return files, told, outcomes
@@ -85,18 +79,34 @@ def changelog(report: Report, last: Path, folder: Path) -> str:
     for file, root in zip(files, (document.load(last), report.extract), strict=True):
         write(Path(file), document.answering(root))
     command = [str(oasdiff), "changelog", *files]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False).stdout.strip()
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    return (done.stdout + done.stderr).strip() or "no change"
 
 
-def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
-    """Fetch unless there are files, compare, and write the report. A difference counts more than what is unclear."""
+def compare(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> tuple[list[str], set[int]]:
+    """Compare files, or else what is fetched. Returns what there is to tell, and the outcomes.
+
+    Raises:
+        Unclear: a document of ours is in no state to be compared with.
+
+    """
     project = Project(ROOT)
     files, told, outcomes = (files, [], set[int]()) if files else gather(watched, folder)
     for path in files:
         report = project.page(path) if path.suffix == ".md" else project.schema(path)
         outcomes.add(report.exit)
         told.append(as_text([report]))
-        told += [f"oasdiff: {changelog(report, project.lock.kept(report.key), folder)}"] if report.extract else []
+        if report.extract and report.exit != 2:
+            told.append(f"oasdiff: {changelog(report, project.lock.kept(report.key), folder)}")
+    return told, outcomes
+
+
+def main(folder: Path, files: list[Path], watched: list[dict[str, str]]) -> int:
+    """Compare, and write the report. A difference counts more than what is unclear."""
+    try:
+        told, outcomes = compare(folder, files, watched)
+    except Unclear as error:
+        told, outcomes = [str(error)], {2}
     outcome = 1 if 1 in outcomes else max(outcomes, default=2)
     text = "\n\n".join([OUTCOMES[outcome], "```text", *told, "```\n"])
     (folder / "report.md").write_text(text, encoding="utf-8")
