@@ -40,6 +40,7 @@ class Buffer:
 
     def __init__(self, size: int) -> None:
         self._size = self._most = size
+        self.half = size // 2  # from here on the connection waits for a fast program
         self._items: deque[Item | Mark] = deque()
         self._last: Mark | None = None  # the Gap at the end of the row
 

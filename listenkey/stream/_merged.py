@@ -1,8 +1,7 @@
 """The streams of many accounts as one flow, for both twins: each item with the name of its account.
 
-Each stream has a thread (or a task) of its own, which enters, reads and leaves the stream. A few items of an
-account wait here. Further items wait in the account's own stream. So accounts take turns, and a busy account delays no
-other.
+Each stream has a thread (or a task), which enters, reads and leaves the stream. A few items of an account wait here.
+Further items wait in the account's own stream. So accounts take turns, and a busy account delays no other.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from listenkey.stream._events import Item
 from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
 
 Told = tuple[str, Item | ListenKeyError]
-WAITING = 32  # items of an account that wait here; with one alone, a program that only reads would be too slow
+WAITING = 32  # items of an account that wait here; with one alone, each item would take a change of threads
 LEAVING = 5.0  # seconds that leaving waits for the threads. A thread ends after the call that it is making
 ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
