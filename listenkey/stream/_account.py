@@ -39,7 +39,7 @@ from listenkey.stream._events import (
 from listenkey.stream._reading import VALUES
 
 FINAL_ORDERS = 10_000
-"""How many orders that have ended an `AccountState` keeps."""
+"""How many orders that are not open an `AccountState` keeps."""
 Part = Literal["open_orders", "positions", "margin_account"]
 PARTS: tuple[Part, ...] = ("open_orders", "positions", "margin_account")
 # User Data Streams page (status of an order); ACCEPTED: page of the open orders; EXPIRED_IN_MATCH: Binance's schema.
@@ -166,8 +166,9 @@ V = TypeVar("V")
 class Row(Generic[V]):
     """What is known of a thing.
 
-    `at` is the time of the exchange. `has_ended`: a final order, or a position of 0. `is_gone`: a snapshot did not have
-    it. `epoch`: when an event said it; None: a snapshot did. A `value` that is None is not shown.
+    `at` is the time of the exchange. `has_ended`: a final order, or a position of 0. `may_go`: it has ended, or nobody
+    knows whether it has. `is_gone`: a snapshot did not have it. `epoch`: when an event said it; None: a snapshot did. A
+    `value` that is None is not shown.
     """
 
     value: V | None
@@ -175,6 +176,7 @@ class Row(Generic[V]):
     at: datetime
     epoch: int | None = None
     has_ended: bool = False
+    may_go: bool = False
     is_gone: bool = False
 
 
@@ -185,16 +187,26 @@ class Table(Generic[K, V]):
         self.shown: dict[K, V] = {}
         self.rows: dict[K, Row[V]] = {}
         self.newest = self.newest_before = BEGINNING  # the newest event; the newest before the state became stale
-        self.complete_until = BEGINNING  # what is older than this, and unknown, has ended
-        self._ended: dict[K, None] = {}  # in the order in which they ended
+        self.complete_until = BEGINNING  # the snapshots are at least as new as this
+        self._loaded_until = BEGINNING  # those since the state became stale
+        self._forgotten_until = BEGINNING  # what is older than this may be forgotten
+        self._leaving: dict[K, None] = {}  # what may go, the oldest first
+
+    def become_stale(self) -> None:
+        """Note that any snapshot from now on is newer than all that came."""
+        self.newest_before, self._loaded_until = self.newest, BEGINNING
+
+    def is_new(self, moment: datetime) -> bool:
+        """Whether nothing but an event can know of this moment."""
+        return moment > self.complete_until and moment >= self._forgotten_until
 
     def tell(self, key: K, row: Row[V]) -> bool:
         """Take in what an event says. False: it is older than what is known."""
         self.newest = max(self.newest, row.at)
         known = self.rows.get(key)
         if known is None or known.is_gone:
-            if row.at < self.complete_until and not row.has_ended:
-                return False
+            if row.at < max(self.complete_until, self._forgotten_until) and not row.has_ended:
+                return False  # it is over
             if known is not None and row.rank <= known.rank:
                 return False  # the event that was known before
         elif row.rank < known.rank:
@@ -204,9 +216,17 @@ class Table(Generic[K, V]):
         self._put(key, row)
         return True
 
-    def load(self, rows: Mapping[K, Row[V]], newest: datetime, epoch: int) -> list[V]:
-        """Take in a snapshot whose newest time is `newest`. Returns the things that it does not have any more."""
-        self.complete_until = max(self.complete_until, self.newest_before, newest)
+    def load(self, rows: Mapping[K, Row[V]], newest: datetime, epoch: int, *, is_latest: bool) -> list[V]:
+        """Take in a snapshot whose newest time is `newest`. Returns the things that it does not have any more.
+
+        `is_latest`: the request began after every other snapshot was loaded. If it is unknown which of two snapshots of
+        the same epoch is newer, the one that may be older is left out: events tell all that came since the other.
+        """
+        until = max(self.newest_before, newest)
+        if until < self._loaded_until and not is_latest:
+            return []
+        self._loaded_until = max(self._loaded_until, until)
+        self.complete_until = max(self.complete_until, until)
         for key, row in rows.items():
             known = self.rows.get(key)
             if known is None or known.is_gone or row.rank >= known.rank:
@@ -228,20 +248,20 @@ class Table(Generic[K, V]):
 
     def _put(self, key: K, row: Row[V]) -> None:
         self.rows[key] = row
-        self._ended.pop(key, None)
+        self._leaving.pop(key, None)
         if row.value is None:
             self.shown.pop(key, None)
         else:
             self.shown[key] = row.value
-        if row.has_ended or row.is_gone:
-            self._ended[key] = None
-            if len(self._ended) > FINAL_ORDERS:
-                self._forget(next(iter(self._ended)))
+        if row.may_go or row.is_gone:
+            self._leaving[key] = None
+            if len(self._leaving) > FINAL_ORDERS:
+                self._forget(next(iter(self._leaving)))
 
     def _forget(self, key: K) -> None:
-        del self._ended[key]
+        del self._leaving[key]
         self.shown.pop(key, None)
-        self.complete_until = max(self.complete_until, self.rows.pop(key).at + MILLISECOND)
+        self._forgotten_until = max(self._forgotten_until, self.rows.pop(key).at + MILLISECOND)
 
 
 class AccountState:
@@ -261,10 +281,11 @@ class AccountState:
     **A snapshot beside the events.** In the loop above, nothing is applied between the request and `load`. A program
     that applies items while the request is under way (a task, a thread) notes `epoch` before the request, and passes
     the number to `load`. If the state became stale again meanwhile, the answers may be older than the loss, and `load`
-    leaves them out. Events that came meanwhile stay in the state, whether the answers contain what they say or not.
+    leaves them out. Events that came meanwhile stay in the state, whether the answers contain what they say or not. If
+    two snapshots are under way, the one that may be older takes nothing away.
     `apply` and `load` lock nothing: call both from one thread, or hold a lock of your own.
 
-    **Memory.** Every open order, every position and balance, and the last 10,000 orders that have ended.
+    **Memory.** Every open order, every position and balance, and the last 10,000 orders that are not open.
 
     Args:
         check_fills: Whether a fill that was lost makes the state stale: ``fills_missing``. The fill is missing if an
@@ -303,7 +324,7 @@ class AccountState:
 
     @property
     def orders(self) -> Mapping[int, OrderState]:
-        """The orders by ID: the open ones, and the last 10,000 that were seen to end. A live view."""
+        """The orders by ID: the open ones, and the last 10,000 that were seen to end, or to be neither. A live view."""
         return self._shown_orders
 
     @property
@@ -378,18 +399,18 @@ class AccountState:
         account_read = None if margin_account is None else self._read_account(margin_account)
         if epoch is not None and epoch != self._epoch:
             return ()
-        gone: list[OrderState] = []
+        gone, is_latest = list[OrderState](), epoch is None
         if orders_read is not None:
-            gone = self._orders.load(orders_read, newest_of(orders_read), self._epoch)
+            gone = self._orders.load(orders_read, newest_of(orders_read), self._epoch, is_latest=is_latest)
             self._have("open_orders")
         if positions_read is not None:
-            self._positions.load(positions_read, newest_of(positions_read), self._epoch)
+            self._positions.load(positions_read, newest_of(positions_read), self._epoch, is_latest=is_latest)
             self._have("positions")
         if account_read is not None:
             balances, greeks, totals, at = account_read
-            self._balances.load(balances, at, self._epoch)
-            self._greeks.load(greeks, at, self._epoch)
-            self._totals.load(totals, at, self._epoch)
+            self._balances.load(balances, at, self._epoch, is_latest=is_latest)
+            self._greeks.load(greeks, at, self._epoch, is_latest=is_latest)
+            self._totals.load(totals, at, self._epoch, is_latest=is_latest)
             self._have("margin_account")
         return tuple(gone)
 
@@ -403,7 +424,7 @@ class AccountState:
                     self._balances.tell(balance.asset, Row(balance.balance, rank, at, epoch))
                 for each in item.positions:
                     is_held = each.quantity != 0
-                    row = Row(each if is_held else None, rank, at, epoch, has_ended=not is_held)
+                    row = Row(each if is_held else None, rank, at, epoch, has_ended=not is_held, may_go=not is_held)
                     self._positions.tell(each.symbol, row)
             case GreekUpdate():
                 for greeks in item.greeks:
@@ -437,15 +458,14 @@ class AccountState:
     def _knows_fills(self, known: Row[OrderState] | None, item: OrderTradeUpdate) -> bool:
         """Whether what is known of an order is all that was before this event."""
         is_loaded = self._stale is None or "open_orders" not in self._stale.missing
-        # If the snapshot does not have the order, the event must be newer than the snapshot.
-        if known is None or known.is_gone:
-            return is_loaded and all(item.transaction_time > table.complete_until for table in self._tables)
-        return is_loaded or known.epoch == self._epoch
+        if known is None:  # a new order, if the event is surely newer than the snapshot, which does not have the order
+            return is_loaded and all(table.is_new(item.transaction_time) for table in self._tables)
+        return not known.is_gone and (is_loaded or known.epoch == self._epoch)
 
     def _become_stale(self, reason: Any, since: datetime | None, order_id: int | None = None) -> None:  # noqa: ANN401  a reason
         self._epoch += 1
         for table in self._tables:
-            table.newest_before = table.newest
+            table.become_stale()
         self._stale = Stale(reason, self._stale.since if self._stale else since, PARTS, order_id)
 
     def _have(self, part: Part) -> None:
@@ -486,7 +506,7 @@ class AccountState:
             at = row.may("time", "time") or BEGINNING  # older pages do not have it
             found[position.symbol] = seen = self._positions.seen(position, at)
             if not position.quantity:  # none is held; an event that is older and comes later revives nothing
-                seen.value, seen.has_ended = None, True
+                seen.value, seen.has_ended, seen.may_go = None, True, True
         return found
 
     def _read_account(
@@ -525,7 +545,7 @@ class AccountState:
 def order_row(order: OrderState, sent: datetime, epoch: int | None) -> Row[OrderState]:
     """Rank an order. Of the same millisecond, an event ranks above a snapshot: it says more."""
     rank = (order.is_final, order.filled_quantity, order.updated_at, sent)
-    return Row(order, rank, order.updated_at, epoch, has_ended=order.is_final)
+    return Row(order, rank, order.updated_at, epoch, has_ended=order.is_final, may_go=not order.is_open)
 
 
 def totals_of(item: AccountUpdate) -> Totals:
