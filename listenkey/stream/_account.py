@@ -166,17 +166,16 @@ V = TypeVar("V")
 class Row(Generic[V]):
     """What is known of a thing.
 
-    `at` is the time of the exchange. `has_ended`: a final order, or a position of 0. `may_go`: it has ended, or nobody
-    knows whether it has. `is_gone`: a snapshot did not have it. `epoch`: when an event said it; None: a snapshot did. A
-    `value` that is None is not shown.
+    `at` is the time of the exchange. `has_ended`: a final order, or a position of 0; None: nobody knows what the status
+    means. `is_gone`: a snapshot did not have it. `epoch`: when an event said it; None: a snapshot did. A `value` that
+    is None is not shown.
     """
 
     value: V | None
     rank: tuple[Any, ...]
     at: datetime
     epoch: int | None = None
-    has_ended: bool = False
-    may_go: bool = False
+    has_ended: bool | None = False
     is_gone: bool = False
 
 
@@ -190,7 +189,7 @@ class Table(Generic[K, V]):
         self.complete_until = BEGINNING  # the snapshots are at least as new as this
         self._loaded_until = BEGINNING  # those since the state became stale
         self._forgotten_until = BEGINNING  # what is older than this may be forgotten
-        self._leaving: dict[K, None] = {}  # what may go, the oldest first
+        self._leaving: dict[K, None] = {}  # all but what surely goes on, the oldest first
 
     def become_stale(self) -> None:
         """Note that any snapshot from now on is newer than all that came."""
@@ -253,7 +252,7 @@ class Table(Generic[K, V]):
             self.shown.pop(key, None)
         else:
             self.shown[key] = row.value
-        if row.may_go or row.is_gone:
+        if row.has_ended is not False or row.is_gone:
             self._leaving[key] = None
             if len(self._leaving) > FINAL_ORDERS:
                 self._forget(next(iter(self._leaving)))
@@ -424,7 +423,7 @@ class AccountState:
                     self._balances.tell(balance.asset, Row(balance.balance, rank, at, epoch))
                 for each in item.positions:
                     is_held = each.quantity != 0
-                    row = Row(each if is_held else None, rank, at, epoch, has_ended=not is_held, may_go=not is_held)
+                    row = Row(each if is_held else None, rank, at, epoch, has_ended=not is_held)
                     self._positions.tell(each.symbol, row)
             case GreekUpdate():
                 for greeks in item.greeks:
@@ -506,7 +505,7 @@ class AccountState:
             at = row.may("time", "time") or BEGINNING  # older pages do not have it
             found[position.symbol] = seen = self._positions.seen(position, at)
             if not position.quantity:  # none is held; an event that is older and comes later revives nothing
-                seen.value, seen.has_ended, seen.may_go = None, True, True
+                seen.value, seen.has_ended = None, True
         return found
 
     def _read_account(
@@ -545,7 +544,8 @@ class AccountState:
 def order_row(order: OrderState, sent: datetime, epoch: int | None) -> Row[OrderState]:
     """Rank an order. Of the same millisecond, an event ranks above a snapshot: it says more."""
     rank = (order.is_final, order.filled_quantity, order.updated_at, sent)
-    return Row(order, rank, order.updated_at, epoch, has_ended=order.is_final, may_go=not order.is_open)
+    has_ended = None if not order.is_open and not order.is_final else order.is_final
+    return Row(order, rank, order.updated_at, epoch, has_ended)
 
 
 def totals_of(item: AccountUpdate) -> Totals:
