@@ -1,11 +1,11 @@
 """The account's events, typed, with a Gap wherever some may be missing: the twins of a user data stream.
 
 Pure: `_events` (the meaning of a frame, by `_reading`), `_machine` (sockets come and go, items pass) with the ledgers
-(`_succession`, `_sockets`, `_known_key`, `_gaps`, `_copies`, `_attempts`), `_pace` (every duration), `_buffer` (the
-items that wait), and `_account` (the account's state). `_driver` moves bytes, by `_websocket` and `_forms`. `_streams`
-has the twins, `_merged` the streams of many accounts, `_loop_thread` the event loop of the sync twin. Everyone may
-enter. The check sees more of a connection, by `_inside`. Importing this package needs the package websockets: the extra
-`stream`.
+(`_succession`, `_sockets`, `_known_key`, `_gaps`, `_blindness`, `_copies`, `_attempts`), `_pace` (every duration),
+`_buffer` (the items that wait), and `_account` (the account's state). `_driver` moves bytes, by `_websocket` and
+`_forms`. `_streams` has the twins, `_merged` the streams of many accounts, `_loop_thread` the event loop of the sync
+twin. Everyone may enter. The check sees more of a connection, by `_inside`. Importing this package needs the package
+websockets: the extra `stream`.
 """
 
 from listenkey.stream._account import FINAL_ORDERS, AccountState, OrderState, Stale, Totals

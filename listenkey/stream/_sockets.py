@@ -35,6 +35,8 @@ class Socket:
     is_acquitted: bool = False  # whether a second socket brought nothing either since the last event
     held: list[tuple[Event, Content | None]] | None = field(default_factory=list)  # events that wait; None: they pass
     is_key_proven: bool = False  # whether the key is known to have lived since the handshake
+    is_compared: bool = False  # whether it is there to be compared with the main socket, which may be mute
+    news_at: float = math.inf  # when it brought something that the main socket had not brought
 
     @property
     def has_beat(self) -> bool:
