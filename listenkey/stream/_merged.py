@@ -11,10 +11,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from itertools import starmap
 from typing import Self, overload
 
-from listenkey._lock import is_held_here
+from listenkey._lock import is_held_here, move_first
 from listenkey.errors import ConfigurationError, ListenKeyError, TransportError
 from listenkey.stream._events import Item
 from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
@@ -22,7 +21,6 @@ from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
 Told = tuple[str, Item | ListenKeyError]
 WAITING = 32  # items of an account that wait here; with one alone, each item would take a change of threads
 LEAVING = 5.0  # seconds that leaving waits for the threads. A thread ends after the call that it is making
-ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
 
 @overload
@@ -125,13 +123,11 @@ class MergedStreams:
         if self._left:
             self._arrived.put(None)  # for another thread that waits
             raise StopIteration
-        try:
-            hand.extend(starmap(self._row.popleft, ONCE))  # a single step for Python: no interrupt in between
-        except IndexError:
+        if not move_first(self._row, hand):
             if self._bug is not None:
-                raise self._bug from None
+                raise self._bug
             if not any(thread.is_alive() for thread in self._threads) and not self._row:
-                raise StopIteration from None
+                raise StopIteration
             with contextlib.suppress(queue.Empty):
                 self._arrived.get(timeout=1.0)
             return False
