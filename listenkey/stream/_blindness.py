@@ -66,16 +66,16 @@ class Silence:
 
     def __init__(self, now: float, pace: Pace) -> None:
         self._pace, self._warned_at = pace, -math.inf
-        self.look_at = now + pace.nag  # when to look for a connection that has brought nothing
+        self.look_at = now + pace.remind  # when to look for a connection that has brought nothing
 
     def look(self, now: float, *, is_silent: bool) -> None:
         """Look. `is_silent`: whether the connection is open, and has brought no event yet."""
-        self.look_at = now + self._pace.nag
+        self.look_at = now + self._pace.remind
         if is_silent:
             self.warn(now, "the connection is open, and has brought no event yet")
 
     def warn(self, now: float, text: str) -> None:
         """Warn, unless the last warning is less than an hour old."""
-        if now >= self._warned_at + self._pace.nag:
+        if now >= self._warned_at + self._pace.remind:
             log.warning("%s", text, extra={"listenkey_event": "silent"})
             self._warned_at = now

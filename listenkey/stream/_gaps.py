@@ -44,7 +44,7 @@ class Gaps:
     def __init__(self) -> None:
         self.lost: Loss | None = Loss("started", None)  # no main socket is there yet to make it good
         self.unproven: Loss | None = None  # the main socket is there, and its events wait for a proof of the key
-        self.astray_at = math.inf  # since when events may have been sent to a socket that brought nothing
+        self.unseen_at = math.inf  # since when events may have been sent to a socket that brought nothing
 
     def lose(self, loss: Loss) -> bool:
         """Note a loss. True: a Gap that waited for a proof is part of the loss now, and the events behind it too."""
@@ -70,19 +70,19 @@ class Gaps:
         unproven, self.unproven = self.unproven, None
         return unproven
 
-    def stray(self, moment: float) -> None:
+    def note_unseen(self, moment: float) -> None:
         """Note that since a moment the server may have sent events to a socket alone, and they never came."""
-        self.astray_at = min(self.astray_at, moment)
+        self.unseen_at = min(self.unseen_at, moment)
 
-    def take_astray(self) -> float:
-        """Return since when events may have gone astray. Infinite: none have."""
-        moment, self.astray_at = self.astray_at, math.inf
+    def take_unseen(self) -> float:
+        """Return since when a socket may have brought nothing of what was sent. Infinite: no socket."""
+        moment, self.unseen_at = self.unseen_at, math.inf
         return moment
 
     @property
-    def is_astray(self) -> bool:
-        """Whether events may have gone astray."""
-        return self.astray_at < math.inf
+    def has_unseen(self) -> bool:
+        """Whether events may have been sent that no socket brought."""
+        return self.unseen_at < math.inf
 
     @property
     def current(self) -> Loss | None:

@@ -272,7 +272,7 @@ class Link:
         if (socket := self._sockets.find(number)) is not None:
             if error is not None and socket is not self._sockets.old:
                 self.last_error = error
-            self._gone(socket, now, clean=clean, is_astray=may_be_open(error))
+            self._gone(socket, now, clean=clean, has_unseen=may_be_open(error))
             if may_be_the_key(error):
                 self._key.doubt(now)
             if self._attempts.ended(now, error) and error is not None:
@@ -359,7 +359,7 @@ class Link:
         else:
             log.warning("the server refused SUBSCRIBE", extra={"listenkey_event": "refused"})
             self._key.doubt(now)
-            self._dead(socket, "it refused SUBSCRIBE", now, is_astray=False)
+            self._dead(socket, "it refused SUBSCRIBE", now, has_unseen=False)
 
     def _ready(self, now: float, socket: Socket) -> None:
         if socket is self._sockets.next and not socket.is_ready:
@@ -383,8 +383,8 @@ class Link:
             self._attempts.replaced(now)
         else:
             self._copies.forget_at = now + self._pace.proven  # the last main socket may have brought the same
-        if self._gaps.is_astray and (main is None or self._gaps.lost is not None):  # else the old socket's end tells
-            self._lose(Loss("reconnected", self._gaps.take_astray()))
+        if self._gaps.has_unseen and (main is None or self._gaps.lost is not None):  # else the old socket's end tells
+            self._lose(Loss("reconnected", self._gaps.take_unseen()))
         if (loss := self._gaps.take_lost()) is not None:
             self._await_proof(now, socket, loss)
 
@@ -404,21 +404,21 @@ class Link:
         self._sockets.retire(now, socket)
         self._actions.append(Command("close", socket.number))
 
-    def _dead(self, socket: Socket, why: str, now: float, *, is_astray: bool = True) -> None:
+    def _dead(self, socket: Socket, why: str, now: float, *, has_unseen: bool = True) -> None:
         self._actions.append(Command("close", socket.number))
         if socket is not self._sockets.old:
             self.last_error = TransportError(f"The connection to {self._where} is of no use: {why}.")
             log.info("%s", self.last_error, extra={"listenkey_event": "disconnected", "listenkey_reason": why})
-        self._gone(socket, now, clean=False, is_astray=is_astray)
+        self._gone(socket, now, clean=False, has_unseen=has_unseen)
 
-    def _gone(self, socket: Socket, now: float, *, clean: bool = False, is_astray: bool = False) -> None:
-        """Note that a socket is no more. `is_astray`: the server may have sent events to it that never came."""
+    def _gone(self, socket: Socket, now: float, *, clean: bool = False, has_unseen: bool = False) -> None:
+        """Note that a socket is no more. `has_unseen`: the server may have sent events to it that never came."""
         if socket is self._sockets.old:
             self._old_gone(socket, now, clean=clean)
             return
         self._attempts.wait(now)
         if socket is self._sockets.next:
-            self._next_gone(socket, now, is_astray=is_astray)
+            self._next_gone(socket, now, has_unseen=has_unseen)
         else:
             self._main_gone(socket, now)
 
@@ -432,7 +432,7 @@ class Link:
         if following is not None and following.is_ready:  # the socket was there to compare
             self._become_main(now, following)
 
-    def _next_gone(self, socket: Socket, now: float, *, is_astray: bool) -> None:
+    def _next_gone(self, socket: Socket, now: float, *, has_unseen: bool) -> None:
         sockets = self._sockets
         if sockets.compared is not None:
             sockets.patience *= 2
@@ -441,18 +441,18 @@ class Link:
         self._attempts.stable_at = now + 2 * self._pace.proven
         if socket.held and socket.news_at < math.inf and sockets.main is not None:
             self._lose(Loss("mute", sockets.main.sent_at))  # it brought what the main socket did not
-        if is_astray:
-            self._stray(socket)
+        if has_unseen:
+            self._note_unseen(socket)
         if socket.is_ready:
             self._release(socket)
 
-    def _stray(self, socket: Socket) -> None:
+    def _note_unseen(self, socket: Socket) -> None:
         """Note that a server may have sent events to a socket alone, beside the main socket, and they never came.
 
         The main socket shows nothing of this. Another socket is wanted soon, and a Gap comes with it.
         """
         self._sockets.is_change_wanted = True
-        self._gaps.stray(socket.may_have_events_since)
+        self._gaps.note_unseen(socket.may_have_events_since)
 
     def _old_gone(self, old: Socket, now: float, *, clean: bool) -> None:
         changed_at = self._sockets.close_until - self._pace.drain
@@ -461,11 +461,11 @@ class Link:
         self._copies.forget_at = now + self._pace.proven
         if not was_draining or main is None:
             if main is not None and old.number > main.number and not clean:  # it was there to compare
-                self._stray(old)
+                self._note_unseen(old)
             return
         # If the old socket did not close as asked, nothing proves that it lived until the new socket opened.
-        has_failed = self._gaps.is_astray or not clean
-        began_at = min(old.complete_until, self._gaps.take_astray())
+        has_failed = self._gaps.has_unseen or not clean
+        began_at = min(old.complete_until, self._gaps.take_unseen())
         if not has_failed and not old.is_overdue(changed_at, self._pace):
             self._release(main)
             return
@@ -580,7 +580,7 @@ class Link:
                 yield sockets.replace_at, self._want_change
             yield self._attempts.stable_at, self._note_stable
             is_calm = sockets.next is None and key.ended_at is None and not is_wanted
-            if main.has_beat and not main.is_acquitted and is_calm and main.held is None:
+            if main.has_beat and not main.was_compared and is_calm and main.held is None:
                 yield max(main.silent_since() + sockets.patience, self._attempts.next_at), self._compare
             compared = sockets.compared
             if compared is not None and compared.opened_at is not None:
@@ -602,11 +602,11 @@ class Link:
             yield socket.dead_at(pace), partial(self._dead, socket, f"no sign of life for {pace.ping + pace.pong:g} s")
 
     def _comparison(self, main: Socket, compared: Socket, opened_at: float) -> tuple[float, Callable[[float], None]]:
-        """Say how the comparison of two sockets ends: once the second has brought something, by the verdict alone."""
+        """Say when and how the comparison of two sockets ends. The main socket is mute if the second brings more."""
         if compared.news_at < math.inf:
             ends_at = max(compared.news_at, self._stood_still_at) + self._pace.verdict
-            return ends_at, partial(self._condemn, main, compared)
-        return max(opened_at, self._stood_still_at) + self._pace.silence, partial(self._acquit, main, compared)
+            return ends_at, partial(self._replace_mute, main, compared)
+        return max(opened_at, self._stood_still_at) + self._pace.silence, partial(self._keep_main, main, compared)
 
     # The jobs.
 
@@ -636,17 +636,17 @@ class Link:
         """Open a second socket, to see whether the main socket is mute."""
         self._open(now, is_compared=True)
 
-    def _acquit(self, main: Socket, compared: Socket, now: float) -> None:
+    def _keep_main(self, main: Socket, compared: Socket, now: float) -> None:
         """Close the second socket: the main socket brings as much.
 
         This is no proof for the main socket. A server that sends each event to a single socket may still think of the
         mute one. So the silence is part of the Gap that comes with the next change, unless an event comes before.
         """
         self._drop(now, compared)
-        main.is_acquitted = True
+        main.was_compared = True
         self._silence.warn(now, "no event for a while, on a second connection neither")
 
-    def _condemn(self, main: Socket, compared: Socket, now: float) -> None:
+    def _replace_mute(self, main: Socket, compared: Socket, now: float) -> None:
         """Let the second socket take the place of the mute main socket."""
         self._lose(Loss("mute", main.sent_at))
         self._become_main(now, compared)

@@ -61,12 +61,12 @@ class TestBlindness:
 class TestSilence:
     def test_a_silent_connection_is_warned_of_once_an_hour(self, caplog: pytest.LogCaptureFixture) -> None:
         silence = Silence(0.0, PACE)
-        assert silence.look_at == PACE.nag
-        silence.look(PACE.nag, is_silent=False)
-        assert (silence.look_at, caplog.messages) == (2 * PACE.nag, [])
-        silence.look(2 * PACE.nag, is_silent=True)
+        assert silence.look_at == PACE.remind
+        silence.look(PACE.remind, is_silent=False)
+        assert (silence.look_at, caplog.messages) == (2 * PACE.remind, [])
+        silence.look(2 * PACE.remind, is_silent=True)
         assert caplog.messages == ["the connection is open, and has brought no event yet"]
-        silence.warn(3 * PACE.nag - 1, "no event for a while")
+        silence.warn(3 * PACE.remind - 1, "no event for a while")
         assert len(caplog.messages) == 1
-        silence.warn(3 * PACE.nag, "no event for a while")
+        silence.warn(3 * PACE.remind, "no event for a while")
         assert caplog.messages[1:] == ["no event for a while"]

@@ -50,14 +50,14 @@ class TestLosses:
         assert gaps.lose(Loss("reconnected", 5.0))
         assert (gaps.lost, gaps.unproven) == (Loss("mute", 2.0), None)
 
-    def test_events_that_went_astray_are_told_since_the_earliest_and_once(self) -> None:
+    def test_events_that_no_socket_brought_are_told_since_the_earliest_and_once(self) -> None:
         gaps = self.started()
-        assert not gaps.is_astray
-        gaps.stray(7.0)
-        gaps.stray(5.0)
-        gaps.stray(9.0)
-        assert gaps.is_astray
-        assert (gaps.take_astray(), gaps.take_astray()) == (5.0, math.inf)
+        assert not gaps.has_unseen
+        gaps.note_unseen(7.0)
+        gaps.note_unseen(5.0)
+        gaps.note_unseen(9.0)
+        assert gaps.has_unseen
+        assert (gaps.take_unseen(), gaps.take_unseen()) == (5.0, math.inf)
 
 
 class TestTheGap:
