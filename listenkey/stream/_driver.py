@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from listenkey.stream._loop_thread import LoopThread
 
 BROUGHT = 32  # frames that are read, before the event loop gets a turn
-# Items that a program takes in a second, or the program is slow. The connection waits for a program that is not: a
-# program that only reads loses nothing. For a slow program the connection is read on, and a Gap counts what is dropped.
-# Else events would come later and later, and the server would get no answer to its pings.
+# A program that takes fewer items in a second is slow. The connection waits for any other program, so a program that only
+# reads loses nothing. The connection of a slow program is read on, and a Gap counts the events that are dropped.
+# Otherwise events would come later and later, and the server's pings would get no answer.
 FAST = 500
 Keeper = ListenKeyKeeper | AsyncListenKeyKeeper
 log = logging.getLogger("listenkey.stream")

@@ -11,10 +11,10 @@ A Gap says that events are complete from its `until` on. So the Gap waits until 
 proven: by a renewal that was asked for after the socket was open, or by an event that was sent after that. Otherwise
 another program could have replaced the key meanwhile, and the new socket would be deaf.
 
-The Link decides. What it has to know stands in ledgers, one for each question: which socket has which place
-(`_succession`), what a socket has shown (`_sockets`), what is known of the listen key (`_known_key`), which losses no
-Gap has told (`_gaps`), which events came twice (`_copies`), when the next socket may be opened (`_attempts`), and what
-the log tells of a link that brings nothing (`_blindness`).
+The Link decides. Ledgers keep what the Link has to know, and each ledger answers a question: which socket has which
+place (`_succession`), what a socket has shown (`_sockets`), what is known of the listen key (`_known_key`), which losses
+no Gap has told (`_gaps`), which events came twice (`_copies`), when the next socket may be opened (`_attempts`), and
+what the log tells of a link that brings nothing (`_blindness`).
 """
 
 import logging
@@ -460,7 +460,7 @@ class Link:
         self._sockets.remove_old()
         self._copies.forget_at = now + self._pace.proven
         if not was_draining or main is None:
-            if main is not None and old.number > main.number and not clean:  # it was there to compare
+            if main is not None and old.number > main.number and not clean:  # the old socket was there to compare
                 self._note_unseen(old)
             return
         # If the old socket did not close as asked, nothing proves that it lived until the new socket opened.
@@ -490,7 +490,7 @@ class Link:
         else:
             if socket is sockets.main:
                 compared = sockets.compared
-                if compared is not None and compared.is_ready:  # else it may have been sent events already
+                if compared is not None and compared.is_ready:  # else events may have been sent to it already
                     self._drop(now, compared)  # the main socket is not mute
                 self._copies.note(event, frame)
             self._pass(socket, event, content)
@@ -639,8 +639,8 @@ class Link:
     def _keep_main(self, main: Socket, compared: Socket, now: float) -> None:
         """Close the second socket: the main socket brings as much.
 
-        This is no proof for the main socket. A server that sends each event to a single socket may still think of the
-        mute one. So the silence is part of the Gap that comes with the next change, unless an event comes before.
+        The main socket may be mute even so: a server that sends each event to a single socket may still have chosen the
+        main socket. So the silence is part of the Gap that comes with the next change, unless an event comes before.
         """
         self._drop(now, compared)
         main.was_compared = True
