@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from listenkey.stream._loop_thread import LoopThread
 
 BROUGHT = 32  # frames that are read, before the event loop gets a turn
-# A program that takes fewer items in a second is slow. The connection waits for any other program, so a program that only
-# reads loses nothing. The connection of a slow program is read on, and a Gap counts the events that are dropped.
+# A program that takes fewer items in a second is slow. The connection waits for any other program, so a program that
+# only reads loses nothing. The connection of a slow program is read on, and a Gap counts the events that are dropped.
 # Otherwise events would come later and later, and the server's pings would get no answer.
 FAST = 500
 Keeper = ListenKeyKeeper | AsyncListenKeyKeeper

@@ -12,9 +12,9 @@ proven: by a renewal that was asked for after the socket was open, or by an even
 another program could have replaced the key meanwhile, and the new socket would be deaf.
 
 The Link decides. Ledgers keep what the Link has to know, and each ledger answers a question: which socket has which
-place (`_succession`), what a socket has shown (`_sockets`), what is known of the listen key (`_known_key`), which losses
-no Gap has told (`_gaps`), which events came twice (`_copies`), when the next socket may be opened (`_attempts`), and
-what the log tells of a link that brings nothing (`_blindness`).
+place (`_succession`), what a socket has shown (`_sockets`), what is known of the listen key (`_known_key`), which
+losses no Gap has told (`_gaps`), which events came twice (`_copies`), when the next socket may be opened (`_attempts`),
+and what the log tells of a link that brings nothing (`_blindness`).
 """
 
 import logging
