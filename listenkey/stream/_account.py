@@ -17,7 +17,7 @@ snapshot, and the newest event that came before the request. For example, with t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
@@ -42,7 +42,6 @@ FINAL_ORDERS = 10_000
 Part = Literal["open_orders", "positions", "margin_account"]
 PARTS: tuple[Part, ...] = ("open_orders", "positions", "margin_account")
 BEGINNING, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)  # the exchange's times have no smaller part
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ class Table(Generic[K, V]):
         self.newest = self.newest_before = BEGINNING  # the newest event; the newest before the state became stale
         self.complete_until = BEGINNING  # the snapshots are at least as new as this
         self._loaded_until = BEGINNING  # those since the state became stale
-        self._forgotten_until = BEGINNING  # what is older than this may be forgotten
+        self._forgotten_until = BEGINNING  # what is not newer than this may be forgotten
         self._leaving: dict[K, None] = {}  # all but what surely goes on, the oldest first
 
     def become_stale(self) -> None:
@@ -114,15 +113,16 @@ class Table(Generic[K, V]):
 
     def is_new(self, moment: datetime) -> bool:
         """Whether nothing but an event can know of this moment."""
-        return moment > self.complete_until and moment >= self._forgotten_until
+        return moment > max(self.complete_until, self._forgotten_until)
 
     def tell(self, key: K, row: Row[V]) -> bool:
         """Take in what an event says. False: it is older than what is known."""
         self.newest = max(self.newest, row.at)
         known = self.rows.get(key)
         if known is None or known.is_gone:
-            if row.at < max(self.complete_until, self._forgotten_until) and not row.has_ended:
-                return False  # it is over
+            is_over = row.at < self.complete_until or row.at <= self._forgotten_until
+            if is_over and not row.has_ended:
+                return False
             if known is not None and row.rank <= known.rank:
                 return False  # the event that was known before
         elif row.rank < known.rank:
@@ -181,7 +181,7 @@ class Table(Generic[K, V]):
     def _forget(self, key: K) -> None:
         del self._leaving[key]
         self.shown.pop(key, None)
-        self._forgotten_until = max(self._forgotten_until, self.rows.pop(key).at + MILLISECOND)
+        self._forgotten_until = max(self._forgotten_until, self.rows.pop(key).at)
 
 
 class AccountState:
