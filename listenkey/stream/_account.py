@@ -305,7 +305,7 @@ class AccountState:
             positions: the answer of ``GET /eapi/v1/position``.
             margin_account: the answer of ``GET /eapi/v1/marginAccount``.
             epoch: `epoch` as it was before the request began. If it is another one now, the answers are left out. None:
-                nothing was applied since.
+                nothing was applied since, and no other snapshot was loaded.
 
         Returns:
             The orders that were open, and that the snapshot does not have: they have ended, and no event said how.

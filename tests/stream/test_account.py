@@ -576,15 +576,17 @@ def test_ids_of_64_bits_and_integers_as_texts_are_exact() -> None:
 # Memory.
 
 
-def test_orders_that_have_ended_leave_after_a_documented_count() -> None:
+def test_orders_that_have_ended_leave_after_a_documented_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert FINAL_ORDERS == 10_000  # as docs/account.md says
+    monkeypatch.setattr("listenkey.stream._account.FINAL_ORDERS", 500)
     state = loaded(order(0, 0))
     size = 0
-    for ms in range(1, 3 * FINAL_ORDERS):
+    for ms in range(1, 1500):
         state.apply(order(ms, ms))
         state.apply(order(ms, ms, "CANCELED"))
-        if ms == FINAL_ORDERS + 1:
+        if ms == 501:
             size = sys.getsizeof(state._orders.rows)
-    assert len(state.orders) == FINAL_ORDERS + 1
+    assert len(state.orders) == 501
     assert opened(state) == [0]
     assert sys.getsizeof(state._orders.rows) <= 2 * size
     state.apply(order(1, 1))
