@@ -82,9 +82,13 @@ V = TypeVar("V")
 class Row(Generic[V]):
     """What is known of a thing.
 
-    `at` is the time of the exchange. `has_ended`: a final order, or a position of 0; None: nobody knows what the status
-    means. `is_gone`: a snapshot did not have it. `epoch`: when an event said it; None: a snapshot did. A `value` that
-    is None is not shown.
+    Attributes:
+        value: the thing as the program sees it. None: the program does not see the thing.
+        rank: of two rows, the row with the higher rank wins.
+        at: the time of the exchange.
+        epoch: the epoch in which an event told the row. None: a snapshot told the row.
+        has_ended: whether the order is final, or the position is 0. None: the order's status is unknown.
+        is_gone: whether a snapshot did not have the thing.
     """
 
     value: V | None
@@ -101,18 +105,19 @@ class Table(Generic[K, V]):
     def __init__(self) -> None:
         self.shown: dict[K, V] = {}
         self.rows: dict[K, Row[V]] = {}
-        self.newest = self.newest_before = BEGINNING  # the newest event; the newest before the state became stale
-        self.complete_until = BEGINNING  # the snapshots are at least as new as this
-        self._loaded_until = BEGINNING  # those since the state became stale
-        self._forgotten_until = BEGINNING  # what is not newer than this may be forgotten
-        self._leaving: dict[K, None] = {}  # all but what surely goes on, the oldest first
+        self.newest = BEGINNING  # the time of the newest event
+        self.newest_before = BEGINNING  # the same, when the state became stale
+        self.complete_until = BEGINNING  # the newest snapshot is from this time, or from a later time
+        self._loaded_until = BEGINNING  # the same, of the snapshots since the state became stale
+        self._forgotten_until = BEGINNING  # whatever was forgotten ended at this time, or earlier
+        self._leaving: dict[K, None] = {}  # what has ended or may have ended, the oldest first
 
     def become_stale(self) -> None:
-        """Note that any snapshot from now on is newer than all that came."""
+        """Note that a loss may have happened: any snapshot from now on is newer than all events so far."""
         self.newest_before, self._loaded_until = self.newest, BEGINNING
 
     def is_new(self, moment: datetime) -> bool:
-        """Whether nothing but an event can know of this moment."""
+        """Whether a moment is newer than the times in the snapshots, and than whatever was forgotten."""
         return moment > max(self.complete_until, self._forgotten_until)
 
     def tell(self, key: K, row: Row[V]) -> bool:
@@ -135,8 +140,8 @@ class Table(Generic[K, V]):
     def load(self, rows: Mapping[K, Row[V]], newest: datetime, epoch: int, *, is_latest: bool) -> list[V]:
         """Take in a snapshot whose newest time is `newest`. Returns the things that it does not have any more.
 
-        `is_latest`: the request began after every other snapshot was loaded. If it is unknown which of two snapshots of
-        the same epoch is newer, the one that may be older is left out: events tell all that came since the other.
+        `is_latest`: the request began after every other snapshot was loaded. Otherwise a snapshot is left out if
+        another snapshot of this epoch may be newer. Nothing is lost: the events tell all that came since the other one.
         """
         until = max(self.newest_before, newest)
         if until < self._loaded_until and not is_latest:
@@ -379,7 +384,7 @@ class AccountState:
     def _knows_fills(self, known: Row[OrderState] | None, item: OrderTradeUpdate) -> bool:
         """Whether what is known of an order is all that was before this event."""
         is_loaded = self._stale is None or "open_orders" not in self._stale.missing
-        if known is None:  # a new order, if the event is surely newer than the snapshot, which does not have the order
+        if known is None:  # a new order, if the event is newer than the snapshot, which does not have the order
             return is_loaded and all(table.is_new(item.transaction_time) for table in self._tables)
         return not known.is_gone and (is_loaded or known.epoch == self._epoch)
 

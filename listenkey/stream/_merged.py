@@ -36,8 +36,8 @@ def merged(
             for name, item in items:
                 …
 
-    The block enters and leaves the streams. An account that is slow to start, that is busy, or that fails delays no
-    other: the accounts take turns. The last item of an account that cannot go on is its error, a `ListenKeyError`. The
+    The block enters and leaves the streams. The accounts take turns. So an account that is slow to start, busy or
+    broken delays no other account. The last item of an account that cannot go on is its error, a `ListenKeyError`. The
     flow ends when no account goes on.
 
     Args:
@@ -157,7 +157,7 @@ class MergedStreams:
         self._tell_arrived()
 
     def _tell_arrived(self) -> None:
-        if self._arrived.empty():  # a single mark is enough. One for each item would pile up while a program is busy
+        if self._arrived.empty():  # a single mark is enough; a mark for each item would pile up while a program is busy
             self._arrived.put(None)
 
 
