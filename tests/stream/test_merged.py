@@ -161,8 +161,8 @@ def test_a_busy_account_delays_no_other(flow: Callable[[dict[str, tuple[str, str
     assert ("b", 7) in flowing.events(50)
 
 
-def burst(count: int) -> Callable[[socket.socket], None]:
-    """Make a server's script that sends so many events in one write."""
+def burst(count: int, again: threading.Event | None = None) -> Callable[[socket.socket], None]:
+    """Make a server's script that sends so many events in one write; and the same once more, when `again` is set."""
     texts = [b'{"e":"RISK_LEVEL_CHANGE","E":%d,"mb":"1","mm":"1"}' % number for number in range(count)]
     events = b"".join(bytes([0x81, len(text)]) + text for text in texts)  # frames
 
@@ -175,6 +175,8 @@ def burst(count: int) -> Callable[[socket.socket], None]:
         accept = f"Sec-WebSocket-Accept: {base64.b64encode(digest).decode()}"
         answer = f"HTTP/1.1 101 -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{accept}\r\n\r\n"
         connection.sendall(answer.encode() + events)
+        if again is not None and again.wait(60):
+            connection.sendall(events)
         while connection.recv(4096):
             pass
 
@@ -226,6 +228,29 @@ def test_events_in_one_write_reach_a_program_that_only_reads(
         assert [item.raw["E"] for item in each if isinstance(item, RiskLevelChange)] == list(range(count))
         assert [item.reason for item in each if isinstance(item, Gap)] == ["started"]
     assert most <= size
+
+
+def test_after_a_slow_time_the_connection_waits_again(
+    scripted: Callable[..., str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listenkey.stream._streams.BUFFER", 300)
+    again, count = threading.Event(), 1000
+    url = scripted(burst(count, again), reads_head=False).replace("http", "ws")
+
+    def gaps() -> list[str]:
+        found, left = list[str](), count
+        while left:
+            item = next(stream)
+            left -= item.dropped if isinstance(item, Gap) else 1
+            found += [item.reason] if isinstance(item, Gap) else []
+        return found
+
+    with ListenKeyClient("key-of-a", base_url=sandbox.url) as client, UserDataStream(client, stream_url=url) as stream:
+        while stream.status().waiting < 300:  # the program takes nothing, so the connection is read on
+            time.sleep(0.01)
+        assert set(gaps()) == {"started", "overflow"}
+        again.set()
+        assert gaps() == []
 
 
 def test_an_account_that_is_refused_tells_its_error_and_the_others_go_on(
