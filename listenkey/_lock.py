@@ -16,8 +16,11 @@ whose `put` may be called in the middle of a `put` or `get`, or a bare lock for 
 
 import os
 import threading
-from typing import Any
+from collections import deque
+from itertools import starmap
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 lock: Any = threading.RLock()
 
 
@@ -25,6 +28,18 @@ def is_held_here() -> bool:
     """Whether this thread holds the lock."""
     held: bool = lock._is_owned()  # as threading.Condition asks
     return held
+
+
+def move_first(row: deque[T], hand: list[T]) -> bool:
+    """Move the first of a row to the empty list `hand`. False: the row is empty.
+
+    No lock is needed: the move is a single step for Python. No other thread and no interrupt comes in between.
+    """
+    try:
+        hand.extend(starmap(row.popleft, ((),)))  # calls `popleft` once
+    except IndexError:
+        return False
+    return True
 
 
 def after_fork() -> None:

@@ -21,9 +21,8 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from functools import partial
-from itertools import count, starmap
+from itertools import count
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
@@ -31,9 +30,8 @@ from listenkey._clock import clock
 from listenkey._limits.openings import Openings
 from listenkey._limits.turns import AT_ONCE, MINUTE, Turns
 from listenkey._limits.wait import KeyHolder, RateLimitWait
+from listenkey._lock import move_first
 from listenkey.errors import RateLimited
-
-ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
 
 class Orders:
@@ -53,9 +51,7 @@ class Orders:
         while self._orders:  # a thread that found no token may have left an order after our last look
             hand: list[None] = []
             try:
-                with suppress(IndexError):
-                    hand.extend(starmap(self._token.popleft, ONCE))  # a single step for Python: no interrupt in between
-                if not hand:
+                if not move_first(self._token, hand):
                     return
                 while self._orders:
                     self._orders.popleft()()

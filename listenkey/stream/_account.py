@@ -15,14 +15,13 @@ snapshot, and the newest event that came before the request. For example, with t
     event: order 9 is new (12)  → may be newer than the snapshot: open
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
-from listenkey.errors import SnapshotError
 from listenkey.stream._events import (
     AccountUpdate,
     BalancePositionUpdate,
@@ -36,25 +35,13 @@ from listenkey.stream._events import (
     RiskLevelChange,
     UnknownEvent,
 )
-from listenkey.stream._reading import VALUES
+from listenkey.stream._snapshot import TOTALS, OrderState, Totals, read_margin_account, read_orders, read_positions
 
 FINAL_ORDERS = 10_000
-"""How many orders that have ended an `AccountState` keeps."""
+"""How many orders that are not open an `AccountState` keeps."""
 Part = Literal["open_orders", "positions", "margin_account"]
 PARTS: tuple[Part, ...] = ("open_orders", "positions", "margin_account")
-# User Data Streams page (status of an order); ACCEPTED: page of the open orders; EXPIRED_IN_MATCH: Binance's schema.
-OPEN = frozenset({"NEW", "PARTIALLY_FILLED", "ACCEPTED"})
-FINAL = frozenset({"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH"})
 BEGINNING, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)  # the exchange's times have no smaller part
-TOTALS = "USDT"  # ACCOUNT_UPDATE is in USDT
-KINDS = {
-    "text": "a text",
-    "flag": "true or false",
-    "integer": "an integer",
-    "decimal": "a decimal as a text",
-    "time": "milliseconds since 1970",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,77 +74,6 @@ class Stale:
     order_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderState:
-    """An order as it stands.
-
-    Attributes:
-        order_id: the exchange's ID, up to 64 bits.
-        client_order_id: the client's ID.
-        symbol: the option.
-        side: BUY or SELL.
-        status: the documented ones are ACCEPTED, NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED, EXPIRED_IN_MATCH.
-        quantity: contracts ordered.
-        filled_quantity: contracts filled so far.
-        price: price asked, in USDT.
-        average_price: average price of the fills so far, in USDT.
-        updated_at: when the exchange changed the order last, in UTC.
-        order_type: LIMIT, for example. None: not sent.
-        time_in_force: GTC, for example. None: not sent.
-        reduce_only: whether the order can only make a position smaller. None: not sent.
-    """
-
-    order_id: int
-    client_order_id: str
-    symbol: str
-    side: str
-    status: str
-    quantity: Decimal
-    filled_quantity: Decimal
-    price: Decimal
-    average_price: Decimal
-    updated_at: datetime
-    order_type: str | None = None
-    time_in_force: str | None = None
-    reduce_only: bool | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the order may still be filled: ACCEPTED, NEW or PARTIALLY_FILLED. An unknown status: False."""
-        return self.status in OPEN
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the order has ended: FILLED, CANCELED, EXPIRED or EXPIRED_IN_MATCH. An unknown status: False."""
-        return self.status in FINAL
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """The account's totals, in USDT.
-
-    Attributes:
-        updated_at: when the exchange wrote them, in UTC.
-        equity: account equity.
-        adjusted_equity: adjusted account equity. None: older pages of the margin account do not have it.
-        wallet_balance: wallet balance: `b` of ACCOUNT_UPDATE, `marginBalance` of the margin account. The pages call
-            both the account's balance. No page says that the two are the same.
-        position_value: market value of the positions. None after a snapshot, which does not have it.
-        unrealized_profit: unrealized profit and loss.
-        initial_margin: initial margin.
-        maintenance_margin: maintenance margin.
-    """
-
-    updated_at: datetime
-    equity: Decimal
-    adjusted_equity: Decimal | None
-    wallet_balance: Decimal
-    position_value: Decimal | None
-    unrealized_profit: Decimal
-    initial_margin: Decimal
-    maintenance_margin: Decimal
-
-
 K = TypeVar("K", int, str)
 V = TypeVar("V")
 
@@ -166,15 +82,20 @@ V = TypeVar("V")
 class Row(Generic[V]):
     """What is known of a thing.
 
-    `at` is the time of the exchange. `has_ended`: a final order, or a position of 0. `is_gone`: a snapshot did not have
-    it. `epoch`: when an event said it; None: a snapshot did. A `value` that is None is not shown.
+    Attributes:
+        value: the thing as the program sees it. None: the program does not see the thing.
+        rank: of two rows, the row with the higher rank wins.
+        at: the time of the exchange.
+        epoch: the epoch in which an event told the row. None: a snapshot told the row.
+        has_ended: whether the order is final, or the position is 0. None: the order's status is unknown.
+        is_gone: whether a snapshot did not have the thing.
     """
 
     value: V | None
     rank: tuple[Any, ...]
     at: datetime
     epoch: int | None = None
-    has_ended: bool = False
+    has_ended: bool | None = False
     is_gone: bool = False
 
 
@@ -184,16 +105,28 @@ class Table(Generic[K, V]):
     def __init__(self) -> None:
         self.shown: dict[K, V] = {}
         self.rows: dict[K, Row[V]] = {}
-        self.newest = self.newest_before = BEGINNING  # the newest event; the newest before the state became stale
-        self.complete_until = BEGINNING  # what is older than this, and unknown, has ended
-        self._ended: dict[K, None] = {}  # in the order in which they ended
+        self.newest = BEGINNING  # the time of the newest event
+        self.newest_before = BEGINNING  # the same, when the state became stale
+        self.complete_until = BEGINNING  # the newest snapshot is from this time, or from a later time
+        self._loaded_until = BEGINNING  # the same, of the snapshots since the state became stale
+        self._forgotten_until = BEGINNING  # whatever was forgotten ended at this time, or earlier
+        self._leaving: dict[K, None] = {}  # what has ended or may have ended, the oldest first
+
+    def become_stale(self) -> None:
+        """Note that a loss may have happened: any snapshot from now on is newer than all events so far."""
+        self.newest_before, self._loaded_until = self.newest, BEGINNING
+
+    def is_new(self, moment: datetime) -> bool:
+        """Whether a moment is newer than the times in the snapshots, and than whatever was forgotten."""
+        return moment > max(self.complete_until, self._forgotten_until)
 
     def tell(self, key: K, row: Row[V]) -> bool:
         """Take in what an event says. False: it is older than what is known."""
         self.newest = max(self.newest, row.at)
         known = self.rows.get(key)
         if known is None or known.is_gone:
-            if row.at < self.complete_until and not row.has_ended:
+            is_over = row.at < self.complete_until or row.at <= self._forgotten_until
+            if is_over and not row.has_ended:
                 return False
             if known is not None and row.rank <= known.rank:
                 return False  # the event that was known before
@@ -204,9 +137,17 @@ class Table(Generic[K, V]):
         self._put(key, row)
         return True
 
-    def load(self, rows: Mapping[K, Row[V]], newest: datetime, epoch: int) -> list[V]:
-        """Take in a snapshot whose newest time is `newest`. Returns the things that it does not have any more."""
-        self.complete_until = max(self.complete_until, self.newest_before, newest)
+    def load(self, rows: Mapping[K, Row[V]], newest: datetime, epoch: int, *, is_latest: bool) -> list[V]:
+        """Take in a snapshot whose newest time is `newest`. Returns the things that it does not have any more.
+
+        `is_latest`: the request began after every other snapshot was loaded. Otherwise a snapshot is left out if
+        another snapshot of this epoch may be newer. Nothing is lost: the events tell all that came since the other one.
+        """
+        until = max(self.newest_before, newest)
+        if until < self._loaded_until and not is_latest:
+            return []
+        self._loaded_until = max(self._loaded_until, until)
+        self.complete_until = max(self.complete_until, until)
         for key, row in rows.items():
             known = self.rows.get(key)
             if known is None or known.is_gone or row.rank >= known.rank:
@@ -220,6 +161,10 @@ class Table(Generic[K, V]):
             self._put(key, Row(None, row.rank, row.at, is_gone=True))
         return gone
 
+    def load_values(self, values: Mapping[K, V], at: datetime, epoch: int, *, is_latest: bool) -> None:
+        """Take in a snapshot of what is absolute, as of a time."""
+        self.load({key: self.seen(value, at) for key, value in values.items()}, at, epoch, is_latest=is_latest)
+
     def seen(self, value: V, at: datetime) -> Row[V]:
         """Make a row of a snapshot, for what is absolute. It is newer than each event that came before the request."""
         if at > self.newest_before:
@@ -228,20 +173,20 @@ class Table(Generic[K, V]):
 
     def _put(self, key: K, row: Row[V]) -> None:
         self.rows[key] = row
-        self._ended.pop(key, None)
+        self._leaving.pop(key, None)
         if row.value is None:
             self.shown.pop(key, None)
         else:
             self.shown[key] = row.value
-        if row.has_ended or row.is_gone:
-            self._ended[key] = None
-            if len(self._ended) > FINAL_ORDERS:
-                self._forget(next(iter(self._ended)))
+        if row.has_ended is not False or row.is_gone:
+            self._leaving[key] = None
+            if len(self._leaving) > FINAL_ORDERS:
+                self._forget(next(iter(self._leaving)))
 
     def _forget(self, key: K) -> None:
-        del self._ended[key]
+        del self._leaving[key]
         self.shown.pop(key, None)
-        self.complete_until = max(self.complete_until, self.rows.pop(key).at + MILLISECOND)
+        self._forgotten_until = max(self._forgotten_until, self.rows.pop(key).at)
 
 
 class AccountState:
@@ -261,10 +206,11 @@ class AccountState:
     **A snapshot beside the events.** In the loop above, nothing is applied between the request and `load`. A program
     that applies items while the request is under way (a task, a thread) notes `epoch` before the request, and passes
     the number to `load`. If the state became stale again meanwhile, the answers may be older than the loss, and `load`
-    leaves them out. Events that came meanwhile stay in the state, whether the answers contain what they say or not.
+    leaves them out. Events that came meanwhile stay in the state, whether the answers contain what they say or not. If
+    two snapshots are under way, the one that may be older takes nothing away.
     `apply` and `load` lock nothing: call both from one thread, or hold a lock of your own.
 
-    **Memory.** Every open order, every position and balance, and the last 10,000 orders that have ended.
+    **Memory.** Every open order, every position and balance, and the last 10,000 orders that are not open.
 
     Args:
         check_fills: Whether a fill that was lost makes the state stale: ``fills_missing``. The fill is missing if an
@@ -303,7 +249,7 @@ class AccountState:
 
     @property
     def orders(self) -> Mapping[int, OrderState]:
-        """The orders by ID: the open ones, and the last 10,000 that were seen to end. A live view."""
+        """The orders by ID: the open ones, and the last 10,000 that were seen to end, or to be neither. A live view."""
         return self._shown_orders
 
     @property
@@ -364,7 +310,7 @@ class AccountState:
             positions: the answer of ``GET /eapi/v1/position``.
             margin_account: the answer of ``GET /eapi/v1/marginAccount``.
             epoch: `epoch` as it was before the request began. If it is another one now, the answers are left out. None:
-                nothing was applied since.
+                nothing was applied since, and no other snapshot was loaded.
 
         Returns:
             The orders that were open, and that the snapshot does not have: they have ended, and no event said how.
@@ -373,23 +319,24 @@ class AccountState:
         Raises:
             SnapshotError: an answer is not what account.yaml describes. The state is as before.
         """
-        orders_read = None if open_orders is None else self._read_orders(open_orders)
-        positions_read = None if positions is None else self._read_positions(positions)
-        account_read = None if margin_account is None else self._read_account(margin_account)
+        orders = None if open_orders is None else read_orders(open_orders)
+        held = None if positions is None else read_positions(positions)
+        account = None if margin_account is None else read_margin_account(margin_account)
         if epoch is not None and epoch != self._epoch:
             return ()
-        gone: list[OrderState] = []
-        if orders_read is not None:
-            gone = self._orders.load(orders_read, newest_of(orders_read), self._epoch)
+        gone, is_latest = list[OrderState](), epoch is None
+        if orders is not None:
+            order_rows = {each.order_id: order_row(each, BEGINNING, None) for each in orders}
+            gone = self._orders.load(order_rows, newest_of(order_rows), self._epoch, is_latest=is_latest)
             self._have("open_orders")
-        if positions_read is not None:
-            self._positions.load(positions_read, newest_of(positions_read), self._epoch)
+        if held is not None:
+            position_rows = {each.symbol: self._position_row(each, at or BEGINNING) for each, at in held}
+            self._positions.load(position_rows, newest_of(position_rows), self._epoch, is_latest=is_latest)
             self._have("positions")
-        if account_read is not None:
-            balances, greeks, totals, at = account_read
-            self._balances.load(balances, at, self._epoch)
-            self._greeks.load(greeks, at, self._epoch)
-            self._totals.load(totals, at, self._epoch)
+        if account is not None:
+            self._balances.load_values(account.balances, account.at, self._epoch, is_latest=is_latest)
+            self._greeks.load_values(account.greeks, account.at, self._epoch, is_latest=is_latest)
+            self._totals.load_values(account.totals, account.at, self._epoch, is_latest=is_latest)
             self._have("margin_account")
         return tuple(gone)
 
@@ -437,15 +384,14 @@ class AccountState:
     def _knows_fills(self, known: Row[OrderState] | None, item: OrderTradeUpdate) -> bool:
         """Whether what is known of an order is all that was before this event."""
         is_loaded = self._stale is None or "open_orders" not in self._stale.missing
-        # If the snapshot does not have the order, the event must be newer than the snapshot.
-        if known is None or known.is_gone:
-            return is_loaded and all(item.transaction_time > table.complete_until for table in self._tables)
-        return is_loaded or known.epoch == self._epoch
+        if known is None:  # a new order, if the event is newer than the snapshot, which does not have the order
+            return is_loaded and all(table.is_new(item.transaction_time) for table in self._tables)
+        return not known.is_gone and (is_loaded or known.epoch == self._epoch)
 
     def _become_stale(self, reason: Any, since: datetime | None, order_id: int | None = None) -> None:  # noqa: ANN401  a reason
         self._epoch += 1
         for table in self._tables:
-            table.newest_before = table.newest
+            table.become_stale()
         self._stale = Stale(reason, self._stale.since if self._stale else since, PARTS, order_id)
 
     def _have(self, part: Part) -> None:
@@ -453,79 +399,18 @@ class AccountState:
             missing = tuple(each for each in self._stale.missing if each != part)
             self._stale = replace(self._stale, missing=missing) if missing else None
 
-    def _read_orders(self, answer: object) -> dict[int, Row[OrderState]]:
-        found = {}
-        for row in rows_of(answer, "open_orders"):
-            order = OrderState(
-                order_id=row.need("orderId", "integer"),
-                client_order_id=row.need("clientOrderId", "text"),
-                symbol=row.need("symbol", "text"),
-                side=row.need("side", "text"),
-                status=row.need("status", "text"),
-                quantity=row.need("quantity", "decimal"),
-                filled_quantity=row.need("executedQty", "decimal"),
-                price=row.need("price", "decimal"),
-                average_price=row.need("avgPrice", "decimal"),
-                updated_at=row.need("updateTime", "time"),
-                order_type=row.may("type", "text"),
-                time_in_force=row.may("timeInForce", "text"),
-                reduce_only=row.may("reduceOnly", "flag"),
-            )
-            found[order.order_id] = order_row(order, BEGINNING, None)
-        return found
-
-    def _read_positions(self, answer: object) -> dict[str, Row[Position]]:
-        found = {}
-        for row in rows_of(answer, "positions"):
-            position = Position(
-                symbol=row.need("symbol", "text"),
-                quantity=row.need("quantity", "decimal"),
-                value=row.need("markValue", "decimal"),
-                average_price=row.need("entryPrice", "decimal"),
-            )
-            at = row.may("time", "time") or BEGINNING  # older pages do not have it
-            found[position.symbol] = seen = self._positions.seen(position, at)
-            if not position.quantity:  # none is held; an event that is older and comes later revives nothing
-                seen.value, seen.has_ended = None, True
-        return found
-
-    def _read_account(
-        self, answer: object
-    ) -> tuple[dict[str, Row[Decimal]], dict[str, Row[Greeks]], dict[str, Row[Totals]], datetime]:
-        account = Content(answer, "margin_account")
-        at = account.need("time", "time")
-        balances, totals, greeks = {}, {}, {}
-        for row in account.rows("asset"):
-            asset, balance = row.need("asset", "text"), row.need("marginBalance", "decimal")
-            balances[asset] = self._balances.seen(balance, at)
-            found = Totals(
-                updated_at=at,
-                equity=row.need("equity", "decimal"),
-                adjusted_equity=row.may("adjustedEquity", "decimal"),
-                wallet_balance=balance,
-                position_value=None,
-                unrealized_profit=row.need("unrealizedPNL", "decimal"),
-                initial_margin=row.need("initialMargin", "decimal"),
-                maintenance_margin=row.need("maintMargin", "decimal"),
-            )
-            if asset == TOTALS:
-                totals[asset] = self._totals.seen(found, at)
-        for row in account.rows("greek"):
-            each = Greeks(
-                underlying=row.need("underlying", "text"),
-                delta=row.need("delta", "decimal"),
-                gamma=row.need("gamma", "decimal"),
-                theta=row.need("theta", "decimal"),
-                vega=row.need("vega", "decimal"),
-            )
-            greeks[each.underlying] = self._greeks.seen(each, at)
-        return balances, greeks, totals, at
+    def _position_row(self, position: Position, at: datetime) -> Row[Position]:
+        row = self._positions.seen(position, at)
+        if not position.quantity:  # none is held; an event that is older and comes later revives nothing
+            row.value, row.has_ended = None, True
+        return row
 
 
 def order_row(order: OrderState, sent: datetime, epoch: int | None) -> Row[OrderState]:
     """Rank an order. Of the same millisecond, an event ranks above a snapshot: it says more."""
     rank = (order.is_final, order.filled_quantity, order.updated_at, sent)
-    return Row(order, rank, order.updated_at, epoch, has_ended=order.is_final)
+    has_ended = None if not order.is_open and not order.is_final else order.is_final
+    return Row(order, rank, order.updated_at, epoch, has_ended)
 
 
 def totals_of(item: AccountUpdate) -> Totals:
@@ -543,49 +428,3 @@ def totals_of(item: AccountUpdate) -> Totals:
 
 def newest_of(rows: Mapping[Any, Row[Any]]) -> datetime:
     return max((row.at for row in rows.values()), default=BEGINNING)
-
-
-class Content:
-    """An object of an answer. `where` names it in errors."""
-
-    def __init__(self, content: object, where: str) -> None:
-        if not isinstance(content, Mapping):
-            raise SnapshotError(where, f"must be an object, not {kind_of(content)}")
-        if "code" in content and "msg" in content:
-            raise SnapshotError(where, f"is Binance's refusal of the call, code {str(content['code'])[:10]}")
-        self._content, self._where = content, where
-
-    def need(self, key: str, kind: str) -> Any:  # noqa: ANN401  a value of that kind
-        """Read a field."""
-        value = self._field(key)
-        try:
-            return VALUES[kind](value)
-        except (ValueError, TypeError, OverflowError):
-            raise SnapshotError(f"{self._where}.{key}", f"must be {KINDS[kind]}, not {kind_of(value)}") from None
-
-    def may(self, key: str, kind: str) -> Any:  # noqa: ANN401  a value of that kind
-        """Read a field that older pages do not have. None without it."""
-        return None if self._content.get(key) is None else self.need(key, kind)
-
-    def rows(self, key: str) -> "Iterator[Content]":
-        """Read a list of objects."""
-        return rows_of(self._field(key), f"{self._where}.{key}")
-
-    def _field(self, key: str) -> object:
-        if key not in self._content:
-            raise SnapshotError(f"{self._where}.{key}", "is missing")
-        return self._content[key]
-
-
-def rows_of(content: object, where: str) -> Iterator[Content]:
-    if isinstance(content, Mapping):
-        Content(content, where)  # a refusal, perhaps
-    if not isinstance(content, list | tuple):
-        raise SnapshotError(where, f"must be a list, not {kind_of(content)}")
-    return (Content(each, f"{where}[{number}]") for number, each in enumerate(content))
-
-
-def kind_of(value: object) -> str:
-    """Name what a value is, without its content."""
-    names = {type(None): "null", bool: "true or false", str: "such a text", dict: "an object", list: "a list"}
-    return names.get(type(value), f"a value of type {type(value).__name__}")

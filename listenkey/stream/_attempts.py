@@ -20,7 +20,7 @@ class Attempts:
         is_endless: whether no refusal ends the stream.
 
     Waits grow with each attempt, until a socket has lived for a minute. A refusal that only a person can end makes
-    them longer.
+    the waits longer.
     """
 
     not_before = -math.inf  # end of the address's wait; the driver sets it

@@ -7,12 +7,10 @@ the receiving thread, and that thread for the lock. And an interrupt in the midd
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import starmap
 from typing import cast
 
+from listenkey._lock import move_first
 from listenkey.stream._events import Blind, Gap, Item
-
-ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
 
 class Mark:
@@ -40,6 +38,7 @@ class Buffer:
 
     def __init__(self, size: int) -> None:
         self._size = self._most = size
+        self.half = size // 2  # from here on the connection waits for a fast program
         self._items: deque[Item | Mark] = deque()
         self._last: Mark | None = None  # the Gap at the end of the row
 
@@ -84,9 +83,7 @@ class Buffer:
     def move_to(self, hand: list[Item]) -> bool:
         """Move the oldest item to the empty list `hand`. False: no item waits. An interrupt loses no item."""
         row = cast(list[Item | Mark], hand)  # a Mark does not stay
-        try:
-            row.extend(starmap(self._items.popleft, ONCE))  # a single step for Python: no interrupt in between
-        except IndexError:
+        if not move_first(self._items, row):
             return False
         if isinstance(found := row[0], Mark):
             found.is_taken = True

@@ -19,16 +19,21 @@ from listenkey._limits.wait import JITTER
 from listenkey.errors import ListenKeyError, RateLimited, TransportError
 from listenkey.keeper import AsyncListenKeyKeeper, ListenKeyKeeper
 from listenkey.keeper._inside import InsideKeeper
-from listenkey.stream._events import Item
+from listenkey.stream._buffer import Buffer
 from listenkey.stream._forms import FORMS, Form, SideBySide, open_form, subscription
 from listenkey.stream._machine import Action, Command, Link
 from listenkey.stream._pace import Pace
 from listenkey.stream._websocket import WebSocket
 
 if TYPE_CHECKING:
+    from listenkey.stream._events import Item
     from listenkey.stream._loop_thread import LoopThread
 
-BROUGHT = 32  # frames that are read, before the event loop gets a turn: a program that only reads is never too slow
+BROUGHT = 32  # frames that are read, before the event loop gets a turn
+# A program that takes fewer items in a second is slow. The connection waits for any other program, so a program that
+# only reads loses nothing. The connection of a slow program is read on, and a Gap counts the events that are dropped.
+# Otherwise events would come later and later, and the server's pings would get no answer.
+FAST = 500
 Keeper = ListenKeyKeeper | AsyncListenKeyKeeper
 log = logging.getLogger("listenkey.stream")
 
@@ -44,7 +49,8 @@ class Driver:
         route: Route,
         form: Form | None,
         pace: Pace,
-        put: Callable[[Sequence[Item], int], None],
+        buffer: Buffer,
+        arrived: Callable[[], None],
         fail: Callable[[ListenKeyError], None],
         *,
         tell_blind: bool,
@@ -52,7 +58,9 @@ class Driver:
     ) -> None:
         self._keeper, self._inside = keeper, InsideKeeper(keeper)
         self._address = self._inside.client.address
-        self._route, self._pace, self._put, self._end = route, pace, put, fail
+        self._route, self._pace = route, pace
+        self._buffer, self._arrived, self._end = buffer, arrived, fail
+        self._is_program_slow = False
         self.form = form  # None: whichever is the first to bring an event
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._sockets: dict[int, WebSocket | SideBySide] = {}
@@ -161,7 +169,10 @@ class Driver:
             else:
                 items.append(action)
         if items:
-            self._put(items, 1 + max(0, len(items) - frames))
+            now = clock()
+            self._buffer.expect(1 + max(0, len(items) - frames))
+            self._buffer.put_all(items, self.link.last_proof(now), self.link.at(now))
+            self._arrived()
 
     def _do(self, command: Command) -> None:
         if command.what == "open":
@@ -219,22 +230,37 @@ class Driver:
                 if isinstance(each, bytes):
                     messages.append(each)
                     if len(messages) == BROUGHT:
-                        self._bring(number, messages)
+                        await self._bring(number, messages)
                         messages = []
                         await asyncio.sleep(0)
                 elif (asked_at := self._pings.pop((number, each), None)) is not None:
-                    self._bring(number, messages)
+                    await self._bring(number, messages)
                     messages = []
                     self._tell(lambda link: link.pong(clock(), number, asked_at))
-            self._bring(number, messages)
+            await self._bring(number, messages)
             clean, why = socket.ending()
             if why is not None:
                 return clean, why
         return False, "the server ended it without a close frame"
 
-    def _bring(self, number: int, messages: list[bytes]) -> None:
+    async def _bring(self, number: int, messages: list[bytes]) -> None:
         if messages:
             self._tell(lambda link: link.frames(clock(), number, messages), len(messages))
+            if len(self._buffer) > self._buffer.half:
+                await self._let_program_take()
+            else:
+                self._is_program_slow = False
+
+    async def _let_program_take(self) -> None:
+        """Wait until the program has made room, unless the program is slow."""
+        while len(self._buffer) > self._buffer.half and not self._is_program_slow:
+            enough = max(0, len(self._buffer) - FAST)
+            for _ in range(100):  # a second; longer on a busy machine, where the program needs more time, too
+                await asyncio.sleep(0.01)
+                if len(self._buffer) <= enough:
+                    break
+            else:
+                self._is_program_slow = True
 
     async def _turn(self, number: int) -> None:
         """Wait until this connection may be opened: the streams of an address take turns."""

@@ -161,10 +161,9 @@ class Decoder:
         if not isinstance(content, dict):
             return self._unknown(None, "not a JSON object", {}, keys)
         if "e" not in content:
-            if "id" in content and ("result" in content or "error" in content or "code" in content):
-                return Reply(accepted=content.get("error") is None and content.get("code") is None)
-            inner = next((content[name] for name in ("data", "event") if isinstance(content.get(name), dict)), None)
-            content = {name: each for name, each in content.items() if name != "stream"} if inner is None else inner
+            content = unwrapped(content)
+            if isinstance(content, Reply):
+                return content
         kind = content.get("e")
         read_at_once = self._at_once.get(kind) if isinstance(kind, str) else None
         if read_at_once is None:
@@ -216,6 +215,14 @@ def parsed(text: str) -> Any:  # noqa: ANN401  as JSON is
     if end < len(text):
         raise ValueError
     return content
+
+
+def unwrapped(content: dict[str, Any]) -> dict[str, Any] | Reply:
+    """Give the event that a frame wraps, or the answer to SUBSCRIBE."""
+    if "id" in content and ("result" in content or "error" in content or "code" in content):
+        return Reply(accepted=content.get("error") is None and content.get("code") is None)
+    inner = next((content[name] for name in ("data", "event") if isinstance(content.get(name), dict)), None)
+    return {name: each for name, each in content.items() if name != "stream"} if inner is None else inner
 
 
 def may_hold_key(text: str, keys: Collection[str]) -> bool:

@@ -14,6 +14,7 @@ from listenkey._http.exchange import AsyncExchange
 from listenkey._http.masking import Secret
 from listenkey._http.route import Account
 from listenkey.errors import ListenKeyError, RateLimited, TransportError
+from listenkey.stream._events import Reply, parsed, unwrapped
 from listenkey.stream._websocket import WebSocket, open_websocket
 
 Form = Literal["path", "query", "subscribe"]
@@ -42,17 +43,15 @@ def meaning_of(came: bytes | int) -> Literal["pong", "event", "answer", "refusal
     if isinstance(came, int):
         return "pong"
     try:
-        content = json.loads(came)
+        content = parsed(came.decode())
     except (ValueError, RecursionError):
         return "other"
-    inner = content.get("data", content) if isinstance(content, dict) else None
-    if not isinstance(inner, dict):
-        return "other"
-    if isinstance(inner.get("e"), str):
-        return "other" if inner["e"] == "serverShutdown" else "event"
-    if "id" not in content:
-        return "other"
-    return "answer" if content.get("error") is None and content.get("code") is None else "refusal"
+    if isinstance(content, dict) and "e" not in content:
+        content = unwrapped(content)
+    if isinstance(content, Reply):
+        return "answer" if content.accepted else "refusal"
+    kind = content.get("e") if isinstance(content, dict) else None
+    return "event" if isinstance(kind, str) and kind != "serverShutdown" else "other"
 
 
 class SideBySide:

@@ -1,11 +1,15 @@
-"""A loss, from the moment at which events may be missing until its Gap; and how long nothing can come. Pure."""
+"""A loss, from the moment at which events may be missing until its Gap. Pure."""
 
+import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
-from listenkey.stream._pace import Pace
+from listenkey.stream._events import Gap
 
+log = logging.getLogger("listenkey.stream")
 Reason = Literal["reconnected", "mute", "key_replaced", "key_expired", "started"]
 RANKS: dict[Reason, int] = {"reconnected": 0, "mute": 1, "key_replaced": 2, "key_expired": 3, "started": 4}
 
@@ -16,6 +20,18 @@ class Loss:
 
     reason: Reason
     began_at: float | None
+
+    def gap(self, at: Callable[[float], datetime], until: float) -> Gap:
+        """Make the Gap, and log it. `at` gives a moment in UTC; `until`: events are complete again from then on."""
+        gap = Gap(self.reason, None if self.began_at is None else at(self.began_at), at(until))
+        extra = {
+            "listenkey_event": "gap",
+            "listenkey_reason": gap.reason,
+            "listenkey_since": gap.since and gap.since.isoformat(),
+            "listenkey_until": gap.until.isoformat(),
+        }
+        log.info("events may be missing: %s", gap.reason, extra=extra)
+        return gap
 
 
 class Gaps:
@@ -28,7 +44,7 @@ class Gaps:
     def __init__(self) -> None:
         self.lost: Loss | None = Loss("started", None)  # no main socket is there yet to make it good
         self.unproven: Loss | None = None  # the main socket is there, and its events wait for a proof of the key
-        self.astray_at = math.inf  # since when events may have been sent to a socket that brought nothing
+        self.unseen_at = math.inf  # since when events may have been sent to a socket that brought nothing
 
     def lose(self, loss: Loss) -> bool:
         """Note a loss. True: a Gap that waited for a proof is part of the loss now, and the events behind it too."""
@@ -54,48 +70,21 @@ class Gaps:
         unproven, self.unproven = self.unproven, None
         return unproven
 
-    def stray(self, moment: float) -> None:
+    def note_unseen(self, moment: float) -> None:
         """Note that since a moment the server may have sent events to a socket alone, and they never came."""
-        self.astray_at = min(self.astray_at, moment)
+        self.unseen_at = min(self.unseen_at, moment)
 
-    def take_astray(self) -> float:
-        """Return since when events may have gone astray. Infinite: none have."""
-        moment, self.astray_at = self.astray_at, math.inf
+    def take_unseen(self) -> float:
+        """Return since when a socket may have brought nothing of what was sent. Infinite: no socket."""
+        moment, self.unseen_at = self.unseen_at, math.inf
         return moment
 
     @property
-    def is_astray(self) -> bool:
-        """Whether events may have gone astray."""
-        return self.astray_at < math.inf
+    def has_unseen(self) -> bool:
+        """Whether events may have been sent that no socket brought."""
+        return self.unseen_at < math.inf
 
     @property
     def current(self) -> Loss | None:
         """The loss that the next Gap will tell of."""
         return self.lost or self.unproven
-
-
-class Blindness:
-    """How long nothing can come, and when to warn of it."""
-
-    def __init__(self, now: float, pace: Pace) -> None:
-        self._pace = pace
-        self.begin(now)
-
-    def begin(self, now: float) -> None:
-        """Note that nothing can come from now on."""
-        self.began_at: float | None = now
-        self.warnings = 0
-        self.warn_at = now + self._pace.blind
-
-    def end(self) -> None:
-        """Note that events come again."""
-        self.began_at, self.warn_at = None, math.inf
-
-    def seconds(self, now: float) -> float:
-        """How long nothing could come."""
-        return 0.0 if self.began_at is None else now - self.began_at
-
-    def warned(self, now: float) -> None:
-        """Note a warning. The next is due after three times as long, up to half an hour."""
-        self.warnings += 1
-        self.warn_at = now + min(self._pace.longest_blind, self._pace.blind * 3.0 ** min(self.warnings, 10))

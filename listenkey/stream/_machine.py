@@ -11,9 +11,10 @@ A Gap says that events are complete from its `until` on. So the Gap waits until 
 proven: by a renewal that was asked for after the socket was open, or by an event that was sent after that. Otherwise
 another program could have replaced the key meanwhile, and the new socket would be deaf.
 
-The Link decides. What it has to know stands in ledgers, one for each question: which socket has which place
-(`_succession`), what a socket has shown (`_sockets`), what is known of the listen key (`_known_key`), which losses no
-Gap has told (`_gaps`), which events came twice (`_copies`), and when the next socket may be opened (`_attempts`).
+The Link decides. Ledgers keep what the Link has to know, and each ledger answers a question: which socket has which
+place (`_succession`), what a socket has shown (`_sockets`), what is known of the listen key (`_known_key`), which
+losses no Gap has told (`_gaps`), which events came twice (`_copies`), when the next socket may be opened (`_attempts`),
+and what the log tells of a link that brings nothing (`_blindness`).
 """
 
 import logging
@@ -27,6 +28,7 @@ from typing import Literal
 
 from listenkey.errors import ListenKeyError, TransportError
 from listenkey.stream._attempts import Attempts, may_be_open, may_be_the_key
+from listenkey.stream._blindness import Blindness, Silence
 from listenkey.stream._copies import MOST, Copies
 from listenkey.stream._events import (
     BalancePositionUpdate,
@@ -34,7 +36,6 @@ from listenkey.stream._events import (
     Decoder,
     Event,
     Expired,
-    Gap,
     Item,
     OrderTradeUpdate,
     Read,
@@ -43,7 +44,7 @@ from listenkey.stream._events import (
     Shutdown,
     UnknownEvent,
 )
-from listenkey.stream._gaps import Blindness, Gaps, Loss
+from listenkey.stream._gaps import Gaps, Loss
 from listenkey.stream._known_key import KnownKey
 from listenkey.stream._pace import Pace
 from listenkey.stream._sockets import BEAT, Socket
@@ -111,11 +112,10 @@ class Link:
         self._attempts = Attempts(now, pace, random, is_endless=is_endless)
         self._gaps = Gaps()
         self._copies = Copies()
-        self._blindness = Blindness(now, pace)
+        self._blindness, self._silence = Blindness(now, pace), Silence(now, pace)
         self._actions: list[Action] = []
         self._stood_still_at = -math.inf  # when the program was last found to have stood still
         self._released_from_at = math.inf  # before no event was sent that was released now
-        self._nagged_at, self._warned_at = now, -math.inf  # when silence was last looked for, and warned of
 
     def set_wall(self, now: float, wall: datetime) -> None:
         """Tell which time in UTC a moment of the clock is: somebody may have set the wall clock right."""
@@ -272,7 +272,7 @@ class Link:
         if (socket := self._sockets.find(number)) is not None:
             if error is not None and socket is not self._sockets.old:
                 self.last_error = error
-            self._gone(socket, now, clean=clean, is_astray=may_be_open(error))
+            self._gone(socket, now, clean=clean, has_unseen=may_be_open(error))
             if may_be_the_key(error):
                 self._key.doubt(now)
             if self._attempts.ended(now, error) and error is not None:
@@ -304,21 +304,9 @@ class Link:
 
     def _tell_gap(self, main: Socket) -> None:
         """Say the Gap before the main socket's events, now that the key is proven."""
-        if (loss := self._gaps.take_unproven()) is None:
-            return
-        since, until = None if loss.began_at is None else self.at(loss.began_at), self.at(main.ready_at)
-        self._actions.append(Gap(loss.reason, since, until))
-        log.info(
-            "events may be missing: %s",
-            loss.reason,
-            extra={
-                "listenkey_event": "gap",
-                "listenkey_reason": loss.reason,
-                "listenkey_since": None if since is None else since.isoformat(),
-                "listenkey_until": until.isoformat(),
-            },
-        )
-        self._release(main)
+        if (loss := self._gaps.take_unproven()) is not None:
+            self._actions.append(loss.gap(self.at, main.ready_at))
+            self._release(main)
 
     def _prove_main(self, proven_at: float) -> bool:
         """Note that the key lived at a moment. False: the main socket still waits for a proof."""
@@ -355,13 +343,13 @@ class Link:
 
     # Sockets come.
 
-    def _open(self, now: float) -> None:
+    def _open(self, now: float, *, is_compared: bool = False) -> None:
         self._attempts.begin()
         if self._sockets.main is None and self._sockets.old is None:
             self._copies.stop()
         else:
             self._copies.begin()
-        socket = self._sockets.open(now, self._key.value)
+        socket = self._sockets.open(now, self._key.value, is_compared=is_compared)
         self._actions.append(Command("open", socket.number, socket.key))
 
     def _answered(self, now: float, socket: Socket, reply: Reply) -> None:
@@ -371,14 +359,14 @@ class Link:
         else:
             log.warning("the server refused SUBSCRIBE", extra={"listenkey_event": "refused"})
             self._key.doubt(now)
-            self._dead(socket, "it refused SUBSCRIBE", now, is_astray=False)
+            self._dead(socket, "it refused SUBSCRIBE", now, has_unseen=False)
 
     def _ready(self, now: float, socket: Socket) -> None:
         if socket is self._sockets.next and not socket.is_ready:
             socket.is_ready, socket.ready_at = True, now
             self._attempts.worked()
             self.last_error = None
-            if not self._sockets.is_comparing:
+            if self._sockets.compared is None:
                 self._become_main(now, socket)
 
     def _become_main(self, now: float, socket: Socket) -> None:
@@ -395,8 +383,8 @@ class Link:
             self._attempts.replaced(now)
         else:
             self._copies.forget_at = now + self._pace.proven  # the last main socket may have brought the same
-        if self._gaps.is_astray and (main is None or self._gaps.lost is not None):  # else the old socket's end tells
-            self._lose(Loss("reconnected", self._gaps.take_astray()))
+        if self._gaps.has_unseen and (main is None or self._gaps.lost is not None):  # else the old socket's end tells
+            self._lose(Loss("reconnected", self._gaps.take_unseen()))
         if (loss := self._gaps.take_lost()) is not None:
             self._await_proof(now, socket, loss)
 
@@ -416,21 +404,21 @@ class Link:
         self._sockets.retire(now, socket)
         self._actions.append(Command("close", socket.number))
 
-    def _dead(self, socket: Socket, why: str, now: float, *, is_astray: bool = True) -> None:
+    def _dead(self, socket: Socket, why: str, now: float, *, has_unseen: bool = True) -> None:
         self._actions.append(Command("close", socket.number))
         if socket is not self._sockets.old:
             self.last_error = TransportError(f"The connection to {self._where} is of no use: {why}.")
             log.info("%s", self.last_error, extra={"listenkey_event": "disconnected", "listenkey_reason": why})
-        self._gone(socket, now, clean=False, is_astray=is_astray)
+        self._gone(socket, now, clean=False, has_unseen=has_unseen)
 
-    def _gone(self, socket: Socket, now: float, *, clean: bool = False, is_astray: bool = False) -> None:
-        """Note that a socket is no more. `is_astray`: the server may have sent events to it that never came."""
+    def _gone(self, socket: Socket, now: float, *, clean: bool = False, has_unseen: bool = False) -> None:
+        """Note that a socket is no more. `has_unseen`: the server may have sent events to it that never came."""
         if socket is self._sockets.old:
             self._old_gone(socket, now, clean=clean)
             return
         self._attempts.wait(now)
         if socket is self._sockets.next:
-            self._next_gone(socket, now, is_astray=is_astray)
+            self._next_gone(socket, now, has_unseen=has_unseen)
         else:
             self._main_gone(socket, now)
 
@@ -444,27 +432,27 @@ class Link:
         if following is not None and following.is_ready:  # the socket was there to compare
             self._become_main(now, following)
 
-    def _next_gone(self, socket: Socket, now: float, *, is_astray: bool) -> None:
+    def _next_gone(self, socket: Socket, now: float, *, has_unseen: bool) -> None:
         sockets = self._sockets
-        if sockets.is_comparing:
+        if sockets.compared is not None:
             sockets.patience *= 2
         sockets.remove_next()
         self._copies.forget_at = now + self._pace.proven
         self._attempts.stable_at = now + 2 * self._pace.proven
-        if socket.held and sockets.news_at < math.inf and sockets.main is not None:
+        if socket.held and socket.news_at < math.inf and sockets.main is not None:
             self._lose(Loss("mute", sockets.main.sent_at))  # it brought what the main socket did not
-        if is_astray:
-            self._stray(socket)
+        if has_unseen:
+            self._note_unseen(socket)
         if socket.is_ready:
             self._release(socket)
 
-    def _stray(self, socket: Socket) -> None:
+    def _note_unseen(self, socket: Socket) -> None:
         """Note that a server may have sent events to a socket alone, beside the main socket, and they never came.
 
         The main socket shows nothing of this. Another socket is wanted soon, and a Gap comes with it.
         """
         self._sockets.is_change_wanted = True
-        self._gaps.stray(socket.may_have_events_since)
+        self._gaps.note_unseen(socket.may_have_events_since)
 
     def _old_gone(self, old: Socket, now: float, *, clean: bool) -> None:
         changed_at = self._sockets.close_until - self._pace.drain
@@ -472,12 +460,12 @@ class Link:
         self._sockets.remove_old()
         self._copies.forget_at = now + self._pace.proven
         if not was_draining or main is None:
-            if main is not None and old.number > main.number and not clean:  # it was there to compare
-                self._stray(old)
+            if main is not None and old.number > main.number and not clean:  # the old socket was there to compare
+                self._note_unseen(old)
             return
         # If the old socket did not close as asked, nothing proves that it lived until the new socket opened.
-        has_failed = self._gaps.is_astray or not clean
-        began_at = min(old.complete_until, self._gaps.take_astray())
+        has_failed = self._gaps.has_unseen or not clean
+        began_at = min(old.complete_until, self._gaps.take_unseen())
         if not has_failed and not old.is_overdue(changed_at, self._pace):
             self._release(main)
             return
@@ -498,12 +486,12 @@ class Link:
         if socket.held is not None:
             socket.hold(event, content)
             if socket is sockets.next and self._is_news(event, content):
-                sockets.news_at = min(sockets.news_at, now)
+                socket.news_at = min(socket.news_at, now)
         else:
-            compared = sockets.next if sockets.is_comparing and socket is sockets.main else None
-            if compared is not None and compared.is_ready:  # one that is being opened may have been sent events already
-                self._drop(now, compared)  # the main socket is not mute
             if socket is sockets.main:
+                compared = sockets.compared
+                if compared is not None and compared.is_ready:  # else events may have been sent to it already
+                    self._drop(now, compared)  # the main socket is not mute
                 self._copies.note(event, frame)
             self._pass(socket, event, content)
         self._make_room(now)
@@ -592,14 +580,14 @@ class Link:
                 yield sockets.replace_at, self._want_change
             yield self._attempts.stable_at, self._note_stable
             is_calm = sockets.next is None and key.ended_at is None and not is_wanted
-            if main.has_beat and not main.is_acquitted and is_calm and main.held is None:
+            if main.has_beat and not main.was_compared and is_calm and main.held is None:
                 yield max(main.silent_since() + sockets.patience, self._attempts.next_at), self._compare
-            compared = sockets.next if sockets.is_comparing else None
+            compared = sockets.compared
             if compared is not None and compared.opened_at is not None:
                 yield self._comparison(main, compared, compared.opened_at)
         if self._copies.is_counting and not sockets.is_overlapping:
             yield max(self._copies.forget_at, self._stood_still_at + self._pace.proven), self._forget_copies
-        yield self._nagged_at + self._pace.nag, self._nag
+        yield self._silence.look_at, self._look_for_silence
 
     def _checks(self, socket: Socket) -> Iterator[tuple[float, Callable[[float], None]]]:
         """List the jobs for a socket."""
@@ -614,11 +602,11 @@ class Link:
             yield socket.dead_at(pace), partial(self._dead, socket, f"no sign of life for {pace.ping + pace.pong:g} s")
 
     def _comparison(self, main: Socket, compared: Socket, opened_at: float) -> tuple[float, Callable[[float], None]]:
-        """Say how the comparison of two sockets ends: once the second has brought something, by the verdict alone."""
-        news_at = self._sockets.news_at
-        if news_at < math.inf:
-            return max(news_at, self._stood_still_at) + self._pace.verdict, partial(self._condemn, main, compared)
-        return max(opened_at, self._stood_still_at) + self._pace.silence, partial(self._acquit, main, compared)
+        """Say when and how the comparison of two sockets ends. The main socket is mute if the second brings more."""
+        if compared.news_at < math.inf:
+            ends_at = max(compared.news_at, self._stood_still_at) + self._pace.verdict
+            return ends_at, partial(self._replace_mute, main, compared)
+        return max(opened_at, self._stood_still_at) + self._pace.silence, partial(self._keep_main, main, compared)
 
     # The jobs.
 
@@ -646,20 +634,19 @@ class Link:
 
     def _compare(self, now: float) -> None:
         """Open a second socket, to see whether the main socket is mute."""
-        self._sockets.compare()
-        self._open(now)
+        self._open(now, is_compared=True)
 
-    def _acquit(self, main: Socket, compared: Socket, now: float) -> None:
+    def _keep_main(self, main: Socket, compared: Socket, now: float) -> None:
         """Close the second socket: the main socket brings as much.
 
-        This is no proof for the main socket. A server that sends each event to a single socket may still think of the
-        mute one. So the silence is part of the Gap that comes with the next change, unless an event comes before.
+        The main socket may be mute even so: a server that sends each event to a single socket may still have chosen the
+        main socket. So the silence is part of the Gap that comes with the next change, unless an event comes before.
         """
         self._drop(now, compared)
-        main.is_acquitted = True
-        self._warn(now, "no event for a while, on a second connection neither")
+        main.was_compared = True
+        self._silence.warn(now, "no event for a while, on a second connection neither")
 
-    def _condemn(self, main: Socket, compared: Socket, now: float) -> None:
+    def _replace_mute(self, main: Socket, compared: Socket, now: float) -> None:
         """Let the second socket take the place of the mute main socket."""
         self._lose(Loss("mute", main.sent_at))
         self._become_main(now, compared)
@@ -675,46 +662,27 @@ class Link:
         is_blind = self._gaps.lost is not None or not self.is_key_proven
         if is_blind == (blindness.began_at is not None):
             return
-        if is_blind:
-            blindness.begin(now)
-            if self._tells_blind:
-                since = self._loss_began_at()
-                self._actions.append(Blind(self.at(now if since is None else since), self.trouble))
+        if not is_blind:
+            blindness.end(now)
             return
-        if blindness.warnings:
-            text = "events come again, after %.0f s; a Gap tells what may be missing"
-            log.warning(text, blindness.seconds(now), extra={"listenkey_event": "sees_again"})
-        blindness.end()
+        blindness.begin(now)
+        if self._tells_blind:
+            since = self._loss_began_at()
+            self._actions.append(Blind(self.at(now if since is None else since), self.trouble))
 
     def _warn_blind(self, now: float) -> None:
         """Warn that nothing can come, and why."""
-        seconds, error = self._blindness.seconds(now), self.trouble
         if self._sockets.main is None:
             state = "no connection"
         elif self._key.ended_at is not None:
             state = "the listen key has ended, and no other came yet"
         else:
             state = "the connection is open, but the listen key is not proven"
-        since = self.blind_since
-        extra = {
-            "listenkey_event": "blind",
-            "listenkey_since": since and since.isoformat(),
-            "listenkey_seconds": seconds,
-            "listenkey_reason": str(error or state),
-        }
-        log.warning("no events for %.0f s: %s%s", seconds, state, "" if error is None else f": {error}", extra=extra)
         if self._tells_blind and not self._attempts.has_worked and not self._blindness.warnings:
-            self._actions.append(Blind(None, error))
-        self._blindness.warned(now)
+            self._actions.append(Blind(None, self.trouble))
+        self._blindness.warn(now, state, self.blind_since, self.trouble)
 
-    def _nag(self, now: float) -> None:
+    def _look_for_silence(self, now: float) -> None:
         main = self._sockets.main
-        if self._blindness.began_at is None and main is not None and main.event_at is None:
-            self._warn(now, "the connection is open, and has brought no event yet")
-        self._nagged_at = now
-
-    def _warn(self, now: float, text: str) -> None:
-        """Warn of silence, once an hour."""
-        if now >= self._warned_at + self._pace.nag:
-            log.warning("%s", text, extra={"listenkey_event": "silent"})
-            self._warned_at = now
+        is_silent = self._blindness.began_at is None and main is not None and main.event_at is None
+        self._silence.look(now, is_silent=is_silent)

@@ -1,8 +1,7 @@
 """The streams of many accounts as one flow, for both twins: each item with the name of its account.
 
-Each stream has a thread (or a task) of its own, which enters, reads and leaves the stream. A few items of an
-account wait here. Further items wait in the account's own stream. So accounts take turns, and a busy account delays no
-other.
+Each stream has a thread (or a task), which enters, reads and leaves the stream. A few items of an account wait here.
+Further items wait in the account's own stream. So accounts take turns, and a busy account delays no other.
 """
 
 import asyncio
@@ -12,18 +11,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from itertools import starmap
 from typing import Self, overload
 
-from listenkey._lock import is_held_here
+from listenkey._lock import is_held_here, move_first
 from listenkey.errors import ConfigurationError, ListenKeyError, TransportError
 from listenkey.stream._events import Item
 from listenkey.stream._streams import AsyncUserDataStream, UserDataStream
 
 Told = tuple[str, Item | ListenKeyError]
-WAITING = 32  # items of an account that wait here; with one alone, a program that only reads would be too slow
+WAITING = 32  # items of an account that wait here; with one alone, each item would take a change of threads
 LEAVING = 5.0  # seconds that leaving waits for the threads. A thread ends after the call that it is making
-ONCE = ((),)  # `starmap(function, ONCE)` calls the function once
 
 
 @overload
@@ -39,8 +36,8 @@ def merged(
             for name, item in items:
                 …
 
-    The block enters and leaves the streams. An account that is slow to start, that is busy, or that fails delays no
-    other: the accounts take turns. The last item of an account that cannot go on is its error, a `ListenKeyError`. The
+    The block enters and leaves the streams. The accounts take turns. So an account that is slow to start, busy or
+    broken delays no other account. The last item of an account that cannot go on is its error, a `ListenKeyError`. The
     flow ends when no account goes on.
 
     Args:
@@ -126,13 +123,11 @@ class MergedStreams:
         if self._left:
             self._arrived.put(None)  # for another thread that waits
             raise StopIteration
-        try:
-            hand.extend(starmap(self._row.popleft, ONCE))  # a single step for Python: no interrupt in between
-        except IndexError:
+        if not move_first(self._row, hand):
             if self._bug is not None:
-                raise self._bug from None
+                raise self._bug
             if not any(thread.is_alive() for thread in self._threads) and not self._row:
-                raise StopIteration from None
+                raise StopIteration
             with contextlib.suppress(queue.Empty):
                 self._arrived.get(timeout=1.0)
             return False
@@ -162,7 +157,7 @@ class MergedStreams:
         self._tell_arrived()
 
     def _tell_arrived(self) -> None:
-        if self._arrived.empty():  # a single mark is enough. One for each item would pile up while a program is busy
+        if self._arrived.empty():  # a single mark is enough; a mark for each item would pile up while a program is busy
             self._arrived.put(None)
 
 

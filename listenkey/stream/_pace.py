@@ -39,7 +39,7 @@ class Pace:
     beat: float = 10.0  # between events while a position is held (User Data Streams page)
     silence: float = 60.0  # after events of a held position, before a second socket is opened to compare
     verdict: float = 4.0  # for the old socket to bring the events that the second brought; longer than `late`
-    nag: float = 3600.0  # between two warnings
+    remind: float = 3600.0  # between two warnings of silence
     blind: float = 10.0  # without events, before the first warning of it; three times as long before each further
     longest_blind: float = 1800.0  # between two of these warnings
 

@@ -32,9 +32,11 @@ class Socket:
     sent_at: float = -math.inf  # the last event was sent at this moment, or later
     beats: int = 0  # events of a held position at their pace, one after the other
     beat_at: float = -math.inf  # when the last of them came; time in which the program stood still does not count
-    is_acquitted: bool = False  # whether a second socket brought nothing either since the last event
+    was_compared: bool = False  # whether a second socket brought nothing either since the last event
     held: list[tuple[Event, Content | None]] | None = field(default_factory=list)  # events that wait; None: they pass
     is_key_proven: bool = False  # whether the key is known to have lived since the handshake
+    is_compared: bool = False  # whether it is there to be compared with the main socket, which may be mute
+    news_at: float = math.inf  # when it brought something that the main socket had not brought
 
     @property
     def has_beat(self) -> bool:
@@ -77,7 +79,7 @@ class Socket:
 
     def note_event(self, now: float) -> None:
         """Note that an event came."""
-        self.event_at, self.sent_at, self.is_acquitted = now, self.alive_at, False
+        self.event_at, self.sent_at, self.was_compared = now, self.alive_at, False
 
     def prove_key(self) -> None:
         """Note what an event proves of the key: an event that was sent after the handshake proves the key.

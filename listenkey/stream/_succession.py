@@ -10,8 +10,7 @@ from listenkey.stream._sockets import Socket
 class Succession:
     """The sockets of a link, by their place.
 
-    A next socket is there to replace the main socket, or to be compared with it: the main socket may be mute. The
-    comparison ends in favour of the main socket, unless the next socket brings something else.
+    A next socket is there to replace the main socket, or to be compared with the main socket, which may be mute.
     """
 
     def __init__(self, pace: Pace) -> None:
@@ -21,11 +20,9 @@ class Succession:
         self.next: Socket | None = None
         self.old: Socket | None = None  # was the main socket, or was compared with it; is asked to close
         self.is_change_wanted = False  # whether a next socket is wanted, besides after a loss
-        self.is_comparing = False  # whether the next socket is there to be compared with the main socket
         self.replace_at = math.inf  # when the main socket has lived long enough
         self.close_until = math.inf  # the old socket's time to close
         self.patience = pace.silence  # before a comparison; longer after each that failed
-        self.news_at = math.inf  # when the compared socket brought something that the main socket had not
 
     def __iter__(self) -> Iterator[Socket]:
         return (each for each in (self.main, self.next, self.old) if each is not None)
@@ -39,22 +36,23 @@ class Succession:
         """Whether more than the main socket may bring events."""
         return self.next is not None or self.old is not None
 
+    @property
+    def compared(self) -> Socket | None:
+        """The socket that is compared with the main socket. None without a comparison."""
+        return self.next if self.main is not None and self.next is not None and self.next.is_compared else None
+
     # Sockets come.
 
-    def open(self, now: float, key: str) -> Socket:
+    def open(self, now: float, key: str, *, is_compared: bool = False) -> Socket:
         """Make the next socket."""
         self._number += 1
-        self.next = Socket(self._number, key, now)
+        self.next = Socket(self._number, key, now, is_compared=is_compared)
         return self.next
-
-    def compare(self) -> None:
-        """Let the next socket be one to compare."""
-        self.is_comparing, self.news_at = True, math.inf
 
     def promote(self, socket: Socket, replace_at: float) -> None:
         """Let a socket be the main socket."""
         self.main, self.next, self.replace_at = socket, None, replace_at
-        self.is_change_wanted = self.is_comparing = False
+        self.is_change_wanted = False
 
     # Sockets go.
 
@@ -68,8 +66,8 @@ class Succession:
 
     def remove_next(self) -> None:
         """Note that the next socket is no more, or of no use."""
-        self.next, self.is_comparing = None, False
+        self.next = None
 
     def remove_main(self) -> None:
         """Note that the main socket is no more."""
-        self.main, self.is_comparing = None, False
+        self.main = None

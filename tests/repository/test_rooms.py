@@ -22,6 +22,7 @@ MACHINES = [
     *("keeper/_lease.py", "keeper/_machine.py", "stream/_events.py", "stream/_machine.py", "stream/_pace.py"),
     *("stream/_sockets.py", "stream/_succession.py", "stream/_known_key.py", "stream/_gaps.py", "stream/_copies.py"),
     *("stream/_attempts.py", "stream/_reading.py", "stream/_buffer.py", "stream/_account.py"),
+    *("stream/_blindness.py", "stream/_snapshot.py"),
     *("check/_course.py", "check/_findings.py"),
 ]
 MOVING = {"time", "threading", "socket", "asyncio", "ssl", "httpx", "httpcore", "websockets", "select", "subprocess"}

@@ -342,6 +342,29 @@ def test_answers_of_an_older_epoch_are_left_out() -> None:
     assert repr(state) == "<AccountState epoch 2: 1 orders, 0 positions>"
 
 
+@pytest.mark.parametrize("came_first", [False, True])
+def test_of_two_snapshots_under_way_the_one_that_may_be_older_takes_nothing_away(*, came_first: bool) -> None:
+    events = order(2, 16), order(3, 17), position("A", 17, 5), balance("USDT", 17, 50)
+    held = {"symbol": "A", "quantity": "5", "entryPrice": "1", "markValue": "5", "time": number(17)}
+    asset = dict.fromkeys(["marginBalance", "equity", "unrealizedPNL", "initialMargin", "maintMargin"], "50")
+    newer: dict[str, Any] = {
+        "open_orders": [row(order(1, 5)), *(row(each) for each in events[:2])],
+        "positions": [held],
+        "margin_account": {"asset": [{"asset": "USDT", **asset}], "greek": [], "time": number(17)},
+    }
+    older = {"open_orders": [row(order(1, 5))], "positions": [], "margin_account": {**EMPTY, "time": number(14)}}
+    state = loaded(order(1, 5), GAP, *(events if came_first else ()))
+    assert state.load(**newer, epoch=1) == ()
+    assert state.load(**older, epoch=1) == ()
+    for item in () if came_first else events:
+        state.apply(item)
+    assert opened(state) == [1, 2, 3]
+    assert (int(state.positions["A"].quantity), int(state.balances["USDT"])) == (5, 50)
+    state.apply(GAP)  # any answer from now on is newer
+    gone = state.load(**older, epoch=2)
+    assert ([each.order_id for each in gone], opened(state), state.positions) == ([2, 3], [1], {})
+
+
 def test_a_snapshot_without_a_loss_heals_what_was_lost_in_silence() -> None:
     state = loaded(order(1, 1), order(2, 2))  # the end of order 1 was lost on a healthy link
     state.load(open_orders=[row(order(2, 2)), row(order(3, 3))])
@@ -406,6 +429,13 @@ def test_events_that_the_snapshot_contains_miss_no_fill() -> None:
         state.apply(item)
     state.apply(order(7, 112, "FILLED", 10, 8))
     assert (state.stale, opened(state)) == (None, [1])
+
+
+def test_a_late_end_of_an_order_that_the_snapshot_did_not_have_misses_no_fill() -> None:
+    state = loaded(order(7, 1), GAP)
+    state.load(open_orders=[], positions=[], margin_account=EMPTY)  # the fills were lost in the gap
+    state.apply(order(7, 9, "FILLED", 10, 1))
+    assert (state.stale, state.orders[7].status) == (None, "FILLED")
 
 
 def test_the_check_can_be_switched_off() -> None:
@@ -546,19 +576,38 @@ def test_ids_of_64_bits_and_integers_as_texts_are_exact() -> None:
 # Memory.
 
 
-def test_orders_that_have_ended_leave_after_a_documented_count() -> None:
+def test_orders_that_have_ended_leave_after_a_documented_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert FINAL_ORDERS == 10_000  # as docs/account.md says
+    monkeypatch.setattr("listenkey.stream._account.FINAL_ORDERS", 500)
     state = loaded(order(0, 0))
     size = 0
-    for ms in range(1, 3 * FINAL_ORDERS):
+    for ms in range(1, 1500):
         state.apply(order(ms, ms))
         state.apply(order(ms, ms, "CANCELED"))
-        if ms == FINAL_ORDERS + 1:
+        if ms == 501:
             size = sys.getsizeof(state._orders.rows)
-    assert len(state.orders) == FINAL_ORDERS + 1
+    assert len(state.orders) == 501
     assert opened(state) == [0]
     assert sys.getsizeof(state._orders.rows) <= 2 * size
     state.apply(order(1, 1))
     assert opened(state) == [0], "an event of an order that was forgotten"
+
+
+def test_orders_of_an_unknown_status_are_as_many_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("listenkey.stream._account.FINAL_ORDERS", 5)
+    state = loaded(order(0, 0), *(order(number, number, "REJECTED") for number in range(1, 10)))
+    assert (len(state.orders), opened(state)) == (6, [0])
+    state.apply(order(1, 10, "NEW"))
+    assert opened(state) == [0, 1], "that order had not ended"
+
+
+def test_orders_that_are_forgotten_while_the_snapshot_is_under_way_end_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("listenkey.stream._account.FINAL_ORDERS", 5)
+    state = loaded(GAP, order(0, 1), *(order(ms, ms, "CANCELED") for ms in range(2, 10)))
+    assert state.load(open_orders=[], epoch=1) == ()
+    assert opened(state) == [0], "the answer is older than the order"
 
 
 # Any history. The exchange makes one event a millisecond, and answers with what was true after any of them.
@@ -710,17 +759,17 @@ def test_any_history_with_the_snapshot_beside_the_events_ends_as_the_whole_histo
     choices: list[tuple[int, int]], seed: int
 ) -> None:
     exchange, chance, state, answered = Exchange(choices), random.Random(seed), AccountState(), 0
-    snapshot: tuple[int, Mapping[str, Any]] | None = None  # the epoch of the request, and the answer
+    snapshots: list[tuple[int, Mapping[str, Any]]] = []  # under way: the epoch of the request, and the answer
     for item, made in deliveries(exchange, chance):
         state.apply(item)
-        if snapshot and chance.random() < 0.3:
-            state.load(**snapshot[1], epoch=snapshot[0])
-            snapshot = None
-        if state.stale and snapshot is None:
+        if snapshots and chance.random() < 0.3:
+            epoch, answer = snapshots.pop(chance.randrange(len(snapshots)))
+            state.load(**answer, epoch=epoch)
+        if len(snapshots) < 2 and (state.stale or chance.random() < 0.1):
             answered = exchange.answers_after(max(made, answered), chance)
-            snapshot = state.epoch, exchange.accounts[answered]
-    if snapshot:
-        state.load(**snapshot[1], epoch=snapshot[0])
+            snapshots.append((state.epoch, exchange.accounts[answered]))
+    for epoch, answer in reversed(snapshots):
+        state.load(**answer, epoch=epoch)
     if state.stale:
         state.load(**exchange.accounts[-1], epoch=state.epoch)
     check(exchange, state)

@@ -229,6 +229,7 @@ def test_a_form_that_is_none(listenkey_sandbox: Sandbox) -> None:
         (7, "pong"),
         (b'{"e":"ORDER_TRADE_UPDATE","o":{}}', "event"),
         (b'{"stream":"k","data":{"e":"NEWS"}}', "event"),
+        (b'{"subscriptionId":0,"event":{"e":"NEWS"}}', "event"),
         (b'{"e":"listenKeyExpired"}', "event"),
         (b'{"e":"serverShutdown"}', "other"),
         (b'{"result":null,"id":1}', "answer"),

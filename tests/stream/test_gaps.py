@@ -1,14 +1,20 @@
-"""A loss until its Gap, how long nothing can come, and what is known of the listen key, as tables."""
+"""A loss until its Gap, and what is known of the listen key, as tables."""
 
 import math
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from listenkey.stream._gaps import Blindness, Gaps, Loss
+from listenkey.stream import Gap
+from listenkey.stream._gaps import Gaps, Loss
 from listenkey.stream._known_key import KnownKey
 from listenkey.stream._pace import Pace
 
 PACE = Pace()
+
+
+def at(moment: float) -> datetime:
+    return datetime(2026, 3, 27, tzinfo=UTC) + timedelta(seconds=moment)
 
 
 class TestLosses:
@@ -44,32 +50,29 @@ class TestLosses:
         assert gaps.lose(Loss("reconnected", 5.0))
         assert (gaps.lost, gaps.unproven) == (Loss("mute", 2.0), None)
 
-    def test_events_that_went_astray_are_told_since_the_earliest_and_once(self) -> None:
+    def test_events_that_no_socket_brought_are_told_since_the_earliest_and_once(self) -> None:
         gaps = self.started()
-        assert not gaps.is_astray
-        gaps.stray(7.0)
-        gaps.stray(5.0)
-        gaps.stray(9.0)
-        assert gaps.is_astray
-        assert (gaps.take_astray(), gaps.take_astray()) == (5.0, math.inf)
+        assert not gaps.has_unseen
+        gaps.note_unseen(7.0)
+        gaps.note_unseen(5.0)
+        gaps.note_unseen(9.0)
+        assert gaps.has_unseen
+        assert (gaps.take_unseen(), gaps.take_unseen()) == (5.0, math.inf)
 
 
-class TestBlindness:
-    def test_warnings_become_rarer_up_to_half_an_hour(self) -> None:
-        blindness, due = Blindness(0.0, PACE), []
-        for _ in range(8):
-            due.append(blindness.warn_at)
-            blindness.warned(blindness.warn_at)
-        assert due == [10, 40, 130, 400, 1210, 3010, 4810, 6610]
-        assert (blindness.warnings, blindness.seconds(6610.0)) == (8, 6610.0)
-
-    def test_each_blindness_is_told_anew(self) -> None:
-        blindness = Blindness(0.0, PACE)
-        blindness.warned(10.0)
-        blindness.end()
-        assert (blindness.began_at, blindness.warn_at) == (None, math.inf)
-        blindness.begin(100.0)
-        assert (blindness.began_at, blindness.warn_at, blindness.warnings) == (100.0, 110.0, 0)
+class TestTheGap:
+    @pytest.mark.parametrize(("began_at", "since"), [(None, None), (5.0, at(5.0))])
+    def test_a_loss_becomes_a_gap_and_a_log_record(
+        self, began_at: float | None, since: datetime | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", "listenkey.stream")
+        assert Loss("mute", began_at).gap(at, 9.0) == Gap("mute", since, at(9.0))
+        (record,) = caplog.records
+        assert record.getMessage() == "events may be missing: mute"
+        told = vars(record)
+        assert (told["listenkey_event"], told["listenkey_reason"]) == ("gap", "mute")
+        assert told["listenkey_since"] == (since and since.isoformat())
+        assert told["listenkey_until"] == at(9.0).isoformat()
 
 
 class TestTheKey:

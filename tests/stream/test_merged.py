@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -161,11 +161,8 @@ def test_a_busy_account_delays_no_other(flow: Callable[[dict[str, tuple[str, str
     assert ("b", 7) in flowing.events(50)
 
 
-# A stream has a bound for what waits in it. With threads the system says who runs, so the flow may fall behind.
-@pytest.mark.parametrize(("twin", "count"), [("sync", BUFFER - 100), ("async", 20_000)])
-def test_events_in_one_write_reach_a_program_that_only_reads(
-    twin: str, count: int, scripted: Callable[..., str], sandbox: Sandbox
-) -> None:
+def burst(count: int, again: threading.Event | None = None) -> Callable[[socket.socket], None]:
+    """Make a server's script that sends so many events in one write; and the same once more, when `again` is set."""
     texts = [b'{"e":"RISK_LEVEL_CHANGE","E":%d,"mb":"1","mm":"1"}' % number for number in range(count)]
     events = b"".join(bytes([0x81, len(text)]) + text for text in texts)  # frames
 
@@ -178,25 +175,82 @@ def test_events_in_one_write_reach_a_program_that_only_reads(
         accept = f"Sec-WebSocket-Accept: {base64.b64encode(digest).decode()}"
         answer = f"HTTP/1.1 101 -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{accept}\r\n\r\n"
         connection.sendall(answer.encode() + events)
+        if again is not None and again.wait(60):
+            connection.sendall(events)
         while connection.recv(4096):
             pass
 
-    url = scripted(script, reads_head=False).replace("http", "ws")
-    told: list[Told] = []
-    if twin == "sync":
-        client = ListenKeyClient("key-of-a", base_url=sandbox.url)
-        with client, merged({"a": UserDataStream(client, stream_url=url)}) as items:
-            told = [next(items) for _ in range(count + 1)]
-    else:
+    return script
 
-        async def take() -> None:
-            client = AsyncListenKeyClient("key-of-a", base_url=sandbox.url)
-            async with client, merged({"a": AsyncUserDataStream(client, stream_url=url)}) as items:
-                told.extend([await anext(items) for _ in range(count + 1)])
 
-        asyncio.run(take())
-    numbers = [item.raw["E"] for _, item in told if isinstance(item, RiskLevelChange)]
-    assert numbers == list(range(count))
+@pytest.mark.parametrize("twin", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("accounts", "count", "size"), [(3, 2_000, 300), pytest.param(5, 30_000, BUFFER, marks=pytest.mark.long)]
+)
+def test_events_in_one_write_reach_a_program_that_only_reads(
+    twin: str, accounts: int, count: int, size: int, scripted: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listenkey.stream._streams.BUFFER", size)
+    urls = {name: scripted(burst(count), reads_head=False).replace("http", "ws") for name in "abcde"[:accounts]}
+    told: dict[str, list[Item | ListenKeyError]] = {name: [] for name in urls}
+    left, most = accounts * count, 0
+
+    def take(streams: Mapping[str, Any], name: str, item: Item | ListenKeyError) -> bool:
+        nonlocal left, most
+        told[name].append(item)
+        left -= item.dropped if isinstance(item, Gap) else 1
+        most = max(most, streams[name].status().waiting)
+        return bool(left)
+
+    with contextlib.ExitStack() as stack:
+        sandbox = stack.enter_context(Sandbox(accounts={f"key-of-{name}": name for name in urls}))
+        if twin == "sync":
+            clients = {
+                name: stack.enter_context(ListenKeyClient(f"key-of-{name}", base_url=sandbox.url)) for name in urls
+            }
+            streams = {name: UserDataStream(client, stream_url=urls[name]) for name, client in clients.items()}
+            items = stack.enter_context(merged(streams))
+            while take(streams, *next(items)):
+                pass
+        else:
+
+            async def follow() -> None:
+                clients = {name: AsyncListenKeyClient(f"key-of-{name}", base_url=sandbox.url) for name in urls}
+                streams = {name: AsyncUserDataStream(each, stream_url=urls[name]) for name, each in clients.items()}
+                async with merged(streams) as items:
+                    while take(streams, *await anext(items)):
+                        pass
+                for client in clients.values():
+                    await client.aclose()
+
+            asyncio.run(follow())
+    for each in told.values():
+        assert [item.raw["E"] for item in each if isinstance(item, RiskLevelChange)] == list(range(count))
+        assert [item.reason for item in each if isinstance(item, Gap)] == ["started"]
+    assert most <= size
+
+
+def test_after_a_slow_time_the_connection_waits_again(
+    scripted: Callable[..., str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listenkey.stream._streams.BUFFER", 300)
+    again, count = threading.Event(), 1000
+    url = scripted(burst(count, again), reads_head=False).replace("http", "ws")
+
+    def gaps() -> list[str]:
+        found, left = list[str](), count
+        while left:
+            item = next(stream)
+            left -= item.dropped if isinstance(item, Gap) else 1
+            found += [item.reason] if isinstance(item, Gap) else []
+        return found
+
+    with ListenKeyClient("key-of-a", base_url=sandbox.url) as client, UserDataStream(client, stream_url=url) as stream:
+        while stream.status().waiting < 300:  # the program takes nothing, so the connection is read on
+            time.sleep(0.01)
+        assert set(gaps()) == {"started", "overflow"}
+        again.set()
+        assert gaps() == []
 
 
 def test_an_account_that_is_refused_tells_its_error_and_the_others_go_on(

@@ -169,12 +169,14 @@ class TestSuccession:
     def test_a_comparison_ends_with_either_socket(self) -> None:
         sockets = Succession(PACE)
         sockets.promote(sockets.open(0.0, "a"), replace_at=1000.0)
-        sockets.compare()
-        sockets.news_at = 5.0
-        sockets.open(1.0, "a")
+        second = sockets.open(1.0, "a", is_compared=True)
+        assert sockets.compared is second
         sockets.remove_next()
-        assert not sockets.is_comparing
-        sockets.compare()
-        assert (sockets.is_comparing, sockets.news_at) == (True, math.inf)
+        assert sockets.compared is None
+        third = sockets.open(2.0, "a", is_compared=True)
+        assert (sockets.compared, third.news_at) == (third, math.inf)
         sockets.remove_main()
-        assert (sockets.is_comparing, sockets.main) == (False, None)
+        assert (sockets.compared, sockets.next) == (None, third)
+        sockets.promote(third, replace_at=1000.0)
+        sockets.open(3.0, "a")
+        assert sockets.compared is None, "that one is there to replace"

@@ -339,7 +339,7 @@ def test_events_that_were_held_back_make_no_program_slow(
     read: Open, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Events of an unknown kind prove no key. They wait for the proof, and then come at once."""
-    monkeypatch.setattr("listenkey.stream.BUFFER", 5)
+    monkeypatch.setattr("listenkey.stream._streams.BUFFER", 5)
     reader = read(life=36.0)
     reader.until("started")
     sandbox.faults.add("status", status=503, times=None)
