@@ -92,11 +92,12 @@ class Probe:
         asked_at: when the handshake began.
         error: why the connection could not be opened.
         opened_at: when the connection was open.
-        is_refused: whether SUBSCRIBE was refused.
+        refusal: why SUBSCRIBE was refused.
         pong_at: when our ping was answered. The ping is sent once the connections beside are open, too: an event after
             its answer was sent to all of them, as far as the server does so.
         event, event_at, is_wrapped: the name of the first event, when that event came, and whether it was wrapped.
         received_at: when the first event came after the answer to the ping.
+        other: what the first message says that is no event.
         ended: why the server ended the connection.
         closing_at: when our close frame was sent.
         closing: seconds from our close frame to the answer.
@@ -106,12 +107,13 @@ class Probe:
     asked_at: float
     error: ListenKeyError | None = None
     opened_at: float | None = None
-    is_refused: bool = False
+    refusal: str | None = None
     pong_at: float | None = None
     event: str | None = None
     event_at: float | None = None
     is_wrapped: bool = False
     received_at: float | None = None
+    other: str | None = None
     ended: str | None = None
     closing_at: float | None = None
     closing: float | None = None
@@ -120,8 +122,10 @@ class Probe:
         """Note what the connection brought."""
         if news.what == "pong" and self.pong_at is None:
             self.pong_at = now
-        elif news.what == "reply":
-            self.is_refused = self.is_refused or (self.form == "subscribe" and news.text != "")
+        elif news.what == "reply" and self.form == "subscribe":
+            self.refusal = self.refusal or news.text or None
+        elif news.what in ("reply", "other"):
+            self.other = self.other or news.text
         elif news.what == "event":
             if self.event is None:
                 self.event, self.event_at, self.is_wrapped = news.text, now, news.is_wrapped
@@ -180,6 +184,8 @@ def connection(call: Called, route: Route) -> Finding:
         return Finding("connection", "ok", f"{host}{known}; connected in {_seconds(trace.connected)}", facts)
     if _is_proxys(error):
         advice = ""
+    elif trace.connected is not None and is_certificate_fault(error):
+        advice = " This is the certificate of the proxy."
     elif trace.connected is not None:
         advice = " The proxy takes the connection, and opens no way to the exchange."
     elif not trace.addresses:
@@ -240,7 +246,8 @@ def answer(call: Called) -> Finding:
 def clock(trace: Trace) -> Finding:
     """Compare this machine's clock with the answer's `Date`, which has whole seconds."""
     if trace.date is None or trace.sent is None or trace.received is None:
-        return Finding("clock", "note", "the answer has no Date, so nobody can compare")
+        why = "no answer came" if trace.received is None else "the answer has no Date"
+        return Finding("clock", "note", f"{why}, so nobody can compare")
     ahead = max(0.0, (trace.sent - trace.date).total_seconds() - 1.0)  # at least: the Date may be a second old
     behind = max(0.0, (trace.date - trace.received).total_seconds())
     facts = {"ahead_at_least": ahead, "behind_at_least": behind}
@@ -337,17 +344,19 @@ def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Findi
         "ended": last.ended,
     }
     if last.error is not None:
-        text = str(last.error).removesuffix(f" {GOES_ON}")  # the check does not
+        text = str(last.error).replace(f" {GOES_ON}", "")  # the check does not
         return Finding(step, "failed", text, facts | _code(last.error), last.error)
     text = f"{'alone: ' * is_alone}opened in {_seconds(last.opening)}"
-    if last.is_refused:
-        return Finding(step, "failed", f"{text}, and SUBSCRIBE was refused", facts)
+    if last.refusal is not None:
+        return Finding(step, "failed", f"{text}, and SUBSCRIBE was refused ({last.refusal})", facts)
     text += ", ping answered" if last.pong_at is not None else ", no ping answered"
     if best.event is not None:
         text += (
             f", first event after {_seconds(best.silence)}: {best.event}, {'wrapped' if best.is_wrapped else 'bare'}"
         )
         return Finding(step, "ok", text, facts)
+    if last.other is not None:
+        text += f", a message that is no event ({last.other})"
     if last.ended is not None:
         return Finding(step, "failed", f"{text}, and lost: {last.ended}", facts)
     text += f", no event in {wait:g} s"
@@ -375,6 +384,9 @@ def two_at_once(older: Probe, newer: Probe, wait: float) -> Finding:
             return Finding("two at once", "failed", text, facts)
     if all(received):
         return Finding("two at once", "ok", "both connections received", facts)
+    if not any(received) and (older.event or newer.event):
+        text = "events came, but none after an answer to a ping of both, so nobody can tell"
+        return Finding("two at once", "note", text, facts)
     if not any(received):
         return Finding("two at once", "note", f"no event in {wait:g} s: {QUIET}", facts)
     name = "older" if received[0] else "newer"

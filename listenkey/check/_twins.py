@@ -149,7 +149,7 @@ class _Check:
     def calling(self) -> Iterator[list[ListenKey]]:
         """Watch a call. The block appends the key of the call. An error of the call becomes a part of the answer."""
         began, brought, failure = clock(), list["ListenKey"](), None
-        with watched() as trace:
+        with watched(is_proxied=self.inside.route.proxy is not None) as trace:
             try:
                 yield brought
             except ConfigurationError:  # the client is closed
@@ -185,8 +185,9 @@ class _Check:
         news = asyncio.Event()
         try:
             for form in forms:
-                probes.append(probe := Probe(form, clock()))
-                if (connection := await self._open(exchange, probe)) is not None:
+                refused = next((each.error for each in probes if isinstance(each.error, RateLimited)), None)
+                probes.append(probe := Probe(form, clock(), refused))
+                if refused is None and (connection := await self._open(exchange, probe)) is not None:
                     opened.append((probe, connection))
                     read = _read(probe, connection, news.set)  # at once: it counts when an event comes
                     readers.append(asyncio.create_task(read, name="listenkey-check"))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import socket
 import ssl
 import threading
 import time
@@ -12,6 +13,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import trustme
 
 from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient
 from listenkey.check import STEPS, Finding, async_check, check
@@ -178,6 +180,7 @@ def test_no_answer(checked: Checked, listenkey_sandbox: Sandbox) -> None:
     assert failed(found) == "answer"
     url = listenkey_sandbox.url
     assert found["answer"].text == f"No answer from {url} within 0.5 s. Repeating the call is safe."
+    assert found["clock"].text == "no answer came, so nobody can compare"
 
 
 def test_too_many_requests(checked: Checked, listenkey_sandbox: Sandbox) -> None:
@@ -284,6 +287,43 @@ def test_a_form_that_is_refused(checked: Checked, listenkey_sandbox: Sandbox) ->
     assert found["two at once"].text == "one of the two could not be opened"
 
 
+def test_a_fault_of_the_server_says_nothing_of_a_stream_that_goes_on(
+    checked: Checked, listenkey_sandbox: Sandbox
+) -> None:
+    listenkey_sandbox.faults.add("stream-refuse", status=503, times=None)
+    found = checked(listenkey_sandbox.url)
+    assert found["form path"].text == f"{listenkey_sandbox.stream_url} refused the stream. (HTTP 503)"
+
+
+def test_nothing_more_is_sent_after_a_429(checked: Checked, listenkey_sandbox: Sandbox) -> None:
+    listenkey_sandbox.faults.add("stream-refuse", status=429, headers={"Retry-After": "7"})
+    found = checked(listenkey_sandbox.url)
+    assert failed(found) == "form path"
+    text = f"{listenkey_sandbox.stream_url} refused the stream. Send nothing for 7 s. (HTTP 429)"
+    assert [found[step].text for step in ("form path", "form query", "form subscribe")] == [text] * 3
+    assert [request.method for request in listenkey_sandbox.requests] == ["PUT", "POST", "PUT", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ('{"error":{"code":2,"msg":"Invalid request"}}', "Invalid request, code 2"),
+        ('{"e":"serverShutdown"}', "serverShutdown"),
+        ("<html>", "not JSON"),
+        ("[1]", "not a JSON object"),
+        ("{}", "without an event's name"),
+    ],
+)
+def test_a_message_that_is_no_event_is_no_proof(
+    checked: Checked, listenkey_sandbox: Sandbox, message: str, said: str
+) -> None:
+    listenkey_sandbox.faults.add("stream-frame", text=message, times=None)
+    found = checked(listenkey_sandbox.url)
+    assert failed(found) == ""
+    assert found["form path"].verdict == "note"
+    assert found["form path"].text.endswith(f", ping answered, a message that is no event ({said}), {QUIET}")
+
+
 def test_a_form_that_brings_nothing_while_others_do(checked: Checked, listenkey_sandbox: Sandbox) -> None:
     listenkey_sandbox.faults.add("stream-mute")
     with events(listenkey_sandbox, 4):
@@ -316,7 +356,7 @@ def test_a_subscription_that_is_refused(checked: Checked, listenkey_sandbox: San
     listenkey_sandbox.faults.add("stream-frame", text='{"error":{"code":2,"msg":"no"},"id":1}', times=3)
     found = checked(listenkey_sandbox.url)
     assert failed(found) == "form subscribe"
-    assert found["form subscribe"].text.endswith(", and SUBSCRIBE was refused")
+    assert found["form subscribe"].text.endswith(", and SUBSCRIBE was refused (no, code 2)")
 
 
 def test_two_at_once_and_the_older_is_closed(checked: Checked, listenkey_sandbox: Sandbox) -> None:
@@ -398,11 +438,11 @@ def test_nothing_is_left(listenkey_sandbox: Sandbox) -> None:
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     """Let HTTPS_PROXY name a proxy. Gives its host and port."""
 
-    def name(url: str) -> str:
+    def name(url: str, scheme: str = "http") -> str:
         for variable in ("NO_PROXY", "no_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(variable, raising=False)
         where = url.removeprefix("http://")
-        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{where}")
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:{PASSWORD}@{where}")
         return where
 
     return name
@@ -455,3 +495,50 @@ def test_a_proxy_that_opens_no_way(
     assert failed(found) == "connection"
     assert found["connection"].text.endswith(text)
     assert PASSWORD not in repr(found)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_two_certificates_behind_a_proxy_that_speaks_tls_are_told_apart(
+    checked: Checked, scripted: Callable[..., str], proxy: Callable[..., str], tls_url: str, is_known: bool
+) -> None:
+    """`is_known`: the proxy's certificate is trusted, and the exchange's is not."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    of_proxy = trustme.CA()
+    of_proxy.issue_cert("127.0.0.1").configure_cert(server)
+    if is_known:
+        of_proxy.configure_trust(client)
+
+    def tunnel(connection: Any) -> None:
+        exchange = socket.create_connection(("127.0.0.1", int(tls_url.rpartition(":")[2])))
+        with exchange, server.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            exchange.sendall(secured.recv(65536))  # the ClientHello
+            secured.sendall(exchange.recv(65536))  # the certificate is in here
+            secured.recv(65536)  # the client's alert
+
+    proxy(scripted(tunnel, reads_head=False), "https")
+    found = checked(**BEYOND, ssl_context=client)
+    assert failed(found) == ("TLS" if is_known else "connection")
+    text = found[failed(found)].text
+    assert "certificate verify failed" in text
+    assert text.endswith(" This is the certificate of the proxy.") is not is_known
+    assert found["answer"].verdict == "skipped"
+
+
+def test_a_proxy_that_speaks_tls_and_refuses(
+    checked: Checked, scripted: Callable[..., str], proxy: Callable[..., str], authority: Any
+) -> None:
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+
+    def refuse(connection: Any) -> None:
+        with server.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+    proxy(scripted(refuse, reads_head=False), "https")
+    found = checked(**BEYOND, ssl_context=client)
+    assert failed(found) == "connection"
+    assert found["TLS"].text == "not reached: connection failed"

@@ -12,7 +12,7 @@ from listenkey._http.tracing import Trace
 from listenkey.check import _findings
 from listenkey.check._course import Call, Connect, Control, course, is_enough, is_worth_alone
 from listenkey.check._findings import STEPS, Called, Finding, Probe
-from listenkey.errors import ApiError, KeyNotFound, ListenKeyError, TransportError, Unauthorized
+from listenkey.errors import ApiError, KeyNotFound, ListenKeyError, RateLimited, TransportError, Unauthorized
 
 NOW = datetime(2026, 11, 29, 14, 0, 0, tzinfo=UTC)
 DIRECT = Route("https://a.test", None, Certificates())
@@ -191,3 +191,11 @@ def test_who_is_worth_a_look_alone() -> None:
     assert is_worth_alone(lost, [lost, quiet, quiet, quiet])
     assert not is_worth_alone(refused, [refused, quiet, quiet, told])
     assert not is_worth_alone(told, [told, quiet, quiet, quiet])
+    banned = Probe("query", 0.5, RateLimited(429))
+    assert not is_worth_alone(lost, [lost, banned, banned, banned])  # send nothing more
+
+
+def test_events_of_connections_that_answer_no_ping_are_not_called_none() -> None:
+    finding = _findings.two_at_once(probe(event="A", event_at=2.0), probe(event="A", event_at=2.0), 1.0)
+    text = "events came, but none after an answer to a ping of both, so nobody can tell"
+    assert (finding.verdict, finding.text) == ("note", text)
