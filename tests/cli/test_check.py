@@ -107,6 +107,11 @@ def test_a_terminal_has_colours_and_lines_of_its_width(monkeypatch: pytest.Monke
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in as_text(finding, 60)
     assert "\n" not in as_text(finding, None)
+    assert as_text(finding, 40).splitlines() == [  # a text beside its step would have 16 columns
+        "failed  API key         Invalid API-key.",
+        "    `listenkey start` gets a new one.",
+        "    Wait, and try it again.",
+    ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
