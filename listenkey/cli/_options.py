@@ -136,13 +136,17 @@ def _limit(text: str) -> int:
 
 
 def _duration(text: str) -> float:
+    return _above_0(text, " of seconds")
+
+
+def _above_0(text: str, of: str = "") -> float:
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number{of} above 0")
+    return number
 
 
 def parser() -> argparse.ArgumentParser:
@@ -216,5 +220,5 @@ def parser() -> argparse.ArgumentParser:
     what = "send what `listenkey events --raw` wrote, as soon as a stream is connected"
     sandbox.add_argument("--play", metavar="FILE", help=what)
     what = "seconds of the file that pass in a second (1)"
-    sandbox.add_argument("--speed", type=float, default=1.0, metavar="X", help=what)
+    sandbox.add_argument("--speed", type=_above_0, default=1.0, metavar="X", help=what)
     return parser

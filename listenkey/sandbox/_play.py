@@ -39,14 +39,14 @@ def lines(path: str | os.PathLike[str]) -> Iterator[Line]:
         OSError: the file cannot be read.
         ValueError: a line is none that `listenkey events --raw` writes. The text names file and line.
     """
-    with open(path, encoding="utf-8") as file:  # noqa: PTH123  any path
+    with open(path, "rb") as file:  # noqa: PTH123  any path; a line that is no UTF-8 is named as any other
         for number, text in enumerate(file, 1):
             if not text.strip():
                 continue
             try:
                 yield _line(json.loads(text))
             except (ValueError, KeyError, TypeError, RecursionError):
-                if not text.endswith("\n"):
+                if not text.endswith(b"\n"):
                     _log.warning("%s ends in the middle of line %d, which is left out.", path, number)
                     return
                 why = "is none that `listenkey events --raw` writes."

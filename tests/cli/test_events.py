@@ -187,6 +187,15 @@ def test_it_ends_after_a_duration(listenkey_sandbox: Sandbox) -> None:
     assert json.loads(done.stdout)["reason"] == "started"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="an alarm of POSIX")
+def test_it_ends_after_a_duration_without_a_way_to_the_exchange(closed_port: str) -> None:
+    began = time.monotonic()
+    done = run(environment(closed_port), "events", "--duration", "1.5")
+    assert time.monotonic() - began >= 1.5
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"no listen key; next try in 1 s: No answer from {closed_port} " in done.stderr
+
+
 def test_a_file_is_opened_anew_after_sighup(listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
     """As logrotate does: move the file away, send SIGHUP. Each event is in one of the files, whole."""
     path, moved = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
