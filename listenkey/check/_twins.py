@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from listenkey._clock import clock
 from listenkey._http.exchange import AsyncExchange, Exchange, share
-from listenkey._http.masking import Secret
+from listenkey._http.masking import Secret, described
 from listenkey._http.route import Account
 from listenkey._http.tracing import watched
 from listenkey._inside import inside
@@ -19,7 +19,7 @@ from listenkey._version import __version__
 from listenkey.check import _findings
 from listenkey.check._course import Connect, Control, course, is_enough, rest
 from listenkey.check._findings import Called, Finding, Probe
-from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited
+from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited, TransportError
 from listenkey.stream._inside import Opened, open_form, route_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,14 @@ def _walk(client: ListenKeyClient, task: _Check) -> Iterator[Finding]:
         if isinstance(step, Finding):
             yield step
         elif isinstance(step, Connect):
-            task.answer = asyncio.run(task.connect(step.forms))
+            try:
+                runner = asyncio.Runner()
+                runner.get_loop()
+            except OSError as error:
+                task.cannot_connect(step.forms, error)
+                continue
+            with runner:
+                task.answer = runner.run(task.connect(step.forms))
         elif isinstance(step, Control):
             exchange = share(Exchange, task.inside.route)
             try:
@@ -177,6 +184,11 @@ class _Check:
         self.answer = error
 
     # Connections
+
+    def cannot_connect(self, forms: tuple[Form, ...], error: OSError) -> None:
+        """Note that there can be no connection: no descriptor is left for an event loop."""
+        why = TransportError(f"No event loop could be made ({described(error, self._key)}).")
+        self.answer = [Probe(form, clock(), why) for form in forms]
 
     async def connect(self, forms: tuple[Form, ...]) -> list[Probe]:
         """Open connections in their order, look at them side by side, and close them."""

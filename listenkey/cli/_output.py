@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import select
 import signal
@@ -15,6 +16,12 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+
+
+def take_any_character() -> None:
+    """Write as an escape what the encoding of standard output has not: an order's id may be in any script."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def wait_for_reader(seconds: float) -> None:

@@ -5,6 +5,8 @@ import contextlib
 import re
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -416,6 +418,31 @@ def test_no_secret_is_in_any_finding(checked: Checked, listenkey_sandbox: Sandbo
     assert key not in written
     assert USUAL not in written
     assert found["form path"].facts["event"] == "***"
+
+
+CROWDED = """
+import os, resource, sys
+from listenkey import ListenKeyClient
+from listenkey.check import check
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+with ListenKeyClient(sys.argv[1], base_url=sys.argv[2]) as client:
+    for finding in check(client):
+        if finding.step == "keepalive":
+            spare = os.open(os.devnull, os.O_RDONLY)
+            os.close(spare)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (spare, limits[1]))
+        if finding.verdict == "failed":
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            sys.exit(finding.text)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of POSIX")
+def test_no_descriptor_is_left_for_an_event_loop(listenkey_sandbox: Sandbox) -> None:
+    command = [sys.executable, "-c", CROWDED, API_KEY, listenkey_sandbox.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 1
+    assert "No event loop could be made ([Errno 24] Too many open files)." in done.stderr.splitlines()
 
 
 def test_nothing_is_left(listenkey_sandbox: Sandbox) -> None:

@@ -133,3 +133,10 @@ def test_without_the_extra_it_says_which_package_is_missing() -> None:
         "listenkey: `listenkey check` needs the extra `stream`: "
         "in a clone of the repository, pip install '.[stream]'.\n"
     )
+
+
+def test_a_terminal_without_the_characters_of_a_text(listenkey_sandbox: Sandbox) -> None:
+    listenkey_sandbox.faults.add("status", status=429, body={"code": -1003, "msg": "请求过多"})
+    done = run({**environment(listenkey_sandbox.url), "PYTHONIOENCODING": "ascii"}, "check")
+    assert r"failed  answer          \u8bf7\u6c42\u8fc7\u591a. Stop" in done.stdout
+    assert (done.returncode, done.stderr) == (5, "")
