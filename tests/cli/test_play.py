@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "listenkey", "sandbox", "--play"]
 
 
 def test_a_recording_is_played_to_a_stream(tmp_path: Path) -> None:
-    path = written(tmp_path, *DAY[:5])
+    path = written(tmp_path, *DAY)
     command = [*COMMAND, str(path), "--speed", "100"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -136,16 +136,18 @@ def test_every_link_leads_somewhere(browser: Browser) -> None:
 def test_the_documents_show_each_call_and_event(browser: Browser) -> None:
     page, asked = opened(browser, DOCUMENTS)
     text = page.inner_text("body")
-    for operation in ("startUserDataStream", "keepaliveUserDataStream", "closeUserDataStream", "ORDER_TRADE_UPDATE"):
+    calls = ("startUserDataStream", "keepaliveUserDataStream", "closeUserDataStream")
+    for operation in (*calls, "openOrders", "position", "marginAccount", "ORDER_TRADE_UPDATE"):
         assert page.query_selector(f"[data-section-id='operation/{operation}']")
     for words in ("As the English page shows it.", "As the Chinese page shows it.", "1762855900452", "client_order_id"):
         assert words in text
     for words in ("In contracts.", "EXPIRED_IN_MATCH", "mm7-000418", "demo-fstream.binance.com"):
         assert words in text
     assert page.query_selector("input") is None, "the page asks for a secret"
-    assert re.findall(r"x-source|x-forms|x-lifetime|OrderedMap|\b[0-9a-f]{32,}\b", text) == []
+    (signature,) = re.findall(r"example: ([0-9a-f]{64})", (ROOT / "account.yaml").read_text(encoding="utf-8"))
+    assert set(re.findall(r"x-source|x-forms|x-lifetime|OrderedMap|\b[0-9a-f]{32,}\b", text)) == {signature}
     first = page.inner_text("#overview")
-    assert {"POST", "PUT", "DELETE"} <= set(re.findall("[A-Z]+", first))
+    assert {"POST", "PUT", "DELETE", "GET"} <= set(re.findall("[A-Z]+", first))
     assert asked == []
     page.close()
 

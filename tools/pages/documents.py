@@ -1,4 +1,4 @@
-"""Draw both documents on a page of the site, with Redoc inside the page. docs/decisions.md has the reasons."""
+"""Draw the three documents on a page of the site, with Redoc inside the page. docs/decisions.md has the reasons."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,11 @@ from ruamel.yaml import YAML
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 REDOC = ROOT / ".cache" / "node" / "node_modules" / "redoc" / "bundles" / "redoc.standalone.js"
+DOCUMENTS = ("openapi.yaml", "account.yaml", "asyncapi.yaml")
 HIDDEN = {"security", "securitySchemes"}  # the overview explains the API key in a sentence
 
 
-def one_document(calls: Mapping[str, Any], events: Mapping[str, Any]) -> dict[str, Any]:
+def one_document(calls: Mapping[str, Any], snapshot: Mapping[str, Any], events: Mapping[str, Any]) -> dict[str, Any]:
     """Put the events beside the calls, as webhooks of OpenAPI 3.1, because Redoc does not know AsyncAPI."""
     servers = [f"`{each['protocol']}://{each['host']}{each['pathname']}`" for each in events["servers"].values()]
     channel = events["channels"]["userData"]
@@ -25,13 +26,23 @@ def one_document(calls: Mapping[str, Any], events: Mapping[str, Any]) -> dict[st
     return {
         **calls,
         "openapi": "3.1.0",
-        "tags": [*calls["tags"], {"name": "Events", "description": about}],
-        "components": {
-            **calls["components"],
-            "schemas": calls["components"]["schemas"] | events["components"]["schemas"],
-        },
+        "tags": [*calls["tags"], *snapshot["tags"], {"name": "Events", "description": about}],
+        "paths": calls["paths"] | snapshot["paths"],
+        "components": joined(calls, snapshot, {"components": {"schemas": events["components"]["schemas"]}}),
         "webhooks": {message["name"]: {"post": webhook(message)} for message in messages},
     }
+
+
+def joined(*documents: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Put the components of documents together. Two components of one kind must not have the same name."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for document in documents:
+        for kind, components in document["components"].items():
+            known = kinds.setdefault(kind, {})
+            if twice := known.keys() & components.keys():
+                raise SystemExit(f"tools/pages/documents.py: two {kind} have the name {', '.join(twice)}")
+            known.update(components)
+    return kinds
 
 
 def webhook(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,22 +80,23 @@ def words(node: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def page(calls: Mapping[str, Any], events: Mapping[str, Any]) -> str:
-    """Write the page of both documents."""
+def page(calls: Mapping[str, Any], snapshot: Mapping[str, Any], events: Mapping[str, Any]) -> str:
+    """Write the page of the documents."""
     first = next(call for methods in calls["paths"].values() for call in methods.values())
     templates = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return templates.get_template("documents.html.jinja").render(
         calls=calls,
+        snapshot=snapshot,
         events=events,
         refusals=[status for status in first["responses"] if status not in ("200", "default")],
-        document=json.dumps(public(one_document(calls, events)), ensure_ascii=False).replace("</", "<\\/"),
+        document=json.dumps(public(one_document(calls, snapshot, events)), ensure_ascii=False).replace("</", "<\\/"),
         redoc=REDOC.read_text(encoding="utf-8").replace("</script", "<\\/script"),
     )
 
 
 def write(target: Path) -> None:
     """Write the page to a file."""
-    text = page(*(YAML(typ="safe").load(ROOT / name) for name in ("openapi.yaml", "asyncapi.yaml")))
+    text = page(*(YAML(typ="safe").load(ROOT / name) for name in DOCUMENTS))
     target.write_text(text, encoding="utf-8")

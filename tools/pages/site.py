@@ -68,8 +68,8 @@ def address(link: str, source: str, language: str) -> str | None:
 
 
 def copied(path: str) -> bool:
-    """Say whether the site has a copy of a file: both documents, and the pictures."""
-    return path in ("openapi.yaml", "asyncapi.yaml") or path.endswith(".svg")
+    """Say whether the site has a copy of a file: the documents, and the pictures."""
+    return path in documents.DOCUMENTS or path.endswith(".svg")
 
 
 def staged(text: str, source: str, language: str) -> str:
@@ -95,7 +95,8 @@ def stage(language: str) -> Path:
         if path.suffix != ".md":
             text = f"# {path.name}\n\n```{FENCES[path.suffix]}\n{text.rstrip()}\n```\n"
         target.write_text(staged(text, source, language), encoding="utf-8")
-    for path in [HERE / "site.css", ROOT / "openapi.yaml", ROOT / "asyncapi.yaml", *(ROOT / "docs").rglob("*.svg")]:
+    copies = [ROOT / name for name in documents.DOCUMENTS]
+    for path in [HERE / "site.css", *copies, *(ROOT / "docs").rglob("*.svg")]:
         shutil.copy(path, folder)
     if language == "en":
         for module in MODULES:
@@ -113,7 +114,7 @@ def nav(language: str) -> str:
     programs = {name for name in there if name.startswith("examples/")}
     if wrong := sorted((there - programs - {"index.md"}) ^ (listed - programs)):
         raise SystemExit(f"tools/pages/site.py: in no group, or missing: {', '.join(wrong)}")
-    drawn = {"Reference": ['{ "Both documents, drawn" = "documents.html" }']}
+    drawn = {"Reference": ['{ "The documents, drawn" = "documents.html" }']}
     inside = {title: [*(f'"{name}.md"' for name in names), *drawn.get(title, [])] for title, names in groups.items()}
     entries = [f'{{ "{title}" = [{", ".join(pages)}] }}' for title, pages in inside.items()]
     return f'["index.md", {", ".join(entries)}]'
