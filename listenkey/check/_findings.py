@@ -41,6 +41,7 @@ Verdict = Literal["ok", "note", "failed", "skipped"]
 # Options general-info page, "Timing security": a call is refused when its timestamp is over 1 s ahead of the server's
 # clock, or over `recvWindow`, by default 5 s, behind.
 AHEAD, BEHIND = 1.0, 5.0
+BELIEVED = 40.0  # seconds; a keeper believes no shorter life of a key: docs/keeper.md
 QUIET = "an account without orders looks the same"
 
 
@@ -309,10 +310,12 @@ def listen_key(before: Called, started: Called) -> Finding:
     said = _code(before.error)
     text = "live before this check" if before.error is None else f"new (keepalive without a key: {_written(said)})"
     text += ", no expiration" if started.expires_in is None else f", expiration in {int(started.expires_in)} s"
+    is_odd = started.expires_in is not None and started.expires_in < BELIEVED
+    text += ", which is too soon to be believed: is this the exchange?" * is_odd
     if started.used_weight is not None:
         text += f", weight used by this address: {started.used_weight} in this minute"
     facts = {"new": before.error is not None, "expires_in": started.expires_in, "used_weight": started.used_weight}
-    return Finding("listen key", "ok", text, facts | {"keepalive_without_key": said or None})
+    return Finding("listen key", "note" if is_odd else "ok", text, facts | {"keepalive_without_key": said or None})
 
 
 def _written(said: Mapping[str, object]) -> str:

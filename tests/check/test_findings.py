@@ -129,6 +129,14 @@ def test_a_code_that_is_about_the_account(code: int) -> None:
     )
 
 
+@pytest.mark.parametrize(("expires_in", "verdict"), [(-3599.2, "note"), (39.9, "note"), (40.0, "ok"), (None, "ok")])
+def test_a_life_that_no_keeper_believes(expires_in: float | None, verdict: str) -> None:
+    finding = _findings.listen_key(called(**REACHED), Called(None, Trace(), 0.5, expires_in))
+    assert finding.verdict == verdict
+    odd = "live before this check, expiration in -3599 s, which is too soon to be believed: is this the exchange?"
+    assert (finding.text == odd) is (expires_in == -3599.2)
+
+
 # The course
 
 
