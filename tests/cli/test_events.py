@@ -229,6 +229,26 @@ def test_a_quiet_account_reopens_its_file_too(listenkey_sandbox: Sandbox, tmp_pa
         process.kill()
 
 
+def test_a_place_that_is_gone_costs_no_event(listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
+    path, moved = tmp_path / "logs" / "events.jsonl", tmp_path / "old" / "events.jsonl"
+    path.parent.mkdir()
+    with start(listenkey_sandbox, "--raw", "--output", str(path)) as process:
+        wait_until(lambda: path.exists() and '"started"' in path.read_text())
+        path.parent.rename(moved.parent)
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr is not None
+        said = f" listenkey: cannot open {path} anew (No such file or directory): going on with the old file\n"
+        assert process.stderr.readline().endswith(said)
+        listenkey_sandbox.emit({**EVENT, "E": 1})
+        wait_until(lambda: '"E": 1' in moved.read_text())
+        path.parent.mkdir()
+        wait_until(path.exists)
+        listenkey_sandbox.emit({**EVENT, "E": 2})
+        wait_until(lambda: '"E": 2' in path.read_text())
+        assert '"E": 2' not in moved.read_text()
+        process.kill()
+
+
 def test_a_file_that_cannot_be_written_is_named(listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
     done = run(environment(listenkey_sandbox.url), "events", "--output", str(tmp_path / "a" / "b"))
     assert done.stderr == f"listenkey: input or output failed: No such file or directory: {tmp_path}/a/b.\n"
