@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
 from listenkey._http.faults import GOES_ON, NO_WAY, is_certificate_fault
-from listenkey.errors import ApiError, KeyNotFound, Unauthorized
+from listenkey.errors import ApiError, KeyNotFound, TransportError, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,6 +92,7 @@ class Probe:
         form: how the connection names the key.
         asked_at: when the handshake began.
         error: why the connection could not be opened.
+        why: the same in words, with how far the connection came.
         opened_at: when the connection was open.
         refusal: why SUBSCRIBE was refused.
         pong_at: when our ping was answered. The ping is sent once the connections beside are open, too: an event after
@@ -107,6 +108,7 @@ class Probe:
     form: Form
     asked_at: float
     error: ListenKeyError | None = None
+    why: str = ""
     opened_at: float | None = None
     refusal: str | None = None
     pong_at: float | None = None
@@ -332,6 +334,16 @@ def keepalive(call: Called) -> Finding:
 # The stream
 
 
+def why_not_open(call: Called, route: Route) -> str:
+    """Say why a connection of the stream could not be opened, and how far it came. `call`: the handshake."""
+    text = str(call.error)
+    if isinstance(call.error, TransportError) and call.trace.host:
+        steps = connection(call, route), tls(call, route)
+        silent = f"{text} Something in between may let no WebSocket through."
+        text = next((step.text for step in steps if step.verdict == "failed"), silent)
+    return text.replace(f" {GOES_ON}", "")  # the check does not
+
+
 def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Finding:
     """Say whether a form brings events. `probes`: first beside `others`, then perhaps alone."""
     last, is_alone = probes[-1], len(probes) > 1
@@ -347,8 +359,7 @@ def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Findi
         "ended": last.ended,
     }
     if last.error is not None:
-        text = str(last.error).replace(f" {GOES_ON}", "")  # the check does not
-        return Finding(step, "failed", text, facts | _code(last.error), last.error)
+        return Finding(step, "failed", last.why or str(last.error), facts | _code(last.error), last.error)
     text = f"{'alone: ' * is_alone}opened in {_seconds(last.opening)}"
     if last.refusal is not None:
         return Finding(step, "failed", f"{text}, and SUBSCRIBE was refused ({last.refusal})", facts)

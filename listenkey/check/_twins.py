@@ -225,9 +225,11 @@ class _Check:
 
     async def _open(self, exchange: AsyncExchange, probe: Probe) -> Opened | None:
         try:
-            connection = await open_form(exchange, probe.form, self._key, self.inside.timeout)
+            with watched(is_proxied=self._stream.proxy is not None) as trace:
+                connection = await open_form(exchange, probe.form, self._key, self.inside.timeout)
         except ListenKeyError as error:
             probe.error = error
+            probe.why = _findings.why_not_open(Called(error, trace, clock() - probe.asked_at), self._stream)
             if isinstance(error, RateLimited):  # counts for everyone on this address
                 self.inside.address.rate_limit_wait.refused(error, probe.asked_at, clock())
             return None

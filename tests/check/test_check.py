@@ -297,6 +297,27 @@ def test_a_fault_of_the_server_says_nothing_of_a_stream_that_goes_on(
     assert found["form path"].text == f"{listenkey_sandbox.stream_url} refused the stream. (HTTP 503)"
 
 
+def test_how_far_a_connection_of_the_stream_came(
+    checked: Checked, listenkey_sandbox: Sandbox, closed_port: str, scripted: Callable[..., str], tls_url: str
+) -> None:
+    """The stream has another host than the calls: its name, its port and its certificate may fail alone."""
+    nobody, silent = (url.replace("http", "ws") for url in (closed_port, scripted(lambda _: None)))
+    ends = {
+        "wss://a.invalid": " The name was not found: check the name, and the DNS of this machine.",
+        nobody: f" {nobody[5:]}: a firewall, or a network that needs a proxy, may be in the way.",
+        nobody.replace("ws", "wss"): f" {nobody[5:]}: a firewall, or a network that needs a proxy, may be in the way.",
+        listenkey_sandbox.stream_url.replace("ws", "wss"): " Something in between may speak no TLS, or end it.",
+        tls_url.replace("https", "wss"): " The certificate is not trusted: check SSL_CERT_FILE, or pass ssl_context.",
+        silent: " Something in between may let no WebSocket through.",
+    }
+    for url, end in ends.items():
+        found = checked(listenkey_sandbox.url, stream_url=url)
+        assert failed(found) == "form path"
+        assert found["form path"].text.startswith(f"No answer from {url} ")
+        assert found["form path"].text.endswith(end)
+        assert "goes on" not in found["form path"].text
+
+
 def test_nothing_more_is_sent_after_a_429(checked: Checked, listenkey_sandbox: Sandbox) -> None:
     listenkey_sandbox.faults.add("stream-refuse", status=429, headers={"Retry-After": "7"})
     found = checked(listenkey_sandbox.url)
