@@ -260,6 +260,7 @@ def test_a_file_that_cannot_be_written_is_named(listenkey_sandbox: Sandbox, tmp_
     ("options", "said"),
     [
         (["--type", "Gap"], "argument --type: 'Gap' is none of: AccountUpdate, BalancePositionUpdate, GreekUpdate, "),
+        *(([name, ""], f"argument {name}: the text is empty") for name in ("--output", "--base-url", "--stream-url")),
         (["--limit", "0"], "argument --limit: '0' is no whole number above 0"),
         (["--duration", "nan"], "argument --duration: 'nan' is no number of seconds above 0"),
         (["--demo", "--base-url", "https://a.test"], "argument --base-url: not allowed with argument --demo"),
