@@ -48,7 +48,7 @@ from listenkey.sandbox import Sandbox
 from tests.conftest import API_KEY
 from tests.inside import as_in_a_child, give_request
 
-LIFE = 2.0
+LIFE = 4.0
 BAD = b'{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}'
 
 
@@ -121,7 +121,7 @@ class Twins:
         stack.callback(self.loop.call_soon_threadsafe, self.loop.stop)
 
     def client(self, url: str, **settings: Any) -> Any:
-        settings = {"timeout": 0.5, "base_url": url, "api_key": API_KEY, **settings}
+        settings = {"timeout": LIFE / 4, "base_url": url, "api_key": API_KEY, **settings}
         if self.kind == "sync":
             return self._stack.enter_context(ListenKeyClient(**settings))
         client = AsyncListenKeyClient(**settings)
@@ -301,7 +301,7 @@ def test_the_repr_says_what_it_is_and_how_it_is(twins: Twins, sandbox: Sandbox) 
 
 
 def test_another_event_loop_or_none_is_refused(sandbox: Sandbox) -> None:
-    client = AsyncListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5)
+    client = AsyncListenKeyClient(API_KEY, base_url=sandbox.url, timeout=LIFE / 4)
     keeper = AsyncListenKeyKeeper(client, _assumed_life=LIFE)
     uses: list[Callable[[], Any]] = [keeper.wait, keeper.changes().__anext__, keeper.renew_now, keeper.__aexit__]
 
@@ -707,13 +707,13 @@ url, kind, life = sys.argv[1], sys.argv[2], float(sys.argv[3])
 def tell(keeper):
     print(keeper.status().renewals, keeper.status().state, flush=True)
 def sync():
-    with ListenKeyClient("k", base_url=url, timeout=0.5) as client:
+    with ListenKeyClient("k", base_url=url, timeout=LIFE / 4) as client:
         with ListenKeyKeeper(client, _assumed_life=life) as keeper:
             tell(keeper)
             for line in sys.stdin:
                 tell(keeper)
 async def twin():
-    async with AsyncListenKeyClient("k", base_url=url, timeout=0.5) as client:
+    async with AsyncListenKeyClient("k", base_url=url, timeout=LIFE / 4) as client:
         async with AsyncListenKeyKeeper(client, _assumed_life=life) as keeper:
             tell(keeper)
             while await asyncio.to_thread(sys.stdin.readline):
@@ -1031,7 +1031,7 @@ def test_a_log_handler_may_ask_the_keeper(sandbox: Sandbox, caplog: pytest.LogCa
 
     handler = Asking()
     with (
-        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=0.5) as client,
+        ListenKeyClient(API_KEY, base_url=sandbox.url, timeout=LIFE / 4) as client,
         ListenKeyKeeper(client, _assumed_life=LIFE) as keeper,
     ):
         logging.getLogger("listenkey").addHandler(handler)
