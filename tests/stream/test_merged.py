@@ -309,14 +309,14 @@ class Interrupted(UserDataStream):
 
 def test_an_interrupt_while_the_block_is_left_leaves_no_thread(sandbox: Sandbox) -> None:
     with ListenKeyClient("key-of-a", base_url=sandbox.url) as client:
-        items = merged({"a": Interrupted(client)})
+        stream = Interrupted(client)
+        items = merged({"a": stream})
         items.__enter__()
         assert isinstance(next(items)[1], Gap)
         for number in range(2 * WAITING):  # nobody reads: the thread waits for room
             sandbox.emit({"e": "RISK_LEVEL_CHANGE", "E": number, "mb": "1", "mm": "1"})
-        while len(items._row) < WAITING:
+        while stream.status().waiting != WAITING - 1:  # the thread has one in its hand
             time.sleep(0.01)
-        time.sleep(0.2)  # the thread has taken one more
         with pytest.raises(KeyboardInterrupt):
             items.__exit__()
     for thread in [each for each in threading.enumerate() if each.name == "listenkey-merged"]:
