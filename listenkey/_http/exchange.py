@@ -33,6 +33,7 @@ from binance_options_client.api.user_data_stream import (
 
 from listenkey._http.attempt import Attempt, attempt_under_way
 from listenkey._http.outcome import Outcome, no_websocket, result
+from listenkey._http.tracing import extensions
 from listenkey._http.transport import AsyncTransport, Transport
 from listenkey._version import __version__
 from listenkey.errors import ListenKeyError
@@ -171,7 +172,9 @@ class AsyncExchange(AnyExchange):
             where = httpcore.URL(scheme=scheme, host=url.raw_host, port=url.port, target=target.encode("ascii"))
             lines = [("Host", url.netloc.decode("ascii")), ("User-Agent", USER_AGENT), *headers]
             async with asyncio.timeout(account.timeout):
-                response = await self._pool.upgrade(httpcore.Request("GET", where, headers=lines))
+                told = extensions(is_async=True)
+                request = httpcore.Request("GET", where, headers=lines, extensions=told)
+                response = await self._pool.upgrade(request)
         if response is None or response.status != 101:
             return no_websocket(attempt, self.route)
         head = b"".join(b"%s: %s\r\n" % line for line in response.headers)

@@ -47,10 +47,14 @@ class Trace:
     sent: datetime | None = None
     received: datetime | None = None
     _began: float = 0.0
+    _is_proxied: bool = False
 
     def note(self, name: str, info: Mapping[str, Any]) -> None:
         """Note a step, by httpcore's name of the step."""
-        step = STEPS.get(name.partition(".")[2])
+        where, _, what = name.partition(".")
+        step = STEPS.get(what)
+        if self._is_proxied and where == "connection" and what in OF_TLS:
+            return  # with a proxy that speaks TLS, too; the handshake with the exchange follows
         if step is not None:
             step(self, info)
 
@@ -59,7 +63,8 @@ class Trace:
         self.note(name, info)
 
     def _begin(self, info: Mapping[str, Any]) -> None:
-        self.__init__(info["host"], info["port"], _began=time.monotonic())  # type: ignore[misc]
+        began, is_proxied = time.monotonic(), self._is_proxied
+        self.__init__(info["host"], info["port"], _began=began, _is_proxied=is_proxied)  # type: ignore[misc]
 
     def _connected(self, _: Mapping[str, Any]) -> None:
         self.connected = time.monotonic() - self._began
@@ -76,10 +81,8 @@ class Trace:
         if "notAfter" in certificate:
             self.valid_until = parsedate_to_datetime(certificate["notAfter"]).replace(tzinfo=UTC)
 
-    def _sent(self, info: Mapping[str, Any]) -> None:
+    def _sent(self, _: Mapping[str, Any]) -> None:
         self.sent = datetime.now(UTC)
-        if info["request"].method == b"CONNECT":  # for a proxy: TLS so far was with the proxy
-            self.is_tls_begun, self.tls, self.issuer, self.valid_until = False, "", "", None
 
     def _answered(self, info: Mapping[str, Any]) -> None:
         _, self.status, _, headers, *_ = info["return_value"]
@@ -96,13 +99,14 @@ STEPS: Mapping[str, Callable[[Trace, Mapping[str, Any]], None]] = {
     "send_request_headers.started": Trace._sent,
     "receive_response_headers.complete": Trace._answered,
 }
+OF_TLS = ("start_tls.started", "start_tls.complete")
 trace_under_way: ContextVar[Trace | None] = ContextVar("trace_under_way", default=None)
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Trace]:
+def watched(*, is_proxied: bool) -> Iterator[Trace]:
     """Watch the calls of the block, in this thread or task."""
-    trace = Trace()
+    trace = Trace(_is_proxied=is_proxied)
     token = trace_under_way.set(trace)
     try:
         yield trace

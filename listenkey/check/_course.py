@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from listenkey.check import _findings as say
 from listenkey.check._findings import STEPS, Called, Finding, Probe, Step
-from listenkey.errors import Unauthorized
+from listenkey.errors import RateLimited, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,8 +98,11 @@ def _streams(wait: float) -> Course:
 def is_worth_alone(probe: Probe, together: Sequence[Probe]) -> bool:
     """Whether a connection that did badly beside others may do better alone.
 
-    The exchange may serve one connection at a time. Where two others received, it serves several.
+    The exchange may serve one connection at a time. Where two others received, it serves several. After a 429 or 418
+    nothing more is sent.
     """
+    if any(isinstance(each.error, RateLimited) for each in together):
+        return False
     received = sum(each.received_at is not None for each in together)
     return probe.opened_at is not None and probe.event is None and (probe.ended is not None or received == 1)
 

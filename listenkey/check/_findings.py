@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from listenkey._http.faults import GOES_ON, NO_WAY, is_certificate_fault
-from listenkey.errors import ApiError, KeyNotFound, Unauthorized
+from listenkey.errors import ApiError, KeyNotFound, TransportError, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +41,7 @@ Verdict = Literal["ok", "note", "failed", "skipped"]
 # Options general-info page, "Timing security": a call is refused when its timestamp is over 1 s ahead of the server's
 # clock, or over `recvWindow`, by default 5 s, behind.
 AHEAD, BEHIND = 1.0, 5.0
+BELIEVED = 40.0  # seconds; a keeper believes no shorter life of a key: docs/keeper.md
 QUIET = "an account without orders looks the same"
 
 
@@ -91,12 +92,14 @@ class Probe:
         form: how the connection names the key.
         asked_at: when the handshake began.
         error: why the connection could not be opened.
+        why: the same in words, with how far the connection came.
         opened_at: when the connection was open.
-        is_refused: whether SUBSCRIBE was refused.
+        refusal: why SUBSCRIBE was refused.
         pong_at: when our ping was answered. The ping is sent once the connections beside are open, too: an event after
             its answer was sent to all of them, as far as the server does so.
         event, event_at, is_wrapped: the name of the first event, when that event came, and whether it was wrapped.
         received_at: when the first event came after the answer to the ping.
+        other: what the first message says that is no event.
         ended: why the server ended the connection.
         closing_at: when our close frame was sent.
         closing: seconds from our close frame to the answer.
@@ -105,13 +108,15 @@ class Probe:
     form: Form
     asked_at: float
     error: ListenKeyError | None = None
+    why: str = ""
     opened_at: float | None = None
-    is_refused: bool = False
+    refusal: str | None = None
     pong_at: float | None = None
     event: str | None = None
     event_at: float | None = None
     is_wrapped: bool = False
     received_at: float | None = None
+    other: str | None = None
     ended: str | None = None
     closing_at: float | None = None
     closing: float | None = None
@@ -120,8 +125,10 @@ class Probe:
         """Note what the connection brought."""
         if news.what == "pong" and self.pong_at is None:
             self.pong_at = now
-        elif news.what == "reply":
-            self.is_refused = self.is_refused or (self.form == "subscribe" and news.text != "")
+        elif news.what == "reply" and self.form == "subscribe":
+            self.refusal = self.refusal or news.text or None
+        elif news.what in ("reply", "other"):
+            self.other = self.other or news.text
         elif news.what == "event":
             if self.event is None:
                 self.event, self.event_at, self.is_wrapped = news.text, now, news.is_wrapped
@@ -180,6 +187,8 @@ def connection(call: Called, route: Route) -> Finding:
         return Finding("connection", "ok", f"{host}{known}; connected in {_seconds(trace.connected)}", facts)
     if _is_proxys(error):
         advice = ""
+    elif trace.connected is not None and is_certificate_fault(error):
+        advice = " This is the certificate of the proxy."
     elif trace.connected is not None:
         advice = " The proxy takes the connection, and opens no way to the exchange."
     elif not trace.addresses:
@@ -240,7 +249,8 @@ def answer(call: Called) -> Finding:
 def clock(trace: Trace) -> Finding:
     """Compare this machine's clock with the answer's `Date`, which has whole seconds."""
     if trace.date is None or trace.sent is None or trace.received is None:
-        return Finding("clock", "note", "the answer has no Date, so nobody can compare")
+        why = "no answer came" if trace.received is None else "the answer has no Date"
+        return Finding("clock", "note", f"{why}, so nobody can compare")
     ahead = max(0.0, (trace.sent - trace.date).total_seconds() - 1.0)  # at least: the Date may be a second old
     behind = max(0.0, (trace.date - trace.received).total_seconds())
     facts = {"ahead_at_least": ahead, "behind_at_least": behind}
@@ -302,10 +312,12 @@ def listen_key(before: Called, started: Called) -> Finding:
     said = _code(before.error)
     text = "live before this check" if before.error is None else f"new (keepalive without a key: {_written(said)})"
     text += ", no expiration" if started.expires_in is None else f", expiration in {int(started.expires_in)} s"
+    is_odd = started.expires_in is not None and started.expires_in < BELIEVED
+    text += ", which is too soon to be believed: is this the exchange?" * is_odd
     if started.used_weight is not None:
         text += f", weight used by this address: {started.used_weight} in this minute"
     facts = {"new": before.error is not None, "expires_in": started.expires_in, "used_weight": started.used_weight}
-    return Finding("listen key", "ok", text, facts | {"keepalive_without_key": said or None})
+    return Finding("listen key", "note" if is_odd else "ok", text, facts | {"keepalive_without_key": said or None})
 
 
 def _written(said: Mapping[str, object]) -> str:
@@ -320,6 +332,16 @@ def keepalive(call: Called) -> Finding:
 
 
 # The stream
+
+
+def why_not_open(call: Called, route: Route) -> str:
+    """Say why a connection of the stream could not be opened, and how far it came. `call`: the handshake."""
+    text = str(call.error)
+    if isinstance(call.error, TransportError) and call.trace.host:
+        steps = connection(call, route), tls(call, route)
+        silent = f"{text} Something in between may let no WebSocket through."
+        text = next((step.text for step in steps if step.verdict == "failed"), silent)
+    return text.replace(f" {GOES_ON}", "")  # the check does not
 
 
 def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Finding:
@@ -337,17 +359,18 @@ def form(probes: Sequence[Probe], others: Sequence[Probe], wait: float) -> Findi
         "ended": last.ended,
     }
     if last.error is not None:
-        text = str(last.error).removesuffix(f" {GOES_ON}")  # the check does not
-        return Finding(step, "failed", text, facts | _code(last.error), last.error)
+        return Finding(step, "failed", last.why or str(last.error), facts | _code(last.error), last.error)
     text = f"{'alone: ' * is_alone}opened in {_seconds(last.opening)}"
-    if last.is_refused:
-        return Finding(step, "failed", f"{text}, and SUBSCRIBE was refused", facts)
+    if last.refusal is not None:
+        return Finding(step, "failed", f"{text}, and SUBSCRIBE was refused ({last.refusal})", facts)
     text += ", ping answered" if last.pong_at is not None else ", no ping answered"
     if best.event is not None:
         text += (
             f", first event after {_seconds(best.silence)}: {best.event}, {'wrapped' if best.is_wrapped else 'bare'}"
         )
         return Finding(step, "ok", text, facts)
+    if last.other is not None:
+        text += f", a message that is no event ({last.other})"
     if last.ended is not None:
         return Finding(step, "failed", f"{text}, and lost: {last.ended}", facts)
     text += f", no event in {wait:g} s"
@@ -375,6 +398,9 @@ def two_at_once(older: Probe, newer: Probe, wait: float) -> Finding:
             return Finding("two at once", "failed", text, facts)
     if all(received):
         return Finding("two at once", "ok", "both connections received", facts)
+    if not any(received) and (older.event or newer.event):
+        text = "events came, but none after an answer to a ping of both, so nobody can tell"
+        return Finding("two at once", "note", text, facts)
     if not any(received):
         return Finding("two at once", "note", f"no event in {wait:g} s: {QUIET}", facts)
     name = "older" if received[0] else "newer"

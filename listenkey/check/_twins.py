@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from listenkey._clock import clock
 from listenkey._http.exchange import AsyncExchange, share
-from listenkey._http.masking import Secret
+from listenkey._http.masking import Secret, described
 from listenkey._http.route import Account
 from listenkey._http.tracing import watched
 from listenkey._inside import inside
@@ -20,7 +20,7 @@ from listenkey.check import _findings
 from listenkey.check._course import Connect, course, is_enough, rest
 from listenkey.check._findings import Called, Finding, Probe
 from listenkey.client import running_loop
-from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited
+from listenkey.errors import ConfigurationError, ListenKeyError, RateLimited, TransportError
 from listenkey.stream._inside import Opened, open_form, route_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,14 @@ def _walk(client: ListenKeyClient, task: _Check) -> Iterator[Finding]:
         if isinstance(step, Finding):
             yield step
         elif isinstance(step, Connect):
-            task.answer = asyncio.run(task.connect(step.forms))
+            try:
+                runner = asyncio.Runner()
+                runner.get_loop()
+            except OSError as error:
+                task.cannot_connect(step.forms, error)
+                continue
+            with runner:
+                task.answer = runner.run(task.connect(step.forms))
         else:
             with task.calling() as brought:
                 if step.operation == "start":
@@ -140,7 +147,7 @@ class _Check:
     def calling(self) -> Iterator[list[ListenKey]]:
         """Watch a call. The block appends the key of the call. An error of the call becomes a part of the answer."""
         began, brought, failure = clock(), list["ListenKey"](), None
-        with watched() as trace:
+        with watched(is_proxied=self.inside.route.proxy is not None) as trace:
             try:
                 yield brought
             except ConfigurationError:  # the client is closed
@@ -160,6 +167,11 @@ class _Check:
 
     # Connections
 
+    def cannot_connect(self, forms: tuple[Form, ...], error: OSError) -> None:
+        """Note that there can be no connection: no descriptor is left for an event loop."""
+        why = TransportError(f"No event loop could be made ({described(error, self._key)}).")
+        self.answer = [Probe(form, clock(), why) for form in forms]
+
     async def connect(self, forms: tuple[Form, ...]) -> list[Probe]:
         """Open connections in their order, look at them side by side, and close them."""
         exchange = share(AsyncExchange, self._stream, asyncio.get_running_loop())
@@ -167,8 +179,9 @@ class _Check:
         news = asyncio.Event()
         try:
             for form in forms:
-                probes.append(probe := Probe(form, clock()))
-                if (connection := await self._open(exchange, probe)) is not None:
+                refused = next((each.error for each in probes if isinstance(each.error, RateLimited)), None)
+                probes.append(probe := Probe(form, clock(), refused))
+                if refused is None and (connection := await self._open(exchange, probe)) is not None:
                     opened.append((probe, connection))
                     read = _read(probe, connection, news.set)  # at once: the time of an event counts
                     readers.append(asyncio.create_task(read, name="listenkey-check"))
@@ -192,9 +205,11 @@ class _Check:
 
     async def _open(self, exchange: AsyncExchange, probe: Probe) -> Opened | None:
         try:
-            connection = await open_form(exchange, probe.form, self._key, self.inside.timeout)
+            with watched(is_proxied=self._stream.proxy is not None) as trace:
+                connection = await open_form(exchange, probe.form, self._key, self.inside.timeout)
         except ListenKeyError as error:
             probe.error = error
+            probe.why = _findings.why_not_open(Called(error, trace, clock() - probe.asked_at), self._stream)
             if isinstance(error, RateLimited):  # counts for everyone on this address
                 self.inside.address.rate_limit_wait.refused(error, probe.asked_at, clock())
             return None

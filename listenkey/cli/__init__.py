@@ -24,7 +24,7 @@ LONGEST_END = 5  # seconds from Ctrl-C or SIGTERM to the end
 def main(argv: "list[str] | None" = None) -> "NoReturn":
     """Run one command, then exit with its status (see `_exits`). `argv` None means the program's own arguments."""
     signals = Signals()
-    from listenkey.cli import _exits, _options, _screen
+    from listenkey.cli import _exits, _options, _output, _screen
 
     def run() -> int:
         args = _options.parsed(sys.argv[1:] if argv is None else argv)
@@ -34,6 +34,7 @@ def main(argv: "list[str] | None" = None) -> "NoReturn":
             return _commands.run(args, screen)
 
     _options.hold_closed_descriptors()
+    _output.take_any_character()
     with _screen.Screen() as screen:
         status = _exits.status_of(run, screen)
     sys.exit(status)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COLOURS = {"ok": "\x1b[32m", "note": "\x1b[33m", "failed": "\x1b[31m", "skipped": "\x1b[2m"}
 WRONG_CLOCK, NO_STREAM = 8, 9  # exit statuses; every other step has the status that any command has for its error
 BEFORE_THE_STREAM = STEPS.index("keepalive")
+NARROW = 60  # columns; in fewer the texts have no room beside the steps
 OFFER = "The check made this listen key. By now another program may use it, too. End it?"
 
 
@@ -87,6 +88,7 @@ def as_text(finding: Finding, columns: int | None) -> str:
     head, text = f"{finding.verdict:8}{finding.step:16}", in_our_words(finding.text)
     if columns is None:
         return head + text
-    lines = textwrap.wrap(head + text, max(columns, 60), subsequent_indent=" " * len(head), break_long_words=False)
+    indent = " " * (len(head) if columns >= NARROW else 4)
+    lines = textwrap.wrap(head + text, columns, subsequent_indent=indent, break_long_words=False)
     whole = "\n".join(lines)
     return f"{coloured(whole[:8], COLOURS[finding.verdict])}{whole[8:]}"

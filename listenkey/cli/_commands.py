@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from listenkey import ListenKeyClient, ListenKeyKeeper
@@ -145,6 +146,8 @@ def _sandbox(args: argparse.Namespace, screen: Screen) -> int:
     _log(logging.DEBUG if args.verbose else logging.WARNING)
     with contextlib.ExitStack() as stack:
         try:
+            if args.play is not None:
+                Path(args.play).stat()  # a file that is not there, before anybody is told where the sandbox is
             sandbox = stack.enter_context(_sandbox_of(args))
         except (OSError, TypeError, ValueError) as error:
             raise _refusal(error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from listenkey.cli._screen import Screen
     from listenkey.stream import Item
 
+LONGEST_ALARM = 1e8  # seconds, of about three years; a longer time is none for the system
 LOOK = 1.0  # seconds between two looks at output and clock, while nothing comes
 
 
@@ -72,7 +74,16 @@ class _Flow:
     def items(self) -> Generator[Item | None]:
         """Give what comes; None now and then, while nothing does."""
         stream_url = stream_url_of(self._args)
+        end_in(self._args.duration)  # entering waits until the exchange gives a key
         with UserDataStream(self._client, stream_url=stream_url, form=self._args.form, forever=True) as stream:
+            end_in(None)
             self._screen.show(lambda: live_stream(stream.status(), datetime.now().astimezone(), self.printed))
             while True:
                 yield stream.next_within(self._look)
+
+
+def end_in(seconds: float | None) -> None:
+    """End the command in so many seconds, whatever it waits for. None: do not. On Windows: do not either."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, lambda *_: sys.exit(0))
+        signal.setitimer(signal.ITIMER_REAL, min(seconds or 0.0, LONGEST_ALARM))

@@ -124,7 +124,7 @@ def _add_events(events: argparse.ArgumentParser) -> None:
     events.add_argument("--limit", type=_limit, metavar="N", help="end after so many events; gaps do not count")
     events.add_argument("--duration", type=_duration, metavar="S", help="end after so many seconds")
     what = "append to this file, which is opened anew after SIGHUP, as logrotate asks for"
-    events.add_argument("--output", metavar="FILE", help=what)
+    events.add_argument("--output", type=_given, metavar="FILE", help=what)
 
 
 def _event(text: str) -> str:
@@ -135,6 +135,13 @@ def _event(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r} is none of: {', '.join(TYPES)}")
 
 
+def _given(text: str) -> str:
+    """Refuse an empty text. A variable that is not set must not mean the default: the real exchange, for example."""
+    if not text:
+        raise argparse.ArgumentTypeError("the text is empty")
+    return text
+
+
 def _limit(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
@@ -142,13 +149,17 @@ def _limit(text: str) -> int:
 
 
 def _duration(text: str) -> float:
+    return _above_0(text, " of seconds")
+
+
+def _above_0(text: str, of: str = "") -> float:
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number{of} above 0")
+    return number
 
 
 def parser() -> argparse.ArgumentParser:
@@ -194,14 +205,14 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--yes", action="store_true", help="end a key that the check made, without asking")
     for command in (events, check):
         what = "where the stream is (default: LISTENKEY_STREAM_URL, else known from the base URL)"
-        command.add_argument("--stream-url", metavar="URL", help=what)
+        command.add_argument("--stream-url", type=_given, metavar="URL", help=what)
     for command in (start, keepalive, delete, keep, events, check):
         where = command.add_mutually_exclusive_group()
         what = "where the exchange is (default: LISTENKEY_BASE_URL, else Binance)"
-        where.add_argument("--base-url", metavar="URL", help=what)
+        where.add_argument("--base-url", type=_given, metavar="URL", help=what)
         where.add_argument("--demo", action="store_true", help="Binance's demo trading, which has API keys of its own")
         what = "accept plain http to this host, such as a sandbox in the next container"
-        command.add_argument("--plain-http", metavar="HOST", help=what)
+        command.add_argument("--plain-http", type=_given, metavar="HOST", help=what)
         command.add_argument(
             "--timeout", type=float, default=10.0, metavar="S", help="seconds an attempt may take (10)"
         )
@@ -210,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
     example = "listenkey sandbox --port 8080 --life 60 --fault silent \\\n    --fault 'status {\"status\": 503}'"
     sandbox = add("sandbox", "run a stand-in for the exchange on this machine", example, SANDBOX)
     what = "where to listen (127.0.0.1); elsewhere everyone in reach may use and steer it"
-    sandbox.add_argument("--host", default="127.0.0.1", help=what)
+    sandbox.add_argument("--host", type=_given, default="127.0.0.1", help=what)
     sandbox.add_argument("--port", type=int, default=0, help="(any free one)")
     sandbox.add_argument("--life", type=float, default=3600.0, metavar="S", help="seconds a key lives (3600)")
     what = "weight a minute (2400; 0: no limit)"
@@ -220,7 +231,7 @@ def parser() -> argparse.ArgumentParser:
     what = "misbehave once: a fault's name, then its options as JSON"
     sandbox.add_argument("--fault", action="append", default=[], metavar="FAULT", help=what)
     what = "send what `listenkey events --raw` wrote, as soon as a stream is connected"
-    sandbox.add_argument("--play", metavar="FILE", help=what)
+    sandbox.add_argument("--play", type=_given, metavar="FILE", help=what)
     what = "seconds of the file that pass in a second (1)"
-    sandbox.add_argument("--speed", type=float, default=1.0, metavar="X", help=what)
+    sandbox.add_argument("--speed", type=_above_0, default=1.0, metavar="X", help=what)
     return parser

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import logging
 import os
 import select
 import signal
@@ -15,6 +17,15 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+
+
+log = logging.getLogger("listenkey.cli")
+
+
+def take_any_character() -> None:
+    """Write as an escape what the encoding of standard output has not: an order's id may be in any script."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def wait_for_reader(seconds: float) -> None:
@@ -58,11 +69,14 @@ class StandardOutput:
 
 
 class File:
-    """Lines at the end of a file. After SIGHUP the file is opened anew by its name, as logrotate asks for."""
+    """Lines at the end of a file. After SIGHUP the file is opened anew by its name, as logrotate asks for.
+
+    If that fails, the lines go on into the old file until it succeeds: a mistake in a rotation must not cost events.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._is_moved = False
+        self._is_moved = self._is_told = False
         self._file: TextIO | None = None
 
     def __enter__(self) -> Self:
@@ -97,5 +111,17 @@ class File:
         file.flush()
 
     def look(self) -> TextIO:
-        """Open the file anew, if that was asked for. Raises OSError."""
-        return self._open() if self._is_moved or self._file is None else self._file
+        """Open the file anew, if that was asked for."""
+        if self._file is not None and not self._is_moved:
+            return self._file
+        try:
+            file = self._open()
+        except OSError as error:
+            if self._file is None:
+                raise
+            if not self._is_told:
+                log.warning("cannot open %s anew (%s): going on with the old file", self._path, error.strerror)
+            self._is_moved = self._is_told = True  # again at the next look
+            return self._file
+        self._is_told = False
+        return file

@@ -59,82 +59,110 @@ class SideBySide:
 
     Args:
         key: the listen key.
-        decided: is told the form that brought an event.
+        decided: is told the form that brought an event, when the driver takes the event.
     """
 
     def __init__(self, key: Secret, decided: Callable[[Form], None]) -> None:
         self._key, self._decided = key, decided
+        self._opening: dict[Form, asyncio.Task[ListenKeyError | None]] = {}
         self._open: dict[Form, WebSocket] = {}
         self._readers: dict[Form, asyncio.Task[None]] = {}
         self._news: asyncio.Queue[tuple[Form, Came | Exception | None]] = asyncio.Queue(WAITING)  # None: the end
+        self._reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # to SUBSCRIBE; "": it works
         self._answered: set[Form] = set()  # the last ping
-        self._is_decided = False
+        self._kept: Form | None = None  # which has brought an event
+        self._is_told = False  # whether `decided` was told
         self._last: WebSocket | None = None  # that brought something
         self._came: Came = ()
 
     async def open(self, exchange: AsyncExchange, seconds: float) -> None:
-        """Open all. Raises the error of the first form, if none can be opened; a 429 or 418 goes before."""
+        """Open all, or open until an event comes: a form that answers late then holds up nothing.
+
+        Raises the error of the first form, if none can be opened; a 429 or 418 goes before.
+        """
         try:
             async with asyncio.TaskGroup() as group:  # waits for all, also when it is cancelled
-                opening = [group.create_task(self._try_to_open(exchange, form, seconds)) for form in FORMS]
+                for form in FORMS:
+                    self._opening[form] = group.create_task(self._try_to_open(exchange, form, seconds))
         except BaseException:
             self.abort()
             raise
         if not self._open:
-            errors = [error for task in opening if (error := task.result()) is not None]
+            errors = [error for task in self._opening.values() if (error := task.result()) is not None]
             raise min(errors, key=lambda error: not isinstance(error, RateLimited))
-        for form, socket in self._open.items():
-            self._readers[form] = asyncio.create_task(self._read(form, socket), name="listenkey-stream-form")
 
     async def _try_to_open(self, exchange: AsyncExchange, form: Form, seconds: float) -> ListenKeyError | None:
         try:
-            socket = await open_form(exchange, form, self._key, seconds)
-            try:
-                if form == "subscribe":
-                    async with asyncio.timeout(seconds):
-                        await self._subscribe(socket)
-            except BaseException:
-                socket.abort()
-                raise
+            socket = self._open[form] = await open_form(exchange, form, self._key, seconds)
         except ListenKeyError as error:
             return error
-        except Exception as error:  # noqa: BLE001  whatever a library raises here is: no connection
-            return TransportError(f"The server did not answer SUBSCRIBE ({type(error).__name__}).")
-        self._open[form] = socket
-        return None
-
-    async def _subscribe(self, socket: WebSocket) -> None:
-        """Name the key, and wait for the answer: before, no event comes this way."""
+        self._readers[form] = asyncio.create_task(self._read(form, socket), name="listenkey-stream-form")
+        if form != "subscribe":
+            return None
         socket.send(subscription(self._key))
-        while data := await socket.read():
-            came = socket.received(data)
-            await self._news.put(("subscribe", came))  # an event may come with the answer
-            for each in came:
-                if (meaning := meaning_of(each)) == "refusal":
-                    raise TransportError("The server refused SUBSCRIBE.")
-                if meaning == "answer":
-                    return
-        raise TransportError("The server ended the connection.")
+        try:
+            async with asyncio.timeout(seconds):
+                why = await self._reply
+        except TimeoutError:
+            why = "The server did not answer SUBSCRIBE."
+        if why:
+            self._give_up(form)
+            return TransportError(why)
+        return None
 
     async def _read(self, form: Form, socket: WebSocket) -> None:
         """Read a connection to its end, or until the form to keep is known."""
         try:
             while data := await socket.read():
-                await self._news.put((form, socket.received(data)))
-                if self._is_decided:
+                await self._news.put((form, self._looked_at(form, socket.received(data))))
+                if self._kept is not None:
                     return
                 if socket.ending()[1] is not None:
                     break
-            await self._news.put((form, None))
+            end = None
         except Exception as error:  # noqa: BLE001  for the driver, which names it
-            await self._news.put((form, error))
+            end = error
+        if form == "subscribe":
+            self._subscribed("The server ended the connection.")
+        await self._news.put((form, end))
+
+    def _looked_at(self, form: Form, came: Came) -> Came:
+        """Look for an event, and for the answer to SUBSCRIBE. Gives what came, without the answer.
+
+        The reader looks, not the driver: the driver takes nothing before all are open, and the news that wait are few.
+        """
+        meanings = [meaning_of(each) for each in came]
+        if "pong" in meanings:
+            self._answered.add(form)
+        if form == "subscribe" and ("answer" in meanings or "event" in meanings):  # events prove it, too
+            self._subscribed("")
+        elif form == "subscribe" and "refusal" in meanings:
+            self._subscribed("The server refused SUBSCRIBE.")
+        if "event" in meanings and self._kept is None:
+            self._keep(form)
+        return [each for each, meaning in zip(came, meanings, strict=True) if meaning not in ("answer", "refusal")]
+
+    def _subscribed(self, why: str) -> None:
+        if not self._reply.done():
+            self._reply.set_result(why)
+
+    def _keep(self, form: Form) -> None:
+        self._kept = form
+        for other in [other for other in FORMS if other != form]:
+            self._opening[other].cancel()
+            if other in self._open:
+                self._give_up(other)
+
+    def _give_up(self, form: Form) -> None:
+        self._open.pop(form).abort()
+        self._readers.pop(form).cancel()
 
     # The calls of a WebSocket.
 
     async def read(self) -> bytes:
         """Wait for news of any connection. Empty: the last connection has ended. Raises as `WebSocket.read`."""
         while True:
-            if self._is_decided and self._news.empty() and all(reader.done() for reader in self._readers.values()):
+            if self._kept and self._news.empty() and all(reader.done() for reader in self._readers.values()):
                 (self._last,) = self._open.values()
                 data = await self._last.read()
                 self._came = self._last.received(data) if data else ()
@@ -144,7 +172,10 @@ class SideBySide:
                 continue
             self._last = socket
             if not isinstance(came, Exception | None):
-                self._came = self._looked_at(form, came)
+                if form == self._kept and not self._is_told:
+                    self._is_told = True
+                    self._decided(form)
+                self._came = came
                 return b"news"
             if len(self._open) == 1:
                 if came is None:
@@ -155,25 +186,6 @@ class SideBySide:
     def received(self, _: bytes) -> Came:
         """Give what came."""
         return self._came
-
-    def _looked_at(self, form: Form, came: Came) -> Came:
-        """Look for an event. Gives what came, without the answer to SUBSCRIBE."""
-        meanings = [meaning_of(each) for each in came]
-        if "pong" in meanings:
-            self._answered.add(form)
-        if "event" in meanings and not self._is_decided:
-            self._decide(form)
-        return [each for each, meaning in zip(came, meanings, strict=True) if meaning not in ("answer", "refusal")]
-
-    def _decide(self, form: Form) -> None:
-        self._is_decided = True
-        for other in [other for other in self._open if other != form]:
-            self._give_up(other)
-        self._decided(form)
-
-    def _give_up(self, form: Form) -> None:
-        self._open.pop(form).abort()
-        self._readers.pop(form).cancel()
 
     def ending(self) -> tuple[bool, str | None]:
         """As `WebSocket.ending`, of the last connection."""

@@ -1,12 +1,13 @@
 """What a check may see of the stream's connections: the only door of the check into this room."""
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
 from listenkey._http.exchange import AsyncExchange
 from listenkey._http.masking import Secret, cleaned, described
 from listenkey.stream import _forms
-from listenkey.stream._events import Decoder, Expired, Reply, Shutdown, UnknownEvent
+from listenkey.stream._events import Decoder
 from listenkey.stream._forms import Form
 from listenkey.stream._streams import route_of
 from listenkey.stream._websocket import WebSocket
@@ -20,12 +21,13 @@ class News:
     """What a connection brought.
 
     Attributes:
-        what: an answer to our ping, the answer to SUBSCRIBE, an event, the connection's end.
-        text: "" or "refused" for an answer; the event's name; why the connection has ended.
+        what: an answer to our ping, the answer to SUBSCRIBE, an event, a message that is none, the connection's end.
+        text: why SUBSCRIBE was refused, "" if it was not; the event's name; what the message says; why the connection
+            has ended.
         is_wrapped: whether the event came inside ``{"stream": …, "data": …}``.
     """
 
-    what: Literal["pong", "reply", "event", "end"]
+    what: Literal["pong", "reply", "event", "other", "end"]
     text: str = ""
     is_wrapped: bool = False
 
@@ -61,16 +63,31 @@ class Opened:
         return news
 
     def _meaning(self, message: bytes | int) -> News:
-        if isinstance(message, int):  # the number of our ping
+        meaning = _forms.meaning_of(message)  # the rule of form="auto"
+        if isinstance(message, int) or meaning == "pong":
             return News("pong")
-        read = self._decoder.read(message, [self._key])
-        if isinstance(read, Reply):
-            return News("reply", "" if read.accepted else "refused")
-        if isinstance(read, Expired | Shutdown):
-            name = "listenKeyExpired" if isinstance(read, Expired) else "serverShutdown"
-        else:
-            name = (read.kind if isinstance(read, UnknownEvent) else read.event_type) or "no name"
+        if meaning == "answer":
+            return News("reply")
+        if meaning != "event":
+            return News("reply" if meaning == "refusal" else "other", cleaned(words_of(message), self._key))
+        self._decoder.read(message, [self._key])  # logs what cannot be read whole
+        content = json.loads(message)
+        name = content.get("data", content)["e"]
         return News("event", cleaned(name, self._key)[:LONGEST_NAME], b'"stream"' in message)
+
+
+def words_of(message: bytes) -> str:
+    """Say in a few words what a message says that is no event. The words may hold the listen key."""
+    try:
+        content = json.loads(message)
+    except (ValueError, RecursionError):
+        return "not JSON"
+    said = content.get("error", content) if isinstance(content, dict) else None
+    if not isinstance(said, dict):
+        return "not a JSON object"
+    words = [str(each) for each in (said.get("msg"), said.get("e")) if each is not None]
+    words += [f"code {said['code']}"] if said.get("code") is not None else []
+    return ", ".join(words) or "without an event's name"
 
 
 async def open_form(exchange: AsyncExchange, form: Form, key: Secret, seconds: float) -> Opened:

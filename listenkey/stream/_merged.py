@@ -141,7 +141,9 @@ class MergedStreams:
             with stream:
                 while not self._left:
                     if (item := stream.next_within(1.0)) is not None:
-                        self._room[name].acquire()
+                        while not self._room[name].acquire(timeout=1.0):  # Ctrl-C may have cut `__exit__` short
+                            if self._left:
+                                return
                         self._give(name, item)
         except StopIteration:
             pass  # the block was left

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import re
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +15,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+import trustme
 
 from listenkey import AsyncListenKeyClient, ConfigurationError, ListenKeyClient, ListenKeyKeeper, RateLimited
 from listenkey.check import STEPS, Finding, async_check, check
@@ -178,6 +182,7 @@ def test_no_answer(checked: Checked, listenkey_sandbox: Sandbox) -> None:
     assert failed(found) == "answer"
     url = listenkey_sandbox.url
     assert found["answer"].text == f"No answer from {url} within 0.5 s. Repeating the call is safe."
+    assert found["clock"].text == "no answer came, so nobody can compare"
 
 
 def test_too_many_requests(checked: Checked, listenkey_sandbox: Sandbox) -> None:
@@ -302,6 +307,64 @@ def test_a_form_that_is_refused(checked: Checked, listenkey_sandbox: Sandbox) ->
     assert found["two at once"].text == "one of the two could not be opened"
 
 
+def test_a_fault_of_the_server_says_nothing_of_a_stream_that_goes_on(
+    checked: Checked, listenkey_sandbox: Sandbox
+) -> None:
+    listenkey_sandbox.faults.add("stream-refuse", status=503, times=None)
+    found = checked(listenkey_sandbox.url)
+    assert found["form path"].text == f"{listenkey_sandbox.stream_url} refused the stream. (HTTP 503)"
+
+
+def test_how_far_a_connection_of_the_stream_came(
+    checked: Checked, listenkey_sandbox: Sandbox, closed_port: str, scripted: Callable[..., str], tls_url: str
+) -> None:
+    """The stream has another host than the calls: its name, its port and its certificate may fail alone."""
+    nobody, silent = (url.replace("http", "ws") for url in (closed_port, scripted(lambda _: None)))
+    ends = {
+        "wss://a.invalid": " The name was not found: check the name, and the DNS of this machine.",
+        nobody: f" {nobody[5:]}: a firewall, or a network that needs a proxy, may be in the way.",
+        nobody.replace("ws", "wss"): f" {nobody[5:]}: a firewall, or a network that needs a proxy, may be in the way.",
+        listenkey_sandbox.stream_url.replace("ws", "wss"): " Something in between may speak no TLS, or end it.",
+        tls_url.replace("https", "wss"): " The certificate is not trusted: check SSL_CERT_FILE, or pass ssl_context.",
+        silent: " Something in between may let no WebSocket through.",
+    }
+    for url, end in ends.items():
+        found = checked(listenkey_sandbox.url, stream_url=url)
+        assert failed(found) == "form path"
+        assert found["form path"].text.startswith(f"No answer from {url} ")
+        assert found["form path"].text.endswith(end)
+        assert "goes on" not in found["form path"].text
+
+
+def test_nothing_more_is_sent_after_a_429(checked: Checked, listenkey_sandbox: Sandbox) -> None:
+    listenkey_sandbox.faults.add("stream-refuse", status=429, headers={"Retry-After": "7"})
+    found = checked(listenkey_sandbox.url)
+    assert failed(found) == "form path"
+    text = f"{listenkey_sandbox.stream_url} refused the stream. Send nothing for 7 s. (HTTP 429)"
+    assert [found[step].text for step in ("form path", "form query", "form subscribe")] == [text] * 3
+    assert [request.method for request in listenkey_sandbox.requests] == ["PUT", "POST", "PUT", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ('{"error":{"code":2,"msg":"Invalid request"}}', "Invalid request, code 2"),
+        ('{"e":"serverShutdown"}', "serverShutdown"),
+        ("<html>", "not JSON"),
+        ("[1]", "not a JSON object"),
+        ("{}", "without an event's name"),
+    ],
+)
+def test_a_message_that_is_no_event_is_no_proof(
+    checked: Checked, listenkey_sandbox: Sandbox, message: str, said: str
+) -> None:
+    listenkey_sandbox.faults.add("stream-frame", text=message, times=None)
+    found = checked(listenkey_sandbox.url)
+    assert failed(found) == ""
+    assert found["form path"].verdict == "note"
+    assert found["form path"].text.endswith(f", ping answered, a message that is no event ({said}), {QUIET}")
+
+
 def test_a_form_that_brings_nothing_while_others_do(checked: Checked, listenkey_sandbox: Sandbox) -> None:
     listenkey_sandbox.faults.add("stream-mute")
     with events(listenkey_sandbox, 4):
@@ -334,7 +397,7 @@ def test_a_subscription_that_is_refused(checked: Checked, listenkey_sandbox: San
     listenkey_sandbox.faults.add("stream-frame", text='{"error":{"code":2,"msg":"no"},"id":1}', times=3)
     found = checked(listenkey_sandbox.url)
     assert failed(found) == "form subscribe"
-    assert found["form subscribe"].text.endswith(", and SUBSCRIBE was refused")
+    assert found["form subscribe"].text.endswith(", and SUBSCRIBE was refused (no, code 2)")
 
 
 def test_two_at_once_and_the_older_is_closed(checked: Checked, listenkey_sandbox: Sandbox) -> None:
@@ -396,6 +459,31 @@ def test_no_secret_is_in_any_finding(checked: Checked, listenkey_sandbox: Sandbo
     assert found["form path"].facts["event"] == "***"
 
 
+CROWDED = """
+import os, resource, sys
+from listenkey import ListenKeyClient
+from listenkey.check import check
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+with ListenKeyClient(sys.argv[1], base_url=sys.argv[2]) as client:
+    for finding in check(client):
+        if finding.step == "keepalive":
+            spare = os.open(os.devnull, os.O_RDONLY)
+            os.close(spare)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (spare, limits[1]))
+        if finding.verdict == "failed":
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            sys.exit(finding.text)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of POSIX")
+def test_no_descriptor_is_left_for_an_event_loop(listenkey_sandbox: Sandbox) -> None:
+    command = [sys.executable, "-c", CROWDED, API_KEY, listenkey_sandbox.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 1
+    assert "No event loop could be made ([Errno 24] Too many open files)." in done.stderr.splitlines()
+
+
 def test_nothing_is_left(listenkey_sandbox: Sandbox) -> None:
     """The rest of a check that is not read to its end is not done."""
     with ListenKeyClient(API_KEY, base_url=listenkey_sandbox.url) as client:
@@ -416,10 +504,10 @@ def test_nothing_is_left(listenkey_sandbox: Sandbox) -> None:
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     """Let HTTPS_PROXY name a proxy. Gives its host and port."""
 
-    def name(url: str) -> str:
+    def name(url: str, scheme: str = "http") -> str:
         for variable in ("NO_PROXY", "no_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(variable, raising=False)
-        scheme, _, where = url.partition("://")
+        where = url.removeprefix("http://")
         monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:{PASSWORD}@{where}")
         return where
 
@@ -475,8 +563,55 @@ def test_a_proxy_that_opens_no_way(
     assert PASSWORD not in repr(found)
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_two_certificates_behind_a_proxy_that_speaks_tls_are_told_apart(
+    checked: Checked, scripted: Callable[..., str], proxy: Callable[..., str], tls_url: str, is_known: bool
+) -> None:
+    """`is_known`: the proxy's certificate is trusted, and the exchange's is not."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    of_proxy = trustme.CA()
+    of_proxy.issue_cert("127.0.0.1").configure_cert(server)
+    if is_known:
+        of_proxy.configure_trust(client)
+
+    def tunnel(connection: Any) -> None:
+        exchange = socket.create_connection(("127.0.0.1", int(tls_url.rpartition(":")[2])))
+        with exchange, server.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            exchange.sendall(secured.recv(65536))  # the ClientHello
+            secured.sendall(exchange.recv(65536))  # the certificate is in here
+            secured.recv(65536)  # the client's alert
+
+    proxy(scripted(tunnel, reads_head=False), "https")
+    found = checked(**BEYOND, ssl_context=client)
+    assert failed(found) == ("TLS" if is_known else "connection")
+    text = found[failed(found)].text
+    assert "certificate verify failed" in text
+    assert text.endswith(" This is the certificate of the proxy.") is not is_known
+    assert found["answer"].verdict == "skipped"
+
+
+def test_a_proxy_that_speaks_tls_and_refuses(
+    checked: Checked, scripted: Callable[..., str], proxy: Callable[..., str], authority: Any
+) -> None:
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(client)
+
+    def refuse(connection: Any) -> None:
+        with server.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+    proxy(scripted(refuse, reads_head=False), "https")
+    found = checked(**BEYOND, ssl_context=client)
+    assert failed(found) == "connection"
+    assert found["TLS"].text == "not reached: connection failed"
+
+
 def test_tls_with_a_proxy_is_no_tls_with_the_exchange(
-    checked: Checked, scripted: Callable[..., str], proxy: Callable[[str], str], authority: Any
+    checked: Checked, scripted: Callable[..., str], proxy: Callable[..., str], authority: Any
 ) -> None:
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -486,7 +621,7 @@ def test_tls_with_a_proxy_is_no_tls_with_the_exchange(
         with server.wrap_socket(connection, server_side=True) as secured:
             secured.recv(65536)
 
-    proxy(scripted(opens_no_way, reads_head=False).replace("http", "https"))
+    proxy(scripted(opens_no_way, reads_head=False), "https")
     found = checked(**BEYOND, ssl_context=client)
     assert failed(found) == "connection"
     assert found["connection"].text.endswith(" The proxy takes the connection, and opens no way to the exchange.")

@@ -12,7 +12,7 @@ from listenkey._http.tracing import Trace
 from listenkey.check import _findings
 from listenkey.check._course import Call, Connect, course, is_enough, is_worth_alone
 from listenkey.check._findings import STEPS, Called, Finding, Probe
-from listenkey.errors import ApiError, KeyNotFound, ListenKeyError, TransportError, Unauthorized
+from listenkey.errors import ApiError, KeyNotFound, ListenKeyError, RateLimited, TransportError, Unauthorized
 
 NOW = datetime(2026, 11, 29, 14, 0, 0, tzinfo=UTC)
 DIRECT = Route("https://a.test", None, Certificates())
@@ -129,6 +129,14 @@ def test_a_code_that_is_about_the_account(code: int) -> None:
     )
 
 
+@pytest.mark.parametrize(("expires_in", "verdict"), [(-3599.2, "note"), (39.9, "note"), (40.0, "ok"), (None, "ok")])
+def test_a_life_that_no_keeper_believes(expires_in: float | None, verdict: str) -> None:
+    finding = _findings.listen_key(called(**REACHED), Called(None, Trace(), 0.5, expires_in))
+    assert finding.verdict == verdict
+    odd = "live before this check, expiration in -3599 s, which is too soon to be believed: is this the exchange?"
+    assert (finding.text == odd) is (expires_in == -3599.2)
+
+
 # The course
 
 
@@ -191,3 +199,11 @@ def test_who_is_worth_a_look_alone() -> None:
     assert is_worth_alone(lost, [lost, quiet, quiet, quiet])
     assert not is_worth_alone(refused, [refused, quiet, quiet, told])
     assert not is_worth_alone(told, [told, quiet, quiet, quiet])
+    banned = Probe("query", 0.5, RateLimited(429))
+    assert not is_worth_alone(lost, [lost, banned, banned, banned])  # send nothing more
+
+
+def test_events_of_connections_that_answer_no_ping_are_not_called_none() -> None:
+    finding = _findings.two_at_once(probe(event="A", event_at=2.0), probe(event="A", event_at=2.0), 1.0)
+    text = "events came, but none after an answer to a ping of both, so nobody can tell"
+    assert (finding.verdict, finding.text) == ("note", text)

@@ -107,6 +107,11 @@ def test_a_terminal_has_colours_and_lines_of_its_width(monkeypatch: pytest.Monke
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in as_text(finding, 60)
     assert "\n" not in as_text(finding, None)
+    assert as_text(finding, 40).splitlines() == [  # a text beside its step would have 16 columns
+        "failed  API key         Invalid API-key.",
+        "    `listenkey start` gets a new one.",
+        "    Wait, and try it again.",
+    ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
@@ -128,3 +133,10 @@ def test_without_the_extra_it_says_which_package_is_missing() -> None:
         "listenkey: `listenkey check` needs the extra `stream`: "
         "in a clone of the repository, pip install '.[stream]'.\n"
     )
+
+
+def test_a_terminal_without_the_characters_of_a_text(listenkey_sandbox: Sandbox) -> None:
+    listenkey_sandbox.faults.add("status", status=429, body={"code": -1003, "msg": "请求过多"})
+    done = run({**environment(listenkey_sandbox.url), "PYTHONIOENCODING": "ascii"}, "check")
+    assert r"failed  answer          \u8bf7\u6c42\u8fc7\u591a. Stop" in done.stdout
+    assert (done.returncode, done.stderr) == (5, "")

@@ -187,6 +187,15 @@ def test_it_ends_after_a_duration(listenkey_sandbox: Sandbox) -> None:
     assert json.loads(done.stdout)["reason"] == "started"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="an alarm of POSIX")
+def test_it_ends_after_a_duration_without_a_way_to_the_exchange(closed_port: str) -> None:
+    began = time.monotonic()
+    done = run(environment(closed_port), "events", "--duration", "1.5")
+    assert time.monotonic() - began >= 1.5
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"no listen key; next try in 1 s: No answer from {closed_port} " in done.stderr
+
+
 def test_a_file_is_opened_anew_after_sighup(listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
     """As logrotate does: move the file away, send SIGHUP. Each event is in one of the files, whole."""
     path, moved = tmp_path / "events.jsonl", tmp_path / "events.jsonl.1"
@@ -220,6 +229,26 @@ def test_a_quiet_account_reopens_its_file_too(listenkey_sandbox: Sandbox, tmp_pa
         process.kill()
 
 
+def test_a_place_that_is_gone_costs_no_event(listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
+    path, moved = tmp_path / "logs" / "events.jsonl", tmp_path / "old" / "events.jsonl"
+    path.parent.mkdir()
+    with start(listenkey_sandbox, "--raw", "--output", str(path)) as process:
+        wait_until(lambda: path.exists() and '"started"' in path.read_text())
+        path.parent.rename(moved.parent)
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr is not None
+        said = f" listenkey: cannot open {path} anew (No such file or directory): going on with the old file\n"
+        assert process.stderr.readline().endswith(said)
+        listenkey_sandbox.emit({**EVENT, "E": 1})
+        wait_until(lambda: '"E": 1' in moved.read_text())
+        path.parent.mkdir()
+        wait_until(path.exists)
+        listenkey_sandbox.emit({**EVENT, "E": 2})
+        wait_until(lambda: '"E": 2' in path.read_text())
+        assert '"E": 2' not in moved.read_text()
+        process.kill()
+
+
 def test_a_file_that_cannot_be_written_is_named(listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
     done = run(environment(listenkey_sandbox.url), "events", "--output", str(tmp_path / "a" / "b"))
     assert done.stderr == f"listenkey: input or output failed: No such file or directory: {tmp_path}/a/b.\n"
@@ -231,6 +260,7 @@ def test_a_file_that_cannot_be_written_is_named(listenkey_sandbox: Sandbox, tmp_
     ("options", "said"),
     [
         (["--type", "Gap"], "argument --type: 'Gap' is none of: AccountUpdate, BalancePositionUpdate, GreekUpdate, "),
+        *(([name, ""], f"argument {name}: the text is empty") for name in ("--output", "--base-url", "--stream-url")),
         (["--limit", "0"], "argument --limit: '0' is no whole number above 0"),
         (["--duration", "nan"], "argument --duration: 'nan' is no number of seconds above 0"),
         (["--demo", "--base-url", "https://a.test"], "argument --base-url: not allowed with argument --demo"),

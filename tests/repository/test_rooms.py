@@ -195,7 +195,7 @@ LOOKS_INSIDE = {
     "tests/repository/test_rooms.py": {"_MODULES"},
     "tests/sandbox/test_sandbox.py": {"_accounts", "_usages"},  # which loads nothing but the sandbox
     "tests/stream/test_account.py": {"_orders"},
-    "tests/stream/test_merged.py": {"_moved_to"},
+    "tests/stream/test_merged.py": {"_leave", "_moved_to"},
     "tests/test_client.py": {"_backoff"},
 }
 

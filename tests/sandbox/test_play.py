@@ -144,6 +144,13 @@ def test_a_last_line_that_is_cut_is_left_out(tmp_path: Path, caplog: pytest.LogC
     assert caplog.messages == [f"{path} ends in the middle of line 1, which is left out."]
 
 
+def test_a_line_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    path.write_bytes(b"\n\xff\x00\n")
+    with pytest.raises(ValueError, match=r"day\.jsonl, line 2 is none that `listenkey events --raw` writes\.$"):
+        Sandbox().play(path)
+
+
 @pytest.mark.parametrize("speed", [0, -1, float("inf"), float("nan")])
 def test_a_speed_that_cannot_be(speed: float) -> None:
     with pytest.raises(ValueError, match=r"^speed must be a number above 0, not "):

@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection, serve  # noqa: TID251  a
 from listenkey import ApiError, AsyncListenKeyClient, ConfigurationError, ListenKeyClient
 from listenkey.sandbox import Sandbox
 from listenkey.stream import AsyncUserDataStream, Gap, RiskLevelChange, UserDataStream
-from listenkey.stream._forms import FORMS, Form, meaning_of
+from listenkey.stream._forms import FORMS, WAITING, Form, meaning_of
 from tests.conftest import API_KEY
 
 EVENT = {"e": "RISK_LEVEL_CHANGE", "E": 1, "mb": "1", "mm": "1"}
@@ -32,10 +32,14 @@ class Exchange:
         self._serves, self._refuses = serves, refuses
         self.url = ""
         self.reply: dict[str, Any] | None = {"result": None}  # to SUBSCRIBE
+        self.hangs: Form | None = None  # whose handshake nobody answers
+        self.in_place_of_reply = 0  # so many events
         self.opened: list[Form] = []
         self.open: dict[ServerConnection, Form] = {}
 
-    def judge(self, connection: ServerConnection, request: Any) -> Any:
+    async def judge(self, connection: ServerConnection, request: Any) -> Any:
+        if form_of(request.path) == self.hangs:
+            await connection.wait_closed()
         refused = form_of(request.path) in self._refuses
         return connection.respond(HTTPStatus.NOT_FOUND, "no") if refused else None
 
@@ -46,6 +50,11 @@ class Exchange:
             asked = json.loads(await connection.recv())
             if self.reply is None:
                 return  # which closes the connection
+            for number in range(self.in_place_of_reply):
+                await connection.send(json.dumps({**EVENT, "E": number}))
+                await asyncio.sleep(0.01)  # each is a chunk of its own
+            if self.in_place_of_reply:
+                await connection.wait_closed()
             await connection.send(json.dumps({**self.reply, "id": asked["id"]}))
         self.opened.append(form)
         self.open[connection] = form
@@ -137,6 +146,39 @@ def test_a_subscription_that_is_refused_is_no_trouble(listenkey_sandbox: Sandbox
                 await server.emit(EVENT)
                 assert isinstance(await anext(stream), RiskLevelChange)
                 assert stream.status().form == "path"
+
+    asyncio.run(run())
+
+
+def test_events_in_place_of_the_answer_to_subscribe_are_an_answer(listenkey_sandbox: Sandbox) -> None:
+    """More than wait for the driver: it takes nothing before all forms are open."""
+
+    async def run() -> None:
+        async with exchange() as server, AsyncListenKeyClient(API_KEY, base_url=listenkey_sandbox.url) as client:
+            server.in_place_of_reply = 2 * WAITING
+            async with AsyncUserDataStream(client, stream_url=server.url, form="auto") as stream:
+                assert isinstance(await anext(stream), Gap)
+                for number in range(server.in_place_of_reply):
+                    item = await stream.next_within(50)
+                    assert isinstance(item, RiskLevelChange)
+                    assert item.raw["E"] == number
+                assert stream.status().form == "subscribe"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_that_does_not_answer_holds_up_no_event(listenkey_sandbox: Sandbox, form: Form) -> None:
+    async def run() -> None:
+        other: Form = "query" if form == "path" else "path"
+        async with exchange(other) as server, AsyncListenKeyClient(API_KEY, base_url=listenkey_sandbox.url) as client:
+            server.hangs = form
+            async with AsyncUserDataStream(client, stream_url=server.url, form="auto", tell_blind=True) as stream:
+                await until(lambda: len(server.open) == 2)
+                await server.emit(EVENT)
+                assert isinstance(await anext(stream), Gap)  # no Blind before
+                assert isinstance(await anext(stream), RiskLevelChange)
+                assert stream.status().form == other
 
     asyncio.run(run())
 

@@ -35,6 +35,7 @@ from listenkey.stream import (
     _merged,
     merged,
 )
+from listenkey.stream._merged import WAITING
 from tests.conftest import API_KEY
 
 ACCOUNTS = {"key-of-a": "a", "key-of-b": "b", "key-of-c": "c"}
@@ -350,6 +351,31 @@ class Broken(UserDataStream):
 class BrokenApart(AsyncUserDataStream):
     async def __anext__(self) -> Item:
         raise ZeroDivisionError
+
+
+class Interrupted(UserDataStream):
+    """Ctrl-C comes while the block is left."""
+
+    def _leave(self) -> None:
+        super()._leave()
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_the_block_is_left_leaves_no_thread(sandbox: Sandbox) -> None:
+    with ListenKeyClient("key-of-a", base_url=sandbox.url) as client:
+        stream = Interrupted(client)
+        items = merged({"a": stream})
+        items.__enter__()
+        assert isinstance(next(items)[1], Gap)
+        for number in range(2 * WAITING):  # nobody reads: the thread waits for room
+            sandbox.emit({"e": "RISK_LEVEL_CHANGE", "E": number, "mb": "1", "mm": "1"})
+        while stream.status().waiting != WAITING - 1:  # the thread has one in its hand
+            time.sleep(0.01)
+        with pytest.raises(KeyboardInterrupt):
+            items.__exit__()
+    for thread in [each for each in threading.enumerate() if each.name == "listenkey-merged"]:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def test_a_bug_reaches_the_program(sandbox: Sandbox) -> None:
