@@ -181,8 +181,8 @@ def test_types_and_gaps_alone(listenkey_sandbox: Sandbox) -> None:
 
 def test_it_ends_after_a_duration(listenkey_sandbox: Sandbox) -> None:
     began = time.monotonic()
-    done = run(environment(listenkey_sandbox.url), "events", "--duration", "0.5")
-    assert time.monotonic() - began >= 0.5
+    done = run(environment(listenkey_sandbox.url), "events", "--duration", "3")
+    assert time.monotonic() - began >= 3
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["reason"] == "started"
 
@@ -190,8 +190,8 @@ def test_it_ends_after_a_duration(listenkey_sandbox: Sandbox) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="an alarm of POSIX")
 def test_it_ends_after_a_duration_without_a_way_to_the_exchange(closed_port: str) -> None:
     began = time.monotonic()
-    done = run(environment(closed_port), "events", "--duration", "1.5")
-    assert time.monotonic() - began >= 1.5
+    done = run(environment(closed_port), "events", "--duration", "3")
+    assert time.monotonic() - began >= 3
     assert (done.returncode, done.stdout) == (0, "")
     assert f"no listen key; next try in 1 s: No answer from {closed_port} " in done.stderr
 
@@ -355,7 +355,7 @@ def test_each_item_has_a_line_for_people() -> None:
 
 def test_on_a_terminal_events_are_for_people_unless_json_is_asked_for(listenkey_sandbox: Sandbox) -> None:
     env = environment(listenkey_sandbox.url)
-    _, shown = on_terminal(env, "events", "--duration", "0.3", typed={})
+    _, shown = on_terminal(env, "events", "--duration", "3", typed={})
     assert re.search(r"\d\d:\d\d:\d\d  gap: started, events may be missing\r\n", shown)
-    _, shown = on_terminal(env, "events", "--duration", "0.3", "--json", typed={})
+    _, shown = on_terminal(env, "events", "--duration", "3", "--json", typed={})
     assert '"reason": "started"' in shown

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -139,8 +140,16 @@ def test_a_prompt_on_a_paused_terminal_ends(sandbox: Sandbox, terminal: tuple[in
     leader = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
     program = [sys.executable, "-c", leader + COMMAND, "start"]
     with subprocess.Popen(program, env=env, stdin=screen, stdout=screen, stderr=screen) as running:
-        time.sleep(1)
+        until(lambda: catches(running.pid, signal.SIGTERM))  # nothing is shown: the terminal is paused
+        time.sleep(0.5)  # to the prompt
         assert ends(running, signal.Signals(sent)) == 128 + sent
+
+
+def catches(process: int, sent: signal.Signals) -> bool:
+    """Whether a process has set a handler for a signal."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    (mask,) = re.findall(r"SigCgt:\s*(\w+)", status)
+    return bool(int(mask, 16) >> (sent - 1) & 1)
 
 
 LOGS = """

@@ -138,13 +138,20 @@ def answer(status: bytes, body: bytes = b"", *headers: bytes) -> bytes:
 
 
 def says(*parts: bytes, pause: float = 0.0) -> Script:
-    """Read a head, send the parts, and end the connection."""
+    """Read a head, send the parts, and end the connection.
+
+    The end comes in the packet of the last part: else a client may read the part, and keep the connection for a while.
+    """
 
     def script(connection: socket.socket, seen: list[bytes]) -> None:
         seen.append(read_head(connection))
-        for part in parts:
+        *first, last = parts or (b"",)
+        for part in first:
             connection.sendall(part)
             time.sleep(pause)
+        if hasattr(socket, "TCP_CORK"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        connection.sendall(last)
         connection.shutdown(socket.SHUT_WR)
         wait_for_the_end(connection)
 

@@ -72,7 +72,9 @@ def test_program(program: Program, listenkey_sandbox: Sandbox, tmp_path: Path) -
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", text], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert (run.returncode, run.stderr) == (0, "")
+    # A stream warns when nothing can come for a while: soon, where the life of a key is short and the machine is busy.
+    said = re.sub(r"(?m)^(no events for|events come again).*\n", "", run.stderr)
+    assert (run.returncode, said) == (0, "")
     assert run.stdout
     # A comment behind a print shows what it prints.
     for shown in re.findall(r"print\(error[^#\n]*# (.*)", text):
