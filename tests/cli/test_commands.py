@@ -248,6 +248,9 @@ def test_usage_errors(closed_port: str) -> None:
     env = environment(closed_port)
     assert run(env, "start", "--api-key", "x").returncode == 2
     assert run(env, "start", "--base-url", "http://eapi.binance.com").returncode == 2
+    empty = run(env, "sandbox", "--host", "")  # the same, and it would have meant every address of the machine
+    assert (empty.returncode, empty.stdout) == (2, "")
+    assert empty.stderr.endswith("argument --host: the text is empty\n")
     nothing = run(env, "keep", "--")  # a variable that was empty: without a program, keep would show the key
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert nothing.stderr.endswith("listenkey: error: no program follows --\n")
@@ -442,7 +445,6 @@ def test_the_sandbox_command_on_a_terminal() -> None:
     "options",
     [
         ["--life", "0"],
-        ["--host", ""],
         ["--host", "sandbox.invalid"],
         ["--limit", "-1"],
         ["--port", "70000"],

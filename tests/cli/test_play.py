@@ -37,7 +37,7 @@ def test_a_recording_is_played_to_a_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere.jsonl"], "\nlistenkey: nowhere.jsonl: No such file or directory.\n"),
+        (["nowhere.jsonl"], "listenkey: nowhere.jsonl: No such file or directory.\n"),
         (["{odd}"], "line 1 is none that `listenkey events --raw` writes."),
         (["{odd}", "--speed", "0"], "argument --speed: '0' is no number above 0"),
     ],
