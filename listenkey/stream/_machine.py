@@ -375,6 +375,8 @@ class Link:
         if self._gaps.unproven is not None:
             self._lose(self._gaps.unproven)
         main = self._sockets.main
+        if socket.is_compared:  # until it brought news, the server may have sent events to the other socket alone
+            socket.ready_at = max(socket.ready_at, min(socket.news_at, now))
         # At a random moment, or the connections of all streams of a program would change at once.
         self._sockets.promote(socket, now + self._pace.life * self._random.uniform(0.98, 1))
         self._attempts.stable_at = (socket.opened_at or now) + self._pace.proven
