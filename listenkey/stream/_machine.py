@@ -224,6 +224,11 @@ class Link:
             socket.pong(asked_at)
         return self._settle(now)
 
+    def unread(self, now: float, number: int) -> None:
+        """Note that a socket is not read now, because the program has to make room: the silence proves nothing."""
+        if (socket := self._sockets.find(number)) is not None:
+            socket.unread_at = now
+
     def frames(self, now: float, number: int, frames: Sequence[str | bytes]) -> Sequence[Action]:
         """Note frames of a socket that came together."""
         self._look(now)
