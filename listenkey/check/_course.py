@@ -85,7 +85,9 @@ def _streams(wait: float) -> Course:
     opened = list(together)
     for probe in (path, query, subscribe):
         probes = [probe]
-        if is_worth_alone(probe, together):
+        # After a 429 or 418 nothing more is sent.
+        is_limited = any(isinstance(each.error, RateLimited) for each in opened)
+        if not is_limited and is_worth_alone(probe, together):
             alone = cast(list[Probe], (yield Connect((probe.form,))))
             probes += alone
             opened += alone
@@ -98,11 +100,8 @@ def _streams(wait: float) -> Course:
 def is_worth_alone(probe: Probe, together: Sequence[Probe]) -> bool:
     """Whether a connection that did badly beside others may do better alone.
 
-    The exchange may serve one connection at a time. Where two others received, it serves several. After a 429 or 418
-    nothing more is sent.
+    The exchange may serve one connection at a time. Where two others received, it serves several.
     """
-    if any(isinstance(each.error, RateLimited) for each in together):
-        return False
     received = sum(each.received_at is not None for each in together)
     return probe.opened_at is not None and probe.event is None and (probe.ended is not None or received == 1)
 

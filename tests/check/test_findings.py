@@ -1,5 +1,6 @@
 """What is said of a step: by table, without a server. The sandbox's part: test_check.py."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -199,8 +200,23 @@ def test_who_is_worth_a_look_alone() -> None:
     assert is_worth_alone(lost, [lost, quiet, quiet, quiet])
     assert not is_worth_alone(refused, [refused, quiet, quiet, told])
     assert not is_worth_alone(told, [told, quiet, quiet, quiet])
-    banned = Probe("query", 0.5, RateLimited(429))
-    assert not is_worth_alone(lost, [lost, banned, banned, banned])  # send nothing more
+
+
+@pytest.mark.parametrize("where", ["together", "alone"])
+def test_no_connection_is_opened_after_a_429(where: str) -> None:
+    reached = called(**REACHED, tls="TLSv1.3", status=200)
+    lost, banned = probe(ended="why"), probe(None, error=RateLimited(429))
+    together = [lost, lost, banned if where == "together" else lost, lost]
+    steps, connects = course(DIRECT, 1.0, is_usual_key=True), list[tuple[str, ...]]()
+    answer: object = None
+    with contextlib.suppress(StopIteration):
+        while True:
+            step = steps.send(answer)
+            answer = reached
+            if isinstance(step, Connect):
+                answer = [banned] if connects else together
+                connects.append(step.forms)
+    assert connects[1:] == ([] if where == "together" else [("path",)])
 
 
 def test_events_of_connections_that_answer_no_ping_are_not_called_none() -> None:
