@@ -19,7 +19,7 @@ from listenkey.stream import Gap, UserDataStream
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from listenkey import ListenKeyClient
     from listenkey.cli._screen import Screen
@@ -74,16 +74,23 @@ class _Flow:
     def items(self) -> Generator[Item | None]:
         """Give what comes; None now and then, while nothing does."""
         stream_url = stream_url_of(self._args)
-        end_in(self._args.duration)  # entering waits until the exchange gives a key
-        with UserDataStream(self._client, stream_url=stream_url, form=self._args.form, forever=True) as stream:
-            end_in(None)
+        stream = UserDataStream(self._client, stream_url=stream_url, form=self._args.form, forever=True)
+        with contextlib.ExitStack() as stack:
+            with ending_in(self._args.duration):  # entering waits until the exchange gives a key
+                stack.enter_context(stream)
             self._screen.show(lambda: live_stream(stream.status(), datetime.now().astimezone(), self.printed))
             while True:
                 yield stream.next_within(self._look)
 
 
-def end_in(seconds: float | None) -> None:
-    """End the command in so many seconds, whatever it waits for. None: do not. On Windows: do not either."""
+@contextlib.contextmanager
+def ending_in(seconds: float | None) -> Iterator[None]:
+    """End the command in so many seconds, if the block still waits by then. None: do not. On Windows: do not either."""
     if sys.platform != "win32":
         signal.signal(signal.SIGALRM, lambda *_: sys.exit(0))
         signal.setitimer(signal.ITIMER_REAL, min(seconds or 0.0, LONGEST_ALARM))
+    try:
+        yield
+    finally:  # also after a refusal, which has an exit status of its own
+        if sys.platform != "win32":
+            signal.setitimer(signal.ITIMER_REAL, 0.0)

@@ -187,13 +187,26 @@ def test_it_ends_after_a_duration(listenkey_sandbox: Sandbox) -> None:
     assert json.loads(done.stdout)["reason"] == "started"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="an alarm of POSIX")
 def test_it_ends_after_a_duration_without_a_way_to_the_exchange(closed_port: str) -> None:
     began = time.monotonic()
     done = run(environment(closed_port), "events", "--duration", "3")
     assert time.monotonic() - began >= 3
     assert (done.returncode, done.stdout) == (0, "")
     assert f"no listen key; next try in 1 s: No answer from {closed_port} " in done.stderr
+
+
+def test_the_alarm_of_entering_does_not_change_the_exit_status_of_a_refusal() -> None:
+    program = """
+import signal
+from listenkey.cli._events import ending_in
+try:
+    with ending_in(60.0):
+        raise ValueError
+except ValueError:
+    print(signal.getitimer(signal.ITIMER_REAL))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "(0.0, 0.0)\n"
 
 
 def test_a_file_is_opened_anew_after_sighup(listenkey_sandbox: Sandbox, tmp_path: Path) -> None:
