@@ -11,7 +11,7 @@ from listenkey.check import STEPS, Finding, check
 from listenkey.cli._exits import in_our_words, status_of_error
 from listenkey.cli._options import stream_url_of
 from listenkey.cli._screen import coloured, columns_of, is_terminal
-from listenkey.errors import ConfigurationError
+from listenkey.errors import ConfigurationError, RateLimited
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +35,8 @@ def run(args: argparse.Namespace, screen: Screen, client: AbstractContextManager
             for finding in check(entered, stream_url=stream_url_of(args), wait=args.wait):
                 found.tell(finding)
             screen.end_line()
-            if found.made_key and (args.yes or (is_terminal(sys.stdin) and screen.agrees(OFFER))):
+            may_end = found.made_key and not found.is_limited
+            if may_end and (args.yes or (is_terminal(sys.stdin) and screen.agrees(OFFER))):
                 entered.delete()
                 screen.say("listenkey: the listen key was ended.")
             elif found.made_key:
@@ -54,12 +55,14 @@ class _Found:
         self._is_json, self._wait, self._screen = args.json, args.wait, screen
         self.status = 0
         self.made_key = False
+        self.is_limited = False  # after a 429 or 418 nothing more is sent
 
     def tell(self, finding: Finding) -> None:
         """Print a finding."""
         if finding.verdict == "failed" and not self.status:
             self.status = status_of(finding)
         self.made_key = self.made_key or finding.facts.get("new") is True
+        self.is_limited = self.is_limited or isinstance(finding.error, RateLimited)
         with self._screen.cleared():
             columns = columns_of(sys.stdout) if is_terminal(sys.stdout) else None
             print(as_json(finding) if self._is_json else as_text(finding, columns), flush=True)

@@ -50,6 +50,13 @@ def test_as_json(listenkey_sandbox: Sandbox) -> None:
     assert run(environment(listenkey_sandbox.url), "keepalive").returncode == 4
 
 
+def test_a_key_that_the_check_made_is_not_ended_after_a_429(listenkey_sandbox: Sandbox) -> None:
+    listenkey_sandbox.faults.add("stream-refuse", status=429, headers={"Retry-After": "7"})
+    done = run(environment(listenkey_sandbox.url), "check", "--wait", "0.3", "--yes")
+    assert (done.returncode, done.stderr) == (9, LIVES_ON)
+    assert [request.method for request in listenkey_sandbox.requests] == ["PUT", "POST", "PUT", "GET"]
+
+
 def test_a_setting_that_cannot_work_is_the_first_step() -> None:
     done = run(environment("http://a.test"), "check")
     first, second, *_ = done.stdout.splitlines()
