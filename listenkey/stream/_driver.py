@@ -252,12 +252,13 @@ class Driver:
                 self._is_program_slow = False
 
     async def _let_program_take(self, number: int) -> None:
-        """Wait until the program has made room, unless the program is slow."""
+        """Wait until the program has made room, unless the program is slow, or the connection is to close."""
         while len(self._buffer) > self._buffer.half and not self._is_program_slow:
             enough = max(0, len(self._buffer) - FAST)
             for _ in range(100):  # a second; longer on a busy machine, where the program needs more time, too
+                if not self.link.may_wait(clock(), number):
+                    return
                 await asyncio.sleep(0.01)
-                self.link.unread(clock(), number)
                 if len(self._buffer) <= enough:
                     break
             else:

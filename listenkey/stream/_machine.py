@@ -224,10 +224,16 @@ class Link:
             socket.pong(asked_at)
         return self._settle(now)
 
-    def unread(self, now: float, number: int) -> None:
-        """Note that a socket is not read now, because the program has to make room: the silence proves nothing."""
-        if (socket := self._sockets.find(number)) is not None:
-            socket.unread_at = now
+    def may_wait(self, now: float, number: int) -> bool:
+        """Note that a socket is not read now, because the program has to make room: the silence proves nothing.
+
+        False: read on, because the socket was asked to close. It has a few seconds to bring its last events.
+        """
+        socket = self._sockets.find(number)
+        if socket is None or socket is self._sockets.old:
+            return False
+        socket.unread_at = now
+        return True
 
     def frames(self, now: float, number: int, frames: Sequence[str | bytes]) -> Sequence[Action]:
         """Note frames of a socket that came together."""

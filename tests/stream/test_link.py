@@ -412,12 +412,23 @@ class TestRow4ADeadLinkIsFound:
         peer = running(answer_pings=False)
         for _ in range(60):
             peer.wait(1)
-            peer.link.unread(peer.now, 1)
+            assert peer.link.may_wait(peer.now, 1)
         assert peer.did("close") == []
         peer.wait(11)
         assert peer.did("close") == []
         peer.wait(2)  # it was read for long enough, and brought nothing
         assert peer.did("close") == [1]
+
+    def test_a_connection_that_is_asked_to_close_does_not_wait_for_the_program(self) -> None:
+        peer = running()
+        peer.frame(1, SHUTDOWN)
+        assert peer.link.may_wait(peer.now, 1)
+        peer.opened(2)
+        assert peer.did("close") == [1]
+        assert not peer.link.may_wait(peer.now, 1)
+        assert peer.link.may_wait(peer.now, 2)
+        peer.closed(1, clean=True)
+        assert not peer.link.may_wait(peer.now, 1)
 
     def test_a_subscription_that_is_never_answered(self) -> None:
         peer = running(subscribe=True)
