@@ -2,12 +2,12 @@
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 from listenkey._http.exchange import AsyncExchange
 from listenkey._http.masking import Secret, cleaned, described
 from listenkey.stream import _forms
-from listenkey.stream._events import Decoder
+from listenkey.stream._events import Decoder, parsed, unwrapped
 from listenkey.stream._forms import Form
 from listenkey.stream._streams import route_of
 from listenkey.stream._websocket import WebSocket
@@ -24,7 +24,7 @@ class News:
         what: an answer to our ping, the answer to SUBSCRIBE, an event, a message that is none, the connection's end.
         text: why SUBSCRIBE was refused, "" if it was not; the event's name; what the message says; why the connection
             has ended.
-        is_wrapped: whether the event came inside ``{"stream": …, "data": …}``.
+        is_wrapped: whether the event came inside another object, such as ``{"stream": …, "data": …}``.
     """
 
     what: Literal["pong", "reply", "event", "other", "end"]
@@ -71,9 +71,10 @@ class Opened:
         if meaning != "event":
             return News("reply" if meaning == "refusal" else "other", cleaned(words_of(message), self._key))
         self._decoder.read(message, [self._key])  # logs what cannot be read whole
-        content = json.loads(message)
-        name = content.get("data", content)["e"]
-        return News("event", cleaned(name, self._key)[:LONGEST_NAME], b'"stream"' in message)
+        content = parsed(message.decode())
+        is_wrapped = "e" not in content
+        event = cast(dict[str, Any], unwrapped(content) if is_wrapped else content)
+        return News("event", cleaned(event["e"], self._key)[:LONGEST_NAME], is_wrapped)
 
 
 def words_of(message: bytes) -> str:
