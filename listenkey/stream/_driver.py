@@ -247,16 +247,17 @@ class Driver:
         if messages:
             self._tell(lambda link: link.frames(clock(), number, messages), len(messages))
             if len(self._buffer) > self._buffer.half:
-                await self._let_program_take()
+                await self._let_program_take(number)
             else:
                 self._is_program_slow = False
 
-    async def _let_program_take(self) -> None:
+    async def _let_program_take(self, number: int) -> None:
         """Wait until the program has made room, unless the program is slow."""
         while len(self._buffer) > self._buffer.half and not self._is_program_slow:
             enough = max(0, len(self._buffer) - FAST)
             for _ in range(100):  # a second; longer on a busy machine, where the program needs more time, too
                 await asyncio.sleep(0.01)
+                self.link.unread(clock(), number)
                 if len(self._buffer) <= enough:
                     break
             else:

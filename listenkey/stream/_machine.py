@@ -224,6 +224,11 @@ class Link:
             socket.pong(asked_at)
         return self._settle(now)
 
+    def unread(self, now: float, number: int) -> None:
+        """Note that a socket is not read now, because the program has to make room: the silence proves nothing."""
+        if (socket := self._sockets.find(number)) is not None:
+            socket.unread_at = now
+
     def frames(self, now: float, number: int, frames: Sequence[str | bytes]) -> Sequence[Action]:
         """Note frames of a socket that came together."""
         self._look(now)
@@ -375,6 +380,8 @@ class Link:
         if self._gaps.unproven is not None:
             self._lose(self._gaps.unproven)
         main = self._sockets.main
+        if socket.is_compared:  # until it brought news, the server may have sent events to the other socket alone
+            socket.ready_at = max(socket.ready_at, min(socket.news_at, now))
         # At a random moment, or the connections of all streams of a program would change at once.
         self._sockets.promote(socket, now + self._pace.life * self._random.uniform(0.98, 1))
         self._attempts.stable_at = (socket.opened_at or now) + self._pace.proven

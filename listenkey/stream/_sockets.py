@@ -28,6 +28,7 @@ class Socket:
     ready_at: float = -math.inf
     alive_at: float = -math.inf  # when it last surely lived: when the last answered ping was asked for
     pinged_at: float | None = None  # when the unanswered ping was asked for
+    unread_at: float = -math.inf  # when the connection last waited for the program: an answer is not read then
     event_at: float | None = None  # when the last event came
     sent_at: float = -math.inf  # the last event was sent at this moment, or later
     beats: int = 0  # events of a held position at their pace, one after the other
@@ -75,7 +76,7 @@ class Socket:
         """When the socket is dead, unless a sign of life comes. Infinite while no ping is unanswered."""
         if self.pinged_at is None:
             return math.inf
-        return max(self.pinged_at, -math.inf if self.event_at is None else self.event_at) + pace.pong
+        return max(self.pinged_at, self.unread_at, -math.inf if self.event_at is None else self.event_at) + pace.pong
 
     def note_event(self, now: float) -> None:
         """Note that an event came."""

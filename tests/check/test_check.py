@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import re
 import socket
 import ssl
@@ -363,6 +364,23 @@ def test_a_message_that_is_no_event_is_no_proof(
     assert failed(found) == ""
     assert found["form path"].verdict == "note"
     assert found["form path"].text.endswith(f", ping answered, a message that is no event ({said}), {QUIET}")
+
+
+@pytest.mark.parametrize(
+    ("frame", "is_wrapped"),
+    [
+        ({"e": "MADE_UP", "E": 1, "c": "stream"}, False),
+        ({"stream": "key", "data": {"e": "MADE_UP", "E": 1}}, True),
+        ({"subscriptionId": 0, "event": {"e": "MADE_UP", "E": 1}}, True),  # as Binance's WebSocket API wraps events
+        ({"e": "MADE_UP", "E": 1, "data": {"e": 1}}, False),
+    ],
+)
+def test_an_event_is_named_however_it_is_wrapped(
+    checked: Checked, listenkey_sandbox: Sandbox, frame: dict[str, Any], *, is_wrapped: bool
+) -> None:
+    listenkey_sandbox.faults.add("stream-frame", text=json.dumps(frame), times=None)
+    facts = checked(listenkey_sandbox.url)["form path"].facts
+    assert (facts["event"], facts["wrapped"]) == ("MADE_UP", is_wrapped)
 
 
 def test_a_form_that_brings_nothing_while_others_do(checked: Checked, listenkey_sandbox: Sandbox) -> None:

@@ -408,6 +408,17 @@ class TestRow4ADeadLinkIsFound:
             peer.frame(1, event(i))
         assert peer.did("close") == []
 
+    def test_a_connection_that_waits_for_the_program_is_not_read_and_not_dead(self) -> None:
+        peer = running(answer_pings=False)
+        for _ in range(60):
+            peer.wait(1)
+            peer.link.unread(peer.now, 1)
+        assert peer.did("close") == []
+        peer.wait(11)
+        assert peer.did("close") == []
+        peer.wait(2)  # it was read for long enough, and brought nothing
+        assert peer.did("close") == [1]
+
     def test_a_subscription_that_is_never_answered(self) -> None:
         peer = running(subscribe=True)
         peer.wait(11)

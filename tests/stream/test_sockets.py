@@ -62,6 +62,14 @@ class TestSignsOfLife:
         socket.note_event(120.0)
         assert (socket.alive_at, socket.sent_at, socket.dead_at(PACE)) == (99.0, 99.0, 132.0)
 
+    def test_time_in_which_nothing_is_read_is_no_sign_of_death(self) -> None:
+        socket = opened()
+        socket.ping(111.0)
+        socket.unread_at = 130.0
+        assert (socket.alive_at, socket.dead_at(PACE)) == (99.0, 142.0)
+        socket.pong(111.0)
+        assert (socket.alive_at, socket.dead_at(PACE)) == (111.0, math.inf)
+
     def test_events_may_have_been_sent_since_it_was_asked_for_and_then_since_the_last_proof(self) -> None:
         socket = opened()
         assert socket.may_have_events_since == 99.0
