@@ -470,6 +470,21 @@ class TestRow6TheMuteLink:
         assert peer.gap()[:2] == ("mute", 1048.0)  # the last pong before the last event
         assert peer.did("close") == [1]
 
+    def test_events_are_complete_from_what_the_second_socket_brings_first(self) -> None:
+        """Before, the server may have sent all to the first socket alone."""
+        peer = self.mute()
+        peer.wait(20)
+        peer.frame(2, event(1))
+        brought_at = peer.now
+        peer.wait(5)
+        assert peer.gap() == ("mute", 1048.0, brought_at)
+
+    def test_events_are_complete_from_the_end_of_the_first_socket_if_the_second_brought_none(self) -> None:
+        peer = self.mute()
+        peer.wait(20)
+        peer.closed(1)
+        assert peer.gap() == ("reconnected", 1048.0, peer.now)
+
     def test_the_first_socket_brings_it_too(self) -> None:
         peer = self.mute()
         peer.frame(2, event(1))
