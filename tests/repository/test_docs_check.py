@@ -829,6 +829,11 @@ DOCUMENTS = {
         "{x-source: {present: [a]}}",
         "the x-source of schema: present: ['a'] is not of",
     ),
+    "a source in a list": (
+        "{type: object}",
+        "{allOf: [{x-source: {present: [a]}}]}",
+        "the x-source of allOf: present: ['a'] is not of",
+    ),
     "a part within itself": ("{type: object}", "&a {allOf: [*a]}", "a part of it contains itself"),
     "deeper than is read": ("{type: object}", "[" * 800, "or is too deep"),
     "an empty allOf": ("{type: object}", "{allOf: []}", "[]"),

@@ -20,6 +20,8 @@ def sources(node: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             document.check(below, f"the x-source of {name}", "source")
             yield name, below
         yield from sources(below, key)
+    for below in node if isinstance(node, list) else ():  # such as a server
+        yield from sources(below, name)
 
 
 class Project:
