@@ -788,6 +788,32 @@ def test_a_burst_reaches_a_program_that_only_reads(read: Open, sandbox: Sandbox)
     assert seen == list(range(20_000))
 
 
+@pytest.mark.long
+def test_a_change_of_connections_in_a_burst_loses_nothing(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """The program takes some 600 items a second. The old connection has 5 seconds for the 4,500 events behind."""
+    text = '{"e":"RISK_LEVEL_CHANGE","E":1,"mb":"1","mm":"%d"}'
+
+    def write() -> None:
+        for i in range(6_000):
+            sandbox.stream.fault("stream-frame", text=text % i, only=1)
+        sandbox.emit({"e": "serverShutdown", "E": 1})
+        for i in range(6_000, 10_500):
+            sandbox.stream.fault("stream-frame", text=text % i, only=1)
+
+    caplog.set_level(logging.INFO, "listenkey.stream")
+    with ListenKeyClient(API_KEY, base_url=sandbox.url) as client, UserDataStream(client) as stream:
+        assert name(next(stream)) == "started"
+        writer = threading.Thread(target=write)
+        writer.start()
+        seen: list[object] = []
+        while len(seen) < 10_500 and "reconnected" not in seen[-1:]:
+            seen.append(name(next(stream)))
+            if len(seen) % 7 == 0 and "connection 1 of the stream: closed" not in caplog.messages:
+                time.sleep(0.01)
+        writer.join()
+    assert seen == list(range(10_500))
+
+
 def test_50_000_events_in_one_write_reach_a_program_that_only_reads(
     scripted: Callable[..., str], read: Open, sandbox: Sandbox
 ) -> None:
