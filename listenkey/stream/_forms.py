@@ -105,7 +105,7 @@ class SideBySide:
                 why = await self._reply
         except TimeoutError:
             why = "The server did not answer SUBSCRIBE."
-        if why:
+        if why and self._kept != form:  # an event that came in the same turn says more than a refusal
             self._give_up(form)
             return TransportError(why)
         return None

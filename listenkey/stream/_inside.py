@@ -54,9 +54,9 @@ class Opened:
         """Wait for news. The last is the end."""
         try:
             data = await self._socket.read()
-        except Exception as error:  # noqa: BLE001  whatever a library raises here is an end
+            news = [self._meaning(each) for each in self._socket.received(data)] if data else []
+        except Exception as error:  # noqa: BLE001  whatever a library raises here is an end, and so is a bug of ours
             return [News("end", described(error, self._key))]
-        news = [self._meaning(each) for each in self._socket.received(data)] if data else []
         is_clean, why = self._socket.ending()
         if why is not None or not data:
             news.append(News("end", "" if is_clean else why or "the server ended it without a close frame"))
