@@ -159,7 +159,8 @@ class _Check:
             self._key = Secret(key.value)
             if not key.estimated:
                 expires_in = (key.expires_at - (trace.date or datetime.now(UTC))).total_seconds()
-        self.answer = Called(failure, trace, clock() - began, expires_in, self._client.used_weight)
+        seconds, weight = clock() - began, self._client.used_weight
+        self.answer = Called(failure, trace, seconds, expires_in, weight, self.inside.key_life)
 
     def stranger(self) -> Account:
         """Make an API key up."""

@@ -185,7 +185,8 @@ class AsyncUserDataStream(EventStream):
 
     The first item is `Gap("started")`; a further Gap stands wherever events may be missing. The stream keeps the listen
     key alive, connects anew after every loss, and leaves the key alone when the block is left. Up to 10,000 items wait
-    for the program. A program that takes 500 items a second or more loses none: from 5,000 on the connection waits.
+    for the program. From 5,000 on the connection waits for a program that takes 500 items a second or more. But a
+    connection that is being replaced does not wait, because its last events have a few seconds to come.
 
     While the stream cannot work, `status()` says since when and why, and the log warns: after 10 seconds, then after
     ever longer times. The block belongs to the event loop that entered it.

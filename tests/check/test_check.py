@@ -434,7 +434,7 @@ def test_two_at_once_and_the_older_is_closed(checked: Checked, listenkey_sandbox
 def test_two_at_once_and_the_newer_alone_receives(checked: Checked, listenkey_sandbox: Sandbox) -> None:
     listenkey_sandbox.stream.receivers = "newest"
     with events(listenkey_sandbox, 1):
-        found = checked(listenkey_sandbox.url, wait=1.0)
+        found = checked(listenkey_sandbox.url, wait=4.0)
     assert failed(found) == ""
     assert (found["two at once"].verdict, found["two at once"].text) == (
         "note",

@@ -1,6 +1,7 @@
 """What is said of a step: by table, without a server. The sandbox's part: test_check.py."""
 
 import contextlib
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,10 +11,13 @@ from httpx import URL  # noqa: TID251  a proxy's address
 from listenkey._http.addresses import Proxy
 from listenkey._http.route import Certificates, Route
 from listenkey._http.tracing import Trace
+from listenkey._limits.shared import Orders
+from listenkey._limits.wait import RateLimitWait
 from listenkey.check import _findings
 from listenkey.check._course import Call, Connect, course, is_enough, is_worth_alone
 from listenkey.check._findings import STEPS, Called, Finding, Probe
 from listenkey.errors import ApiError, KeyNotFound, ListenKeyError, RateLimited, TransportError, Unauthorized
+from listenkey.keeper._lease import Lease
 
 NOW = datetime(2026, 11, 29, 14, 0, 0, tzinfo=UTC)
 DIRECT = Route("https://a.test", None, Certificates())
@@ -136,6 +140,16 @@ def test_a_life_that_no_keeper_believes(expires_in: float | None, verdict: str) 
     assert finding.verdict == verdict
     odd = "live before this check, expiration in -3599 s, which is too soon to be believed: is this the exchange?"
     assert (finding.text == odd) is (expires_in == -3599.2)
+
+
+@pytest.mark.parametrize("key_life", [3600.0, 36.0])
+@pytest.mark.parametrize("share", [0.99, 1.01])
+def test_the_check_believes_what_a_keeper_believes(key_life: float, share: float) -> None:
+    told = share * key_life / 90
+    lease = Lease(key_life, 0.1, RateLimitWait(Orders().give, -math.inf, None))
+    lease.send(0.0)
+    finding = _findings.listen_key(called(**REACHED), Called(None, Trace(), 0.5, told, key_life=key_life))
+    assert (finding.verdict == "ok") is lease.renewed(0.0, told) is (share > 1)
 
 
 # The course
